@@ -1,0 +1,72 @@
+"""The matches between two images, as every room of the package exchanges them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Correspondences between a reference and a query image of any size.
+
+    Pixel centres lie at integer coordinates of the original, unresized images.
+
+    Attributes:
+        reference_points: float32 (N, 2), x and y in pixels of the reference image.
+        query_points: float32 (N, 2), x and y in pixels of the query image.
+        confidence: float32 (N,), 0 to 1.
+        sigma: float32 (N,), standard deviation of `query_points` per axis, in pixels.
+        reference_cells: int64 (N,), row-major index of each match's cell on the reference's
+            coarse grid; -1 where the matches come from no grid.
+        reference_grid: rows and columns of that grid.
+
+    """
+
+    reference_points: NDArray[np.float32]
+    query_points: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    sigma: NDArray[np.float32]
+    reference_cells: NDArray[np.int64]
+    reference_grid: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        """Check that all arrays describe the same matches.
+
+        Raises:
+            ValueError: If an array has another shape than the number of matches asks for.
+
+        """
+        count = len(self.reference_points)
+        expected = {
+            'reference_points': (count, 2),
+            'query_points': (count, 2),
+            'confidence': (count,),
+            'sigma': (count,),
+            'reference_cells': (count,),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                msg = f'Matches.{name} has shape {getattr(self, name).shape}, expected {shape}.'
+                raise ValueError(msg)
+
+    def __len__(self) -> int:
+        """Return the number of matches."""
+        return len(self.reference_points)
+
+    @classmethod
+    def empty(cls, reference_grid: tuple[int, int] = (0, 0)) -> Matches:
+        """Create a result without matches."""
+        return cls(
+            reference_points=np.empty((0, 2), np.float32),
+            query_points=np.empty((0, 2), np.float32),
+            confidence=np.empty(0, np.float32),
+            sigma=np.empty(0, np.float32),
+            reference_cells=np.empty(0, np.int64),
+            reference_grid=reference_grid,
+        )

@@ -1,0 +1,1 @@
+"""Pictures of the package's dataclasses: matches and trajectories."""
