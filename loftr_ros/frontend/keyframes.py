@@ -1,0 +1,66 @@
+"""When a frame becomes the next keyframe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from loftr_ros.frontend.frame import Frame
+from loftr_ros.frontend.options import TrackerOptions
+from loftr_ros.matching.matches import Matches
+
+TILES = 8
+"""The overlap is counted in TILES x TILES tiles of the keyframe's image."""
+
+
+@dataclass
+class KeyframeHistory:
+    """What the keyframe has seen so far, which later frames are compared with."""
+
+    most_matches: int = 0
+    most_tiles: int = 0
+    failures: int = 0
+
+
+def needs_keyframe(
+    history: KeyframeHistory,
+    keyframe: Frame,
+    frame: Frame,
+    matches: Matches,
+    options: TrackerOptions,
+) -> bool:
+    """Decide whether `frame` should be the next keyframe, and update the history.
+
+    It should if too few matches survive, if too little of the keyframe is still in view, if the
+    matches have moved far enough for a good triangulation, or if the keyframe is old. A frame
+    without matches says nothing about the view (it may be black or blurred): only several of them
+    in a row end the keyframe.
+    """
+    if len(matches) < options.min_matches:
+        history.failures += 1
+        return history.failures >= options.max_failures
+    tiles = covered_tiles(matches, keyframe.image.shape[:2])
+    history.failures = 0
+    history.most_matches = max(history.most_matches, len(matches))
+    history.most_tiles = max(history.most_tiles, tiles)
+    parallax = median_displacement(matches) / keyframe.image.shape[1]
+    return (
+        len(matches) < options.min_survival * history.most_matches
+        or tiles < options.min_overlap * history.most_tiles
+        or parallax > options.max_parallax
+        or frame.stamp_ns - keyframe.stamp_ns > options.max_age_s * 1e9
+    )
+
+
+def covered_tiles(matches: Matches, size: tuple[int, ...]) -> int:
+    """Count the tiles of the reference image of `size` (height, width) that have matches."""
+    scale = np.array([TILES / size[1], TILES / size[0]])
+    tiles = np.clip((matches.reference_points + 0.5) * scale, 0, TILES - 1).astype(np.int64)
+    return len(np.unique(tiles[:, 1] * TILES + tiles[:, 0]))
+
+
+def median_displacement(matches: Matches) -> float:
+    """Return the median distance between the points of the matches, px."""
+    offsets = matches.query_points - matches.reference_points
+    return float(np.median(np.hypot(offsets[:, 0], offsets[:, 1])))

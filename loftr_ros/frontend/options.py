@@ -1,0 +1,61 @@
+"""What the tracker may be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from loftr_ros.geometry import TwoViewOptions
+
+REFERENCES = ('previous', 'keyframe')
+
+
+@dataclass(frozen=True)
+class TrackerOptions:
+    """Options of `Tracker`.
+
+    With the reference 'previous' each frame is matched to the one before it. With 'keyframe' it is
+    matched to the last keyframe, and becomes the next keyframe itself as soon as one of the limits
+    below is passed (see `loftr_ros.frontend.keyframes`).
+
+    Attributes:
+        reference: 'previous' or 'keyframe'.
+        min_survival: Smallest number of matches, as a share of the most that the keyframe had.
+        min_overlap: Smallest part of the keyframe's image that still has matches, as a share of the
+            largest part that had.
+        max_parallax: Largest median displacement of the matches, as a share of the image width.
+        max_age_s: Largest time since the keyframe, s; infinity for no limit.
+        min_matches: With fewer matches than this a frame counts as failed, not as a new view.
+        max_failures: So many failed frames in a row end a keyframe, since the scene is another.
+        handover_radius: At a new keyframe an id is handed over to a cell of it whose centre is
+            not farther than this from the point that had the id, px.
+        two_view: Options of the pose estimate.
+
+    Raises:
+        ValueError: A field is out of its range.
+    """
+
+    reference: str = 'keyframe'
+    min_survival: float = 0.4
+    min_overlap: float = 0.5
+    max_parallax: float = 0.1
+    max_age_s: float = float('inf')
+    min_matches: int = 20
+    max_failures: int = 3
+    handover_radius: float = 2.0
+    two_view: TwoViewOptions = field(default_factory=TwoViewOptions)
+
+    def __post_init__(self) -> None:
+        """Check all ranges."""
+        if self.reference not in REFERENCES:
+            raise ValueError(f'reference must be {" or ".join(REFERENCES)}, not {self.reference!r}')
+        for name in ('min_survival', 'min_overlap'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f'{name} must be between 0 and 1, not {getattr(self, name)!r}')
+        for name in ('max_parallax', 'max_age_s'):
+            if not getattr(self, name) > 0:
+                raise ValueError(f'{name} must be positive, not {getattr(self, name)!r}')
+        for name in ('min_matches', 'max_failures'):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f'{name} must be at least 1, not {getattr(self, name)!r}')
+        if not 0 <= self.handover_radius < float('inf'):
+            raise ValueError(f'handover_radius must be 0 px or more, not {self.handover_radius!r}')

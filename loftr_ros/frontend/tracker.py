@@ -1,0 +1,222 @@
+"""Frames in, matches with track ids and relative poses out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from loftr_ros.frontend.frame import Frame, FrameError
+from loftr_ros.frontend.keyframes import KeyframeHistory, needs_keyframe
+from loftr_ros.frontend.options import TrackerOptions
+from loftr_ros.frontend.tracks import TrackIds
+from loftr_ros.geometry import PoseState, RelativePose, TwoViewOptions, estimate_relative_pose
+from loftr_ros.matching.matches import Matches
+
+Timer = Callable[[], float]
+Result = TypeVar('Result')
+Features = TypeVar('Features')
+
+
+class Matcher(Protocol[Features]):
+    """What the tracker needs of a matcher; `loftr_ros.matching.Matcher` is one."""
+
+    def encode(self, image: npt.NDArray[Any]) -> Features:
+        """Return the features of one image; ValueError if the image cannot be used."""
+
+    def match(self, reference: Features, query: Features) -> Matches:
+        """Match the features of two images."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrackingResult:
+    """What is known about a frame with respect to its reference.
+
+    Attributes:
+        reference: The frame that was matched to.
+        query: The frame that was processed.
+        matches: N matches between them.
+        track_ids: int64 (N,), equal for the same point of the scene over frames.
+        pose: Pose of the query camera in the reference camera, or why there is none.
+        new_keyframe: Whether the query is the reference of the following frames.
+        seconds: Time spent on 'encode', 'match', 'pose' and in 'total', s.
+    """
+
+    reference: Frame
+    query: Frame
+    matches: Matches
+    track_ids: npt.NDArray[np.int64]
+    pose: RelativePose
+    new_keyframe: bool
+    seconds: dict[str, float]
+
+
+@dataclass
+class _Reference(Generic[Features]):
+    frame: Frame
+    features: Features
+    history: KeyframeHistory = field(default_factory=KeyframeHistory)
+
+
+class Tracker(Generic[Features]):
+    """Match each frame of one camera to its reference and estimate the motion between them.
+
+    Each image is encoded once: the features of a reference are kept. A frame that is refused
+    leaves no trace. Not for use by several threads at the same time.
+    """
+
+    def __init__(
+        self,
+        matcher: Matcher[Features],
+        options: TrackerOptions | None = None,
+        timer: Timer = time.perf_counter,
+    ) -> None:
+        """Track with `matcher`; `timer` returns seconds and is only used for `seconds`."""
+        self.matcher = matcher
+        self._options = options or TrackerOptions()
+        self._timer = timer
+        self._tracks = TrackIds(self._options.handover_radius)
+        self._reference: _Reference[Features] | None = None
+        self._last_stamp_ns: int | None = None
+        self._keyframe_requested = False
+
+    @property
+    def options(self) -> TrackerOptions:
+        """The present options."""
+        return self._options
+
+    def replace_options(self, options: TrackerOptions) -> None:
+        """Use other options from the next frame on; reference and tracks stay."""
+        self._options = options
+        self._tracks.radius = options.handover_radius
+
+    def reset(self) -> None:
+        """Forget reference and time; the next frame is the first. Ids are not used again."""
+        self._reference = None
+        self._last_stamp_ns = None
+        self._keyframe_requested = False
+        self._tracks.forget()
+
+    def set_keyframe(self) -> None:
+        """Make the next processed frame the reference of those that follow it."""
+        self._keyframe_requested = True
+
+    def process(self, frame: Frame) -> TrackingResult | None:
+        """Match a frame to its reference.
+
+        Args:
+            frame: The next frame; its stamp must be after the last one's.
+
+        Returns:
+            The result, or None for the first frame, which becomes the reference.
+
+        Raises:
+            FrameError: The frame cannot be used. The tracker is as it was before.
+        """
+        start = self._timer()
+        self._check_stamp(frame)
+        features, encoding = self._encode(frame)
+        if self._reference is None:
+            self._advance(frame)
+            self._reference = _Reference(frame, features)
+            return None
+        reference = self._reference
+        matches, matching = self._match(reference.frame, reference.features, frame, features)
+        pose, solving = self._estimate(reference.frame, frame, matches)
+        # Nothing can fail from here on, so the state may change.
+        self._advance(frame)
+        ids = self._tracks.assign(matches)
+        new_keyframe = self._choose_keyframe(reference, frame, features, matches, ids)
+        seconds = {'encode': encoding, 'match': matching, 'pose': solving}
+        seconds['total'] = self._timer() - start
+        return TrackingResult(reference.frame, frame, matches, ids, pose, new_keyframe, seconds)
+
+    def match_pair(self, reference: Frame, query: Frame) -> TrackingResult:
+        """Match two frames that have nothing to do with the sequence; ids count from 0.
+
+        Raises:
+            FrameError: One of the frames cannot be used.
+        """
+        start = self._timer()
+        reference_features, encoding0 = self._encode(reference)
+        query_features, encoding1 = self._encode(query)
+        matches, matching = self._match(reference, reference_features, query, query_features)
+        pose, solving = self._estimate(reference, query, matches)
+        ids = TrackIds(0.0).assign(matches)
+        seconds = {'encode': encoding0 + encoding1, 'match': matching, 'pose': solving}
+        seconds['total'] = self._timer() - start
+        return TrackingResult(reference, query, matches, ids, pose, False, seconds)
+
+    def _check_stamp(self, frame: Frame) -> None:
+        if self._last_stamp_ns is not None and frame.stamp_ns <= self._last_stamp_ns:
+            raise FrameError(
+                f'{frame}: its stamp is not after the last one '
+                f'({(self._last_stamp_ns - frame.stamp_ns) / 1e9:.9f} s earlier)'
+            )
+
+    def _advance(self, frame: Frame) -> None:
+        self._last_stamp_ns = frame.stamp_ns
+
+    def _encode(self, frame: Frame) -> tuple[Features, float]:
+        frame.check()
+        try:
+            return self._timed(lambda: self.matcher.encode(frame.image))
+        except ValueError as error:
+            raise FrameError(f'{frame}: {error}') from error
+
+    def _match(
+        self, reference: Frame, reference_features: Features, query: Frame, query_features: Features
+    ) -> tuple[Matches, float]:
+        try:
+            return self._timed(lambda: self.matcher.match(reference_features, query_features))
+        except ValueError as error:
+            raise FrameError(f'{query} cannot be matched to {reference}: {error}') from error
+
+    def _estimate(
+        self, reference: Frame, query: Frame, matches: Matches
+    ) -> tuple[RelativePose, float]:
+        return self._timed(lambda: _estimate(reference, query, matches, self._options.two_view))
+
+    def _choose_keyframe(
+        self,
+        reference: _Reference[Features],
+        frame: Frame,
+        features: Features,
+        matches: Matches,
+        ids: npt.NDArray[np.int64],
+    ) -> bool:
+        options = self._options
+        needed = needs_keyframe(reference.history, reference.frame, frame, matches, options)
+        if not (needed or self._keyframe_requested or options.reference == 'previous'):
+            return False
+        self._keyframe_requested = False
+        self._tracks.hand_over(matches, ids)
+        self._reference = _Reference(frame, features)
+        return True
+
+    def _timed(self, call: Callable[[], Result]) -> tuple[Result, float]:
+        start = self._timer()
+        result = call()
+        return result, self._timer() - start
+
+
+def _estimate(
+    reference: Frame, query: Frame, matches: Matches, options: TwoViewOptions
+) -> RelativePose:
+    if reference.camera is None or query.camera is None:
+        name = 'reference' if reference.camera is None else 'query'
+        reason = f'no camera calibration of the {name} image'
+        return RelativePose.failed(PoseState.LOST, reason, len(matches))
+    return estimate_relative_pose(
+        matches.reference_points,
+        matches.query_points,
+        reference.camera,
+        query.camera,
+        matches.sigma,
+        matches.confidence,
+        options,
+    )

@@ -1,0 +1,157 @@
+"""The result of a relative pose estimate; one that failed cannot carry a pose."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+class PoseState(enum.Enum):
+    """What an estimate is worth."""
+
+    OK = 'ok'
+    """Rotation and translation (its direction only, unless metric) are determined."""
+    ROTATION_ONLY = 'rotation_only'
+    """The rotation is determined; the matches show no parallax, so the translation is not."""
+    DEGENERATE = 'degenerate'
+    """The matches agree with more than one motion."""
+    TOO_FEW_MATCHES = 'too_few_matches'
+    """There was too little to estimate from."""
+    LOST = 'lost'
+    """No motion explains the matches."""
+
+    @property
+    def has_pose(self) -> bool:
+        """Whether results of this state carry a pose."""
+        return self in (PoseState.OK, PoseState.ROTATION_ONLY)
+
+
+@dataclass(frozen=True, eq=False)
+class RelativePose:
+    """Pose of the query camera in the reference camera, or why there is none.
+
+    Attributes:
+        state: What the estimate is worth.
+        reference_T_query: float64 (4, 4), maps points of the query camera's optical frame into the
+            reference camera's; None unless the state has a pose. The translation has the length 1
+            where `metric` is False, and is zero for ROTATION_ONLY.
+        covariance: float64 (6, 6), order x y z rx ry rz, m (or of the unit translation) and rad,
+            about the axes of the reference frame (REP 103); None with no pose. A direction of
+            translation has no variance along itself. For ROTATION_ONLY the variances of the
+            translation are infinite.
+        metric: Whether the translation is in metres.
+        method: 'essential', 'homography', 'pnp' or 'none'.
+        inliers: bool (N,), the matches that the pose explains; all False without a pose.
+        median_residual: Median distance of the inliers from the model, px; NaN without a pose.
+        reason: Why there is no full pose; empty for OK.
+
+    Raises:
+        ValueError: The fields contradict each other.
+    """
+
+    state: PoseState
+    reference_T_query: Array | None  # noqa: N815
+    covariance: Array | None
+    metric: bool
+    method: str
+    inliers: Flags
+    median_residual: float
+    reason: str = ''
+
+    def __post_init__(self) -> None:
+        """Refuse a failure with a pose, and a pose that is none."""
+        if not self.state.has_pose:
+            if self.reference_T_query is not None or self.covariance is not None:
+                raise ValueError(f'an estimate that is {self.state.name} cannot carry a pose')
+            if not self.reason:
+                raise ValueError(f'an estimate that is {self.state.name} must give the reason')
+            return
+        if self.reference_T_query is None or self.covariance is None:
+            raise ValueError(f'an estimate that is {self.state.name} needs pose and covariance')
+        _check_transform(self.reference_T_query)
+        _check_covariance(self.covariance)
+
+    @classmethod
+    def up_to_scale(
+        cls,
+        reference_T_query: Array,  # noqa: N803
+        covariance: Array,
+        *,
+        method: str,
+        inliers: Flags,
+        median_residual: float,
+    ) -> RelativePose:
+        """Give a full pose whose translation is a unit direction.
+
+        Raises:
+            ValueError: The translation is not of length 1, or the pose is no rigid motion.
+        """
+        length = float(np.linalg.norm(reference_T_query[:3, 3]))
+        if not abs(length - 1.0) < 1e-6:
+            raise ValueError(f'a translation without scale must have the length 1, not {length}')
+        return cls(
+            PoseState.OK, reference_T_query, covariance, False, method, inliers, median_residual
+        )
+
+    @classmethod
+    def rotation_only(
+        cls,
+        rotation: Array,
+        rotation_covariance: Array,
+        *,
+        method: str,
+        inliers: Flags,
+        median_residual: float,
+        reason: str,
+    ) -> RelativePose:
+        """Give a rotation (3, 3) with its covariance (3, 3); the translation stays unknown."""
+        transform = np.eye(4)
+        transform[:3, :3] = rotation
+        covariance = np.diag([np.inf, np.inf, np.inf, 0.0, 0.0, 0.0])
+        covariance[3:, 3:] = rotation_covariance
+        return cls(
+            PoseState.ROTATION_ONLY,
+            transform,
+            covariance,
+            False,
+            method,
+            inliers,
+            median_residual,
+            reason,
+        )
+
+    @classmethod
+    def failed(cls, state: PoseState, reason: str, matches: int = 0) -> RelativePose:
+        """Give no pose for `matches` matches, because of `reason`.
+
+        Raises:
+            ValueError: The state is one of success, or the reason is empty.
+        """
+        if state.has_pose:
+            raise ValueError(f'{state.name} is not a failure')
+        inliers = np.zeros(matches, dtype=np.bool_)
+        return cls(state, None, None, False, 'none', inliers, float('nan'), reason)
+
+
+def _check_transform(transform: Array) -> None:
+    if transform.shape != (4, 4) or not np.isfinite(transform).all():
+        raise ValueError('a pose must be a finite 4 x 4 matrix')
+    rotation = transform[:3, :3]
+    proper = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6) and (
+        np.linalg.det(rotation) > 0
+    )
+    if not proper or not np.array_equal(transform[3], [0, 0, 0, 1]):
+        raise ValueError('a pose must be a rotation and a translation')
+
+
+def _check_covariance(covariance: Array) -> None:
+    if covariance.shape != (6, 6) or np.isnan(covariance).any():
+        raise ValueError('a covariance must be a 6 x 6 matrix without NaN')
+    if (np.diag(covariance) < 0).any() or not np.isfinite(covariance[3:, 3:]).all():
+        raise ValueError('a covariance must have variances >= 0, finite ones of the rotation')
