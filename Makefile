@@ -1,0 +1,44 @@
+# Everyday commands for machines without ROS. `make` alone lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Tests and demos talk to this machine only, on a ROS domain of their own, and never to a ROS installation that is sourced.
+export ROS_AUTOMATIC_DISCOVERY_RANGE = LOCALHOST
+export ROS_DOMAIN_ID ?= $(shell echo $$(( 1 + $$$$ % 100 )))
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH RMW_IMPLEMENTATION ROS_DISTRO
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test env messages format lint type clean
+
+help:  ## list these commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+
+demo: env  ## set up, then run the node on an image sequence; DATA=folder or bag, OUT=folder
+	@$(BIN)/loftr-ros demo $(if $(DATA),--data '$(DATA)') $(if $(OUT),--out '$(OUT)')
+
+test: env  ## set up, then run the tests (minutes); ARGS='test/geometry -x' for pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+env:  ## make .venv: Python packages, ROS 2 wheels, this package's messages
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Debian or Ubuntu: sudo apt install python3 python3-dev python3-venv" >&2; exit 1; }
+	@$(PYTHON) scripts/setup_env.py
+
+messages:  ## build the messages again, whatever their state
+	@$(PYTHON) scripts/setup_env.py --rebuild-messages
+
+format: env  ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lint: env  ## check format and style
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+type: env  ## check types
+	@$(BIN)/mypy
+
+clean:  ## remove the environment, builds and generated messages
+	rm -rf .venv build install log loftr_ros.egg-info loftr_ros/msg loftr_ros/srv loftr_ros/*.so
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

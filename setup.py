@@ -1,0 +1,52 @@
+"""Install loftr_ros where there is no ROS: `pip install -e .`.
+
+On a ROS installation `colcon build` uses CMakeLists.txt instead. The client library of ROS 2 and its
+messages are not requirements here: a ROS installation brings its own, and requirements/ros2.txt lists
+the wheels for machines without one.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def read_version() -> str:
+    """Return the version that the package declares.
+
+    Raises:
+        RuntimeError: loftr_ros/__init__.py declares none.
+    """
+    source = (ROOT / 'loftr_ros' / '__init__.py').read_text(encoding='utf-8')
+    match = re.search(r"^__version__ = '(.+)'$", source, re.MULTILINE)
+    if not match:
+        raise RuntimeError('loftr_ros/__init__.py declares no __version__')
+    return match[1]
+
+
+def read_requirements(name: str) -> list[str]:
+    """Return the requirements that requirements/<name>.txt lists."""
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').splitlines()
+    return [line for line in lines if line and not line.startswith(('#', '-'))]
+
+
+setup(
+    name='loftr_ros',
+    version=read_version(),
+    description='LoFTR matches, tracks and relative poses from camera images, for ROS 2',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=['loftr_ros', 'loftr_ros.*']),
+    package_data={'loftr_ros': ['weights/*', '*.so']},
+    zip_safe=False,
+    install_requires=read_requirements('runtime'),
+    extras_require={'dev': read_requirements('dev'), 'ros2': read_requirements('ros2')},
+    entry_points={
+        'console_scripts': [
+            'loftr-ros = loftr_ros.cli:main',
+            'loftr_node = loftr_ros.ros.node:main',
+        ],
+    },
+)
