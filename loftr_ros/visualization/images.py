@@ -34,13 +34,10 @@ def to_display(image: NDArray[Any]) -> NDArray[np.uint8]:
         raise ValueError(msg)
     if image.dtype != np.uint8:
         image = _to_8bit(image)
+    if not image.size:
+        return np.zeros((*image.shape[:2], 3), np.uint8)
     if image.ndim == 2 or image.shape[2] == 1:
-        grey = np.ascontiguousarray(image.reshape(image.shape[:2]), np.uint8)
-        return (
-            np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
-            if grey.size
-            else (np.zeros((*grey.shape, 3), np.uint8))
-        )
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2RGB), np.uint8)
     return np.ascontiguousarray(image[:, :, :3], np.uint8)
 
 

@@ -21,12 +21,12 @@ STRIP_HEIGHT = 22
 OUTLIER_COLOUR = (200, 60, 60)
 # Viridis is perceptually uniform; its darkest tenth would vanish on dark images.
 COLOUR_LEVELS = 32
-COLOURS = cv2.cvtColor(
+COLOURS: NDArray[np.uint8] = np.ascontiguousarray(
     cv2.applyColorMap(
-        np.linspace(25, 255, COLOUR_LEVELS).astype(np.uint8).reshape(-1, 1), cv2.COLORMAP_VIRIDIS
-    ),
-    cv2.COLOR_BGR2RGB,
-).reshape(-1, 3)
+        np.linspace(25, 255, COLOUR_LEVELS).astype(np.uint8), cv2.COLORMAP_VIRIDIS
+    ).reshape(-1, 3)[:, ::-1],
+    np.uint8,
+)
 SUBPIXEL_BITS = 4
 
 
@@ -67,22 +67,10 @@ def draw_matches(
     canvas, offset = _compose(to_display(reference_image), to_display(query_image), layout)
     segments = np.stack([matches.reference_points, matches.query_points + offset], axis=1)
     kept = np.ones(len(matches), np.bool_) if inliers is None else inliers.astype(np.bool_)
-    finite = np.isfinite(segments).all(axis=(1, 2))
-
-    fixed_point = np.round(np.where(finite[:, None, None], segments, 0) * (1 << SUBPIXEL_BITS))
-    lines = np.clip(fixed_point, -(2**20), 2**20).astype(np.int32)
-    levels = _levels(matches.confidence)
-    lined = np.zeros(len(matches), np.bool_)
-    lined[np.linspace(0, len(matches) - 1, min(max_lines, len(matches))).astype(int)] = True
-
-    drawn = finite & lined
-    _draw_lines(canvas, lines[drawn & ~kept], OUTLIER_COLOUR)
-    for level in np.unique(levels[drawn & kept]):
-        _draw_lines(canvas, lines[drawn & kept & (levels == level)], COLOURS[level].tolist())
-    colours = np.where(kept[:, None], COLOURS[levels], np.uint8(OUTLIER_COLOUR))
+    # Outliers come first and lie below; what is not finite has no place in the picture.
     order = np.argsort(kept, kind='stable')
-    order = order[finite[order]]
-    _draw_dots(canvas, segments[order], colours[order])
+    order = order[np.isfinite(segments[order]).all(axis=(1, 2))]
+    _draw_segments(canvas, segments[order], matches.confidence[order], kept[order], max_lines)
     if caption is None:
         caption = _count_caption(len(matches), None if inliers is None else int(kept.sum()))
     _draw_strip(canvas, caption)
@@ -110,9 +98,26 @@ def _compose(
     return canvas, np.array([x, y], np.float32)
 
 
-def _levels(confidence: NDArray[np.float32]) -> NDArray[np.intp]:
+def _draw_segments(
+    canvas: NDArray[np.uint8],
+    segments: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    kept: NDArray[np.bool_],
+    max_lines: int,
+) -> None:
+    """Draw dots for all segments (N, 2, 2) and lines for some of them, in the order given."""
     clean = np.clip(np.nan_to_num(confidence), 0, 1)
-    return np.asarray(np.round(clean * (COLOUR_LEVELS - 1)), np.intp)
+    levels = np.round(clean * (COLOUR_LEVELS - 1)).astype(np.intp)
+    fixed_point = np.round(segments * (1 << SUBPIXEL_BITS))
+    lines = np.clip(fixed_point, -(2**20), 2**20).astype(np.int32)
+    lined = np.linspace(0, len(lines) - 1, min(max_lines, len(lines))).astype(np.intp)
+    _draw_lines(canvas, lines[lined][~kept[lined]], OUTLIER_COLOUR)
+    lined = lined[kept[lined]]
+    for level in np.unique(levels[lined]):
+        _draw_lines(canvas, lines[lined][levels[lined] == level], COLOURS[level].tolist())
+    colours = COLOURS[levels]
+    colours[~kept] = OUTLIER_COLOUR
+    _draw_dots(canvas, segments, colours)
 
 
 def _draw_lines(canvas: NDArray[np.uint8], lines: NDArray[np.int32], colour: Sequence[int]) -> None:

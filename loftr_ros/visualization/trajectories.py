@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AXIS_NAMES = ('x', 'y', 'z')
-TRUTH_STYLE = {'color': '0.2', 'linestyle': '--', 'linewidth': 1.5}
+TRUTH_STYLE: dict[str, Any] = {'color': '0.2', 'linestyle': '--', 'linewidth': 1.5}
 
 
 def new_figure(width: float = 8.0, height: float = 4.5) -> Figure:
@@ -64,7 +64,7 @@ def trajectory_figure(
     above = figure.add_subplot(grid[:, 0])
     rows = [figure.add_subplot(grid[axis, 1]) for axis in range(3)]
     for name, track in tracks.items():
-        style = TRUTH_STYLE if name == 'truth' else {}
+        style: dict[str, Any] = TRUTH_STYLE if name == 'truth' else {}
         above.plot(track[:, across], track[:, along], label=name, **style)
         for axis, row in enumerate(rows):
             row.plot(track[:, axis], **style)

@@ -1,0 +1,196 @@
+"""Write bags (mcap) of images, calibrations, true poses and this package's messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+
+from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.evaluation.message_types import package_typestore
+from loftr_ros.evaluation.poses import quaternion_from_rotation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+    from rosbags.interfaces import Connection
+    from rosbags.typesys.store import Typestore
+    from typing_extensions import Self
+
+    from loftr_ros.evaluation.message_types import Message
+    from loftr_ros.frontend.frame import Frame
+    from loftr_ros.geometry import Camera
+
+ENCODINGS = {
+    (np.dtype(np.uint8), 1): 'mono8',
+    (np.dtype(np.uint8), 3): 'rgb8',
+    (np.dtype(np.uint8), 4): 'rgba8',
+    (np.dtype(np.uint16), 1): 'mono16',
+    (np.dtype(np.uint16), 3): 'rgb16',
+    (np.dtype(np.float32), 1): '32FC1',
+}
+
+
+class BagWriter:
+    """Write a bag; use it in a `with` statement.
+
+    Connections are made when a topic is first written to. Messages are typed objects of
+    `package_typestore`, or the CDR bytes of any message recorded from a subscription.
+    """
+
+    def __init__(self, path: Path, storage: str = 'mcap') -> None:
+        """Create the bag.
+
+        Args:
+            path: Folder of the bag; it must not exist.
+            storage: 'mcap' or 'sqlite3'.
+
+        Raises:
+            DatasetError: If the folder exists.
+
+        """
+        self._types = package_typestore()
+        self._connections: dict[tuple[str, str], Connection] = {}
+        try:
+            # Version 8 is what Humble to Kilted read.
+            self._writer = Writer(path, version=8, storage_plugin=StoragePlugin[storage.upper()])
+        except WriterError as error:
+            raise DatasetError(path, 'the bag exists', 'Choose another folder.') from error
+
+    @property
+    def types(self) -> Typestore:
+        """Message types of the bag."""
+        return self._types
+
+    def __enter__(self) -> Self:
+        """Create the files."""
+        self._writer.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Write index and metadata, even after an error: what was recorded stays readable."""
+        self._writer.close()
+
+    def write(self, topic: str, message: Message, time_ns: int) -> None:
+        """Write a typed message that was received at `time_ns`."""
+        kind = message.__msgtype__
+        self.write_raw(topic, kind, bytes(self._types.serialize_cdr(message, kind)), time_ns)
+
+    def write_raw(self, topic: str, message_type: str, data: bytes, time_ns: int) -> None:
+        """Write the CDR bytes of a message.
+
+        Args:
+            topic: Absolute name of the topic.
+            message_type: Such as 'loftr_ros/msg/Correspondences'.
+            data: CDR with its 4-byte header, as a raw subscription receives it.
+            time_ns: Time of arrival, ns.
+
+        """
+        key = topic, message_type
+        if key not in self._connections:
+            self._connections[key] = self._writer.add_connection(
+                topic, message_type, typestore=self._types
+            )
+        self._writer.write(self._connections[key], time_ns, data)
+
+    def write_frame(self, namespace: str, frame: Frame, time_ns: int | None = None) -> None:
+        """Write an image to `namespace/image_raw`, and its calibration to `namespace/camera_info`.
+
+        Raises:
+            ValueError: If ROS has no encoding for the image.
+
+        """
+        time_ns = frame.stamp_ns if time_ns is None else time_ns
+        header = self.header(frame.stamp_ns, frame.frame_id)
+        self.write(f'{namespace}/image_raw', self._image(frame.image, header), time_ns)
+        if frame.camera is not None:
+            self.write(f'{namespace}/camera_info', self._info(frame.camera, header), time_ns)
+
+    def write_pose(
+        self,
+        topic: str,
+        world_T_camera: NDArray[np.float64],
+        stamp_ns: int,
+        frame_id: str = 'world',
+        time_ns: int | None = None,
+    ) -> None:
+        """Write a pose (4, 4) as geometry_msgs/PoseStamped."""
+        message = self._type('geometry_msgs/msg/PoseStamped')(
+            self.header(stamp_ns, frame_id), self._pose(world_T_camera)
+        )
+        self.write(topic, message, stamp_ns if time_ns is None else time_ns)
+
+    def write_odometry(
+        self,
+        topic: str,
+        world_T_camera: NDArray[np.float64],
+        stamp_ns: int,
+        frame_id: str = 'world',
+        child_frame_id: str = 'camera',
+        time_ns: int | None = None,
+    ) -> None:
+        """Write a pose (4, 4) as nav_msgs/Odometry without covariance and velocity."""
+        vector = self._type('geometry_msgs/msg/Vector3')
+        twist = self._type('geometry_msgs/msg/Twist')(vector(0, 0, 0), vector(0, 0, 0))
+        message = self._type('nav_msgs/msg/Odometry')(
+            self.header(stamp_ns, frame_id),
+            child_frame_id,
+            self._type('geometry_msgs/msg/PoseWithCovariance')(
+                self._pose(world_T_camera), np.zeros(36)
+            ),
+            self._type('geometry_msgs/msg/TwistWithCovariance')(twist, np.zeros(36)),
+        )
+        self.write(topic, message, stamp_ns if time_ns is None else time_ns)
+
+    def header(self, stamp_ns: int, frame_id: str) -> Message:
+        """Make a std_msgs/Header."""
+        time = self._type('builtin_interfaces/msg/Time')(*divmod(int(stamp_ns), 10**9))
+        return self._type('std_msgs/msg/Header')(time, frame_id)
+
+    def _type(self, name: str) -> Callable[..., Message]:
+        return self._types.types[name]
+
+    def _image(self, image: NDArray[Any], header: Message) -> Message:
+        height, width = image.shape[:2]
+        channels = image.shape[2] if image.ndim == 3 else 1
+        encoding = ENCODINGS.get((image.dtype, channels))
+        if encoding is None:
+            raise ValueError(f'ROS has no encoding for an image of {image.dtype} {image.shape}')
+        data = np.ascontiguousarray(image).view(np.uint8).ravel()
+        step = width * channels * image.dtype.itemsize
+        make = self._type('sensor_msgs/msg/Image')
+        return make(header, height, width, encoding, 0, step, data)
+
+    def _info(self, camera: Camera, header: Message) -> Message:
+        projection = np.hstack([camera.matrix, np.zeros((3, 1))])
+        region = self._type('sensor_msgs/msg/RegionOfInterest')(0, 0, 0, 0, False)
+        model = 'plumb_bob' if camera.distortion_model == 'none' else camera.distortion_model
+        return self._type('sensor_msgs/msg/CameraInfo')(
+            header,
+            camera.height,
+            camera.width,
+            model,
+            camera.distortion if camera.distortion.size else np.zeros(5),
+            camera.matrix.ravel(),
+            np.eye(3).ravel(),
+            projection.ravel(),
+            0,
+            0,
+            region,
+        )
+
+    def _pose(self, matrix: NDArray[np.float64]) -> Message:
+        x, y, z, w = quaternion_from_rotation(matrix[:3, :3]).tolist()
+        return self._type('geometry_msgs/msg/Pose')(
+            self._type('geometry_msgs/msg/Point')(*matrix[:3, 3].tolist()),
+            self._type('geometry_msgs/msg/Quaternion')(x, y, z, w),
+        )
