@@ -1,0 +1,219 @@
+"""Pure pairs `x_to_msg` and `x_from_msg` between dataclasses and ROS messages."""
+
+from __future__ import annotations
+
+import array
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from geometry_msgs.msg import PoseWithCovariance
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from loftr_ros.geometry import PoseState, RelativePose
+from loftr_ros.msg import Correspondences as CorrespondencesMsg
+from loftr_ros.msg import RelativePose as RelativePoseMsg
+from loftr_ros.ros.cameras import CameraInfoError, camera_from_msg, camera_to_msg
+from loftr_ros.ros.correspondences import Correspondences, View
+from loftr_ros.ros.images import ImageConversionError, image_from_msg, image_to_msg
+from loftr_ros.ros.stamps import stamp_from_msg, stamp_to_msg
+
+__all__ = [
+    'CameraInfoError',
+    'ImageConversionError',
+    'camera_from_msg',
+    'camera_to_msg',
+    'correspondences_from_msg',
+    'correspondences_to_msg',
+    'header_to_msg',
+    'image_from_msg',
+    'image_to_msg',
+    'pose_from_msg',
+    'pose_to_msg',
+    'relative_pose_from_msg',
+    'relative_pose_to_msg',
+    'stamp_from_msg',
+    'stamp_to_msg',
+    'view_from_msg',
+    'view_to_msg',
+]
+
+Array = npt.NDArray[Any]
+
+STATES = {
+    PoseState.OK: RelativePoseMsg.STATE_OK,
+    PoseState.ROTATION_ONLY: RelativePoseMsg.STATE_ROTATION_ONLY,
+    PoseState.DEGENERATE: RelativePoseMsg.STATE_DEGENERATE,
+    PoseState.TOO_FEW_MATCHES: RelativePoseMsg.STATE_TOO_FEW_MATCHES,
+    PoseState.LOST: RelativePoseMsg.STATE_LOST,
+}
+
+
+NAN = np.full(9, np.nan)
+
+
+def header_to_msg(stamp_ns: int, frame_id: str) -> Header:
+    """Write a time in ns and the name of a frame as a header."""
+    return Header(stamp=stamp_to_msg(stamp_ns), frame_id=frame_id)
+
+
+def view_to_msg(view: View) -> CameraInfo:
+    """Write time, frame, size and calibration of an image."""
+    return camera_to_msg(view.camera, header_to_msg(view.stamp_ns, view.frame_id), view.size)
+
+
+def view_from_msg(msg: CameraInfo) -> View:
+    """Read what `view_to_msg` writes.
+
+    Raises:
+        CameraInfoError: The calibration contradicts itself.
+    """
+    stamp_ns = stamp_from_msg(msg.header.stamp)
+    size = (msg.height, msg.width)
+    return View(stamp_ns, msg.header.frame_id, size, camera_from_msg(msg))
+
+
+def correspondences_to_msg(correspondences: Correspondences) -> CorrespondencesMsg:
+    """Write N matches; each field is one array that is built from bytes."""
+    msg = CorrespondencesMsg()
+    msg.reference_camera_info = view_to_msg(correspondences.reference)
+    msg.query_camera_info = view_to_msg(correspondences.query)
+    msg.header = msg.query_camera_info.header
+    msg.reference_points = _flat(correspondences.reference_points, 'f')
+    msg.query_points = _flat(correspondences.query_points, 'f')
+    msg.confidence = _flat(correspondences.confidence, 'f')
+    msg.sigma = _flat(correspondences.sigma, 'f')
+    msg.inlier = _flat(correspondences.inliers, 'B')
+    msg.track_ids = _flat(correspondences.track_ids, 'q')
+    msg.new_keyframe = bool(correspondences.new_keyframe)
+    msg.weights_name = correspondences.weights_name
+    msg.weights_hash = correspondences.weights_hash
+    return msg
+
+
+def correspondences_from_msg(msg: CorrespondencesMsg) -> Correspondences:
+    """Read matches; the arrays share the memory of the message.
+
+    Raises:
+        ValueError: The arrays of the message are not of the same number of matches.
+    """
+    return Correspondences(
+        view_from_msg(msg.reference_camera_info),
+        view_from_msg(msg.query_camera_info),
+        _points(msg.reference_points),
+        _points(msg.query_points),
+        np.asarray(msg.confidence, np.float32),
+        np.asarray(msg.sigma, np.float32),
+        np.asarray(msg.inlier, np.uint8) != 0,
+        np.asarray(msg.track_ids, np.int64),
+        msg.new_keyframe,
+        msg.weights_name,
+        msg.weights_hash,
+    )
+
+
+def relative_pose_to_msg(pose: RelativePose, reference: View, query: View) -> RelativePoseMsg:
+    """Write a relative pose; one that failed has NaN for every number of it."""
+    msg = RelativePoseMsg()
+    msg.header = header_to_msg(query.stamp_ns, query.frame_id)
+    msg.reference_stamp = stamp_to_msg(reference.stamp_ns)
+    msg.reference_frame_id = reference.frame_id
+    msg.state = STATES[pose.state]
+    msg.reason = pose.reason
+    msg.pose = pose_to_msg(pose.reference_T_query, pose.covariance)
+    msg.metric = bool(pose.metric)
+    msg.method = pose.method
+    msg.matches = len(pose.inliers)
+    msg.inliers = int(np.count_nonzero(pose.inliers))
+    msg.median_residual = float(pose.median_residual)
+    return msg
+
+
+def relative_pose_from_msg(msg: RelativePoseMsg, inliers: Array | None = None) -> RelativePose:
+    """Read a relative pose.
+
+    Args:
+        msg: The message.
+        inliers: bool (N,), the flags of the Correspondences of the same images. The message only
+            has their number: without the flags, which matches are inliers is not known, and
+            the first ones are marked.
+
+    Raises:
+        ValueError: The state is unknown, or the fields contradict each other.
+    """
+    states = {value: state for state, value in STATES.items()}
+    if msg.state not in states:
+        raise ValueError(f'RelativePose.state is {msg.state}, which is none of its constants')
+    if inliers is None:
+        inliers = np.arange(msg.matches) < msg.inliers
+    state = states[msg.state]
+    transform, covariance = pose_from_msg(msg.pose) if state.has_pose else (None, None)
+    return RelativePose(
+        state,
+        transform,
+        covariance,
+        msg.metric,
+        msg.method,
+        np.asarray(inliers, np.bool_),
+        msg.median_residual,
+        msg.reason,
+    )
+
+
+def pose_to_msg(transform: Array | None, covariance: Array | None) -> PoseWithCovariance:
+    """Write a pose (4, 4) and its covariance (6, 6); None gives NaN throughout."""
+    msg = PoseWithCovariance()
+    if transform is None or covariance is None:
+        position, quaternion, covariance = NAN[:3], NAN[:4], np.tile(NAN, 4)
+    else:
+        position, quaternion = transform[:3, 3], _quaternion_xyzw(transform[:3, :3])
+    msg.covariance = np.array(covariance, np.float64).reshape(36)
+    msg.pose.position.x, msg.pose.position.y, msg.pose.position.z = position.tolist()
+    orientation = msg.pose.orientation
+    orientation.x, orientation.y, orientation.z, orientation.w = quaternion.tolist()
+    return msg
+
+
+def pose_from_msg(msg: PoseWithCovariance) -> tuple[Array, Array]:
+    """Read a pose (4, 4) and its covariance (6, 6)."""
+    position, q = msg.pose.position, msg.pose.orientation
+    transform = np.eye(4)
+    transform[:3, 3] = position.x, position.y, position.z
+    transform[:3, :3] = _rotation(np.array([q.x, q.y, q.z, q.w]))
+    return transform, np.array(msg.covariance, np.float64).reshape(6, 6)
+
+
+def _flat(values: Array, typecode: str) -> array.array[Any]:
+    # Message fields take an array.array as it is; lists and ndarrays are checked item by item.
+    dtype = {'f': np.float32, 'B': np.uint8, 'q': np.int64}[typecode]
+    return array.array(typecode, np.ascontiguousarray(values, dtype).tobytes())
+
+
+def _points(flat: Any) -> Array:  # noqa: ANN401 - an array.array here, an ndarray from rosbags
+    values = np.asarray(flat, np.float32)
+    if values.size % 2:
+        raise ValueError(f'points must be pairs x, y, not {values.size} numbers')
+    return values.reshape(-1, 2)
+
+
+def _quaternion_xyzw(rotation: Array) -> Array:
+    vector = cv2.Rodrigues(np.ascontiguousarray(rotation, np.float64))[0].ravel()
+    angle = float(np.linalg.norm(vector))
+    axis = vector / angle if angle > 0 else np.zeros(3)
+    return np.append(axis * np.sin(angle / 2), np.cos(angle / 2))
+
+
+def _rotation(quaternion_xyzw: Array) -> Array:
+    length = float(np.linalg.norm(quaternion_xyzw))
+    if not abs(length - 1) < 1e-3:
+        raise ValueError(f'an orientation must be a unit quaternion, not one of length {length}')
+    x, y, z, w = quaternion_xyzw / length
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )

@@ -1,0 +1,102 @@
+"""Reports of the node as diagnostic_msgs/DiagnosticArray, for rqt and robot monitors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from loftr_ros.ros.monitoring import HORIZON_S, TopicReport, WorkReport
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """All that /diagnostics tells about the node.
+
+    Attributes:
+        name: Full name of the node.
+        state: State of its lifecycle.
+        paused: Whether ~/pause keeps it from processing.
+        now: Time of the report, s of the monotonic clock.
+        problems: What keeps it from working, in words.
+        topics: Its subscriptions.
+        work: Its processing.
+        model: Name, hash and device of the weights; empty before configuration.
+        failure: Why the last configuration failed; '' if it did not.
+    """
+
+    name: str
+    state: str
+    paused: bool
+    now: float
+    problems: list[str] = field(default_factory=list)
+    topics: list[TopicReport] = field(default_factory=list)
+    work: WorkReport = field(default_factory=WorkReport)
+    model: dict[str, str] = field(default_factory=dict)
+    failure: str = ''
+
+
+def diagnostics_to_msg(report: NodeReport, stamp: Time) -> DiagnosticArray:
+    """Write a report as the three statuses node, inputs and processing."""
+    array = DiagnosticArray(status=[_node(report), _inputs(report), _processing(report)])
+    array.header.stamp = stamp
+    return array
+
+
+def _node(report: NodeReport) -> DiagnosticStatus:
+    values = {'lifecycle': report.state, 'paused': str(report.paused).lower(), **report.model}
+    if report.failure:
+        return _status(report, 'node', DiagnosticStatus.ERROR, report.failure, values)
+    message = f'{report.state}, paused' if report.paused else report.state
+    return _status(report, 'node', DiagnosticStatus.OK, message, values)
+
+
+def _inputs(report: NodeReport) -> DiagnosticStatus:
+    values: dict[str, str] = {}
+    for topic in report.topics:
+        values[f'{topic.name} rate [Hz]'] = f'{topic.rate:.2f}'
+        values[f'{topic.name} received'] = str(topic.received)
+        values[f'{topic.name} refused'] = str(topic.refused)
+    refusal = report.work.last_refusal
+    values['last refused'] = '' if refusal is None else str(refusal)
+    if report.problems:
+        message = '; '.join(report.problems)
+        return _status(report, 'inputs', DiagnosticStatus.WARN, message, values)
+    if refusal is not None and report.now - refusal.time < HORIZON_S:
+        message = f'refused {refusal}'
+        return _status(report, 'inputs', DiagnosticStatus.WARN, message, values)
+    message = 'receiving' if report.topics else 'not subscribed'
+    return _status(report, 'inputs', DiagnosticStatus.OK, message, values)
+
+
+def _processing(report: NodeReport) -> DiagnosticStatus:
+    work = report.work
+    values = {
+        'rate [Hz]': f'{work.rate:.2f}',
+        'processed': str(work.processed),
+        'dropped': str(work.dropped),
+        'errors': str(work.errors),
+        'last error': work.last_error,
+        'latency p50 [ms]': f'{work.latency_p50 * 1e3:.1f}',
+        'latency p95 [ms]': f'{work.latency_p95 * 1e3:.1f}',
+        **{f'{name} [ms]': f'{seconds * 1e3:.1f}' for name, seconds in work.seconds.items()},
+        'matches': str(work.matches),
+        'inliers': str(work.inliers),
+        'state': work.state,
+        **{f'state {name}': str(count) for name, count in work.states.items()},
+        'resets': str(work.resets),
+    }
+    if work.failing:
+        message = f'{work.errors} unexpected errors, the last: {work.last_error}'
+        return _status(report, 'processing', DiagnosticStatus.ERROR, message, values)
+    return _status(report, 'processing', DiagnosticStatus.OK, work.state or 'no result yet', values)
+
+
+def _status(
+    report: NodeReport, part: str, level: bytes, message: str, values: dict[str, str]
+) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(
+        level=level, name=f'{report.name}: {part}', message=message, values=pairs
+    )

@@ -1,0 +1,257 @@
+"""Subscriptions of the node: what arrives, what belongs together, what is missing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from loftr_ros.ros.monitoring import TopicMonitor, TopicReport, find_input_problems
+from loftr_ros.ros.processing import Arrival, ImageInput
+from loftr_ros.ros.stamps import SECOND_NS, Order, StampOrder, stamp_from_msg
+from loftr_ros.ros.synchronization import Subscriber, TopicSynchronizer
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from loftr_ros.ros.parameters import NodeParameters
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+TOPICS = {
+    'mono': (('image',), ('camera_info',)),
+    'pair': (('image0', 'image1'), ('camera_info0', 'camera_info1')),
+}
+"""Images and calibrations that each mode subscribes to, relative to the node's namespace."""
+
+
+class Inputs:
+    """Subscribes, puts together what belongs together, and watches.
+
+    The callbacks only sort messages; nothing is computed in them.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        parameters: NodeParameters,
+        on_arrival: Callable[[Arrival], None],
+        on_refusal: Callable[[str, str], None],
+        on_jump: Callable[[str], None],
+    ) -> None:
+        """Subscribe to the topics of the mode.
+
+        Args:
+            node: Whose subscriptions they are.
+            parameters: Mode, transport, QoS and synchronization.
+            on_arrival: Told of each set of images that belong together.
+            on_refusal: Told of the topic and the reason of each message that is left out.
+            on_jump: Told when the stamps went back; all that waited is forgotten by then.
+        """
+        self._node = node
+        self._parameters = parameters
+        self._on_arrival = on_arrival
+        self._on_refusal = on_refusal
+        self._on_jump = on_jump
+        self._lock = threading.Lock()
+        self._exact = parameters.camera_info_sync == 'exact'
+        names, info_names = TOPICS[parameters.mode]
+        self._images = [self._image_topic(name) for name in names]
+        self._infos = [node.resolve_topic_name(name) for name in info_names]
+        self._latest_infos: list[CameraInfo | None] = [None] * len(self._infos)
+        self._orders = [StampOrder() for _ in self._images]
+        now = time.monotonic()
+        self._monitors = {name: TopicMonitor(name, now) for name in [*self._images, *self._infos]}
+        self._last_set = now
+        count = len(self._images) * (2 if self._exact else 1)
+        self._synchronizer = TopicSynchronizer(
+            count, parameters.queue_size, parameters.sync_slop, self._on_set
+        )
+        self._group = MutuallyExclusiveCallbackGroup()
+        self._subscribers = self._subscribe()
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscriber in self._subscribers:
+            self._node.destroy_subscription(subscriber.sub)
+        self._subscribers = []
+
+    def clear(self) -> None:
+        """Forget all images that wait; a calibration holds whatever the time."""
+        self._synchronizer.clear()
+        for order in self._orders:
+            order.reset()
+
+    def count_refusal(self, topic: str) -> None:
+        """Count a message of a topic that turned out to be unusable."""
+        with self._lock:
+            self._monitors[topic].refused += 1
+
+    def report(self) -> tuple[list[TopicReport], list[str]]:
+        """Return the state of all topics, and what is wrong with them in words."""
+        now = time.monotonic()
+        endpoints = {name: self._publishers(name) for name in self._monitors}
+        with self._lock:
+            reports = [
+                monitor.report(now, *endpoints[name]) for name, monitor in self._monitors.items()
+            ]
+            set_silence = now - self._last_set
+        problems = find_input_problems(
+            reports[: len(self._images)] if not self._exact else reports,
+            set_silence,
+            self._parameters.silent_timeout,
+            self._parameters.sync_slop,
+        )
+        if not self._exact:
+            problems += self._missing_calibrations(reports[len(self._images) :])
+        return reports, problems
+
+    def apply(self, parameters: NodeParameters) -> None:
+        """Use other parameters, as far as they can change while subscribed."""
+        self._parameters = parameters
+
+    def _missing_calibrations(self, reports: list[TopicReport]) -> list[str]:
+        timeout = self._parameters.silent_timeout
+        return [
+            f'{report.name} has brought no calibration yet: matches come without poses'
+            + (f' ({report.qos_problem})' if report.qos_problem else '')
+            for report in reports
+            if not report.received and report.silence > timeout
+        ]
+
+    def _image_topic(self, name: str) -> str:
+        # As image_transport does: a remapping of the image holds for its compressed twin as well.
+        topic: str = self._node.resolve_topic_name(name)
+        if self._parameters.image_transport == 'raw' or topic.endswith('/compressed'):
+            return topic
+        return f'{topic}/compressed'
+
+    def _subscribe(self) -> list[Any]:
+        compressed = self._parameters.image_transport == 'compressed'
+        image_type = CompressedImage if compressed else Image
+        subscribers = []
+        for index, topic in enumerate(self._images):
+            subscriber = self._subscriber(image_type, topic)
+            subscriber.registerCallback(self._on_image, index)
+            subscribers.append(subscriber)
+        for index, topic in enumerate(self._infos):
+            durabilities = [DurabilityPolicy.VOLATILE]
+            if not self._exact:
+                # For a driver that publishes its calibration once, and latches it.
+                durabilities.append(DurabilityPolicy.TRANSIENT_LOCAL)
+            for durability in durabilities:
+                subscriber = self._subscriber(CameraInfo, topic, durability)
+                subscriber.registerCallback(self._on_camera_info, index)
+                subscribers.append(subscriber)
+        return subscribers
+
+    def _subscriber(
+        self,
+        msg_type: type[Any],
+        topic: str,
+        durability: DurabilityPolicy = DurabilityPolicy.VOLATILE,
+    ) -> Any:  # noqa: ANN401 - of message_filters where that is installed
+        latched = durability == DurabilityPolicy.TRANSIENT_LOCAL
+        return Subscriber(
+            self._node,
+            msg_type,
+            topic,
+            qos_profile=self._qos(durability),
+            callback_group=self._group,
+            # The watchdog says more about publishers that do not fit than the default does.
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(
+                entity_id='latched' if latched else None
+            ),
+        )
+
+    def _qos(self, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:
+        return QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=self._parameters.queue_size,
+            reliability=ReliabilityPolicy[self._parameters.reliability.upper()],
+            durability=durability,
+        )
+
+    def _publishers(self, topic: str) -> tuple[int, str]:
+        """Count the publishers of a topic, and say why none of them fits."""
+        endpoints = self._node.get_publishers_info_by_topic(topic)
+        subscribers = [each.sub for each in self._subscribers if each.sub.topic_name == topic]
+        if not endpoints or not subscribers:
+            return len(endpoints), ''
+        reasons = []
+        for endpoint in endpoints:
+            checks = [
+                qos_check_compatible(endpoint.qos_profile, subscriber.qos_profile)
+                for subscriber in subscribers
+            ]
+            if all(compatibility == QoSCompatibility.ERROR for compatibility, _ in checks):
+                reasons.append(checks[0][1].strip().rstrip(';'))
+        if len(reasons) < len(endpoints):
+            return len(endpoints), ''
+        return len(
+            endpoints
+        ), f'no publisher fits the QoS asked for, see reliability ({reasons[0]})'
+
+    def _on_image(self, message: Image | CompressedImage, index: int) -> None:
+        stamp_ns = stamp_from_msg(message.header.stamp)
+        topic = self._images[index]
+        self._tick(topic, stamp_ns)
+        last_ns = self._orders[index].last_ns
+        order = self._orders[index].check(stamp_ns)
+        if order is Order.LATE and last_ns is not None:
+            self._on_refusal(topic, _describe_late(stamp_ns, last_ns))
+            return
+        if order is Order.JUMPED and last_ns is not None:
+            self.clear()
+            self._orders[index].check(stamp_ns)
+            back = (last_ns - stamp_ns) / SECOND_NS
+            self._on_jump(f'the stamps of {topic} went back by {back:.3f} s')
+        if self._synchronizer.topics == 1:
+            self._on_set(message)
+        else:
+            self._synchronizer.add(index, message)
+
+    def _on_camera_info(self, message: CameraInfo, index: int) -> None:
+        self._tick(self._infos[index], stamp_from_msg(message.header.stamp))
+        self._latest_infos[index] = message
+        if self._exact:
+            self._synchronizer.add(len(self._images) + index, message)
+
+    def _tick(self, topic: str, stamp_ns: int) -> None:
+        with self._lock:
+            self._monitors[topic].tick(time.monotonic(), stamp_ns)
+
+    def _on_set(self, *messages: Any) -> None:  # noqa: ANN401 - images, then calibrations
+        now = time.monotonic()
+        with self._lock:
+            self._last_set = now
+        count = len(self._images)
+        infos = messages[count:] if self._exact else self._latest_infos
+        images = zip(messages[:count], infos, self._images, self._infos, strict=True)
+        self._on_arrival(Arrival(tuple(ImageInput(*image) for image in images), now))
+
+
+def _describe_late(stamp_ns: int, last_ns: int) -> str:
+    if not stamp_ns:
+        return 'the stamp is zero: the driver must set the time of the exposure'
+    if stamp_ns == last_ns:
+        return f'the stamp {stamp_ns / SECOND_NS:.6f} s is that of the image before'
+    behind = (last_ns - stamp_ns) / SECOND_NS
+    return f'the stamp is {behind:.6f} s before that of the image before'

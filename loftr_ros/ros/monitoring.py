@@ -1,0 +1,283 @@
+"""What the node knows about its inputs and its work: rates, latencies, refusals."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from loftr_ros.frontend import TrackingResult
+from loftr_ros.ros.stamps import SECOND_NS
+
+HORIZON_S = 5.0
+"""Rates and latencies are those of so many last seconds."""
+
+REPEAT_S = 10.0
+"""The same refusal is logged again only after this time, s."""
+
+
+@dataclass
+class RateMeter:
+    """Events per second over the last `HORIZON_S` seconds."""
+
+    _times: deque[float] = field(default_factory=deque)
+
+    def tick(self, now: float) -> None:
+        """Count an event at `now`, s."""
+        self._times.append(now)
+        self._forget(now)
+
+    def rate(self, now: float) -> float:
+        """Return the rate at `now`, Hz; 0 with fewer than two events."""
+        self._forget(now)
+        if len(self._times) < 2:
+            return 0.0
+        return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9)
+
+    def _forget(self, now: float) -> None:
+        while self._times and now - self._times[0] > HORIZON_S:
+            self._times.popleft()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An input that could not be used.
+
+    Attributes:
+        topic: Where it came from.
+        reason: What was wrong with it.
+        time: When it was refused, s of the monotonic clock.
+    """
+
+    topic: str
+    reason: str
+    time: float
+
+    def __str__(self) -> str:
+        """Say both in one line."""
+        return f'{self.topic}: {self.reason}'
+
+
+@dataclass(frozen=True)
+class TopicReport:
+    """State of one subscribed topic.
+
+    Attributes:
+        name: Full name of the topic.
+        received: Messages so far.
+        refused: Those among them that could not be used.
+        rate: Messages per second, Hz.
+        silence: Time since the last message (or since the subscription), s.
+        stamps: Stamps of the newest messages, ns.
+        publishers: Number of publishers; None if not known.
+        qos_problem: Why publishers and subscription do not fit together; '' if they do.
+    """
+
+    name: str
+    received: int
+    refused: int
+    rate: float
+    silence: float
+    stamps: tuple[int, ...] = ()
+    publishers: int | None = None
+    qos_problem: str = ''
+
+
+class TopicMonitor:
+    """Counts the messages of one subscribed topic."""
+
+    def __init__(self, name: str, now: float) -> None:
+        """Start at `now`, s."""
+        self.name = name
+        self.received = 0
+        self.refused = 0
+        self._rate = RateMeter()
+        self._last = now
+        self._stamps: deque[int] = deque(maxlen=16)
+
+    def tick(self, now: float, stamp_ns: int) -> None:
+        """Count a message that arrives at `now`, s."""
+        self.received += 1
+        self._rate.tick(now)
+        self._last = now
+        self._stamps.append(stamp_ns)
+
+    def report(
+        self, now: float, publishers: int | None = None, qos_problem: str = ''
+    ) -> TopicReport:
+        """Return the state at `now`, s."""
+        return TopicReport(
+            self.name,
+            self.received,
+            self.refused,
+            self._rate.rate(now),
+            now - self._last,
+            tuple(self._stamps),
+            publishers,
+            qos_problem,
+        )
+
+
+@dataclass(frozen=True)
+class WorkReport:
+    """State of the processing.
+
+    Attributes:
+        processed: Frames (or pairs) that came to a result.
+        rate: Results per second, Hz.
+        dropped: Frames that a newer one replaced before their turn.
+        errors: Frames that ended in an unexpected exception.
+        latency_p50: Median time from arrival to publishing, s; NaN without recent results.
+        latency_p95: 95th percentile of the same.
+        seconds: Mean time of each step, s.
+        states: How often each state of the pose came out.
+        matches: Matches of the last result.
+        inliers: Inliers of the last result.
+        state: State of the last pose; '' before the first.
+        last_refusal: The last input that was refused.
+        last_error: The last unexpected exception; '' for none.
+        failing: Whether that was within the last `HORIZON_S` seconds.
+        resets: How often everything was forgotten because time went back.
+    """
+
+    processed: int = 0
+    rate: float = 0.0
+    dropped: int = 0
+    errors: int = 0
+    latency_p50: float = float('nan')
+    latency_p95: float = float('nan')
+    seconds: dict[str, float] = field(default_factory=dict)
+    states: dict[str, int] = field(default_factory=dict)
+    matches: int = 0
+    inliers: int = 0
+    state: str = ''
+    last_refusal: Refusal | None = None
+    last_error: str = ''
+    failing: bool = False
+    resets: int = 0
+
+
+class WorkMonitor:
+    """Counts results, refusals and errors; for use by several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rate = RateMeter()
+        self._latencies: deque[tuple[float, float]] = deque(maxlen=1000)
+        self._seconds: dict[str, float] = {}
+        self._states: Counter[str] = Counter()
+        self._logged: dict[str, Refusal] = {}
+        self._last: TrackingResult | None = None
+        self._processed = self._errors = self._resets = 0
+        self._last_refusal: Refusal | None = None
+        self._last_error = ''
+        self._last_error_time = -float('inf')
+
+    def succeeded(self, result: TrackingResult | None, received: float, now: float) -> None:
+        """Count a frame that arrived at `received` and was done at `now`, s."""
+        with self._lock:
+            self._processed += 1
+            self._rate.tick(now)
+            self._latencies.append((now, now - received))
+            if result is None:
+                return
+            self._last = result
+            self._states[result.pose.state.name] += 1
+            for name, seconds in result.seconds.items():
+                # An exponential mean is enough to see where the time goes.
+                self._seconds[name] = 0.9 * self._seconds.get(name, seconds) + 0.1 * seconds
+
+    def refused(self, refusal: Refusal) -> bool:
+        """Count a refused input; returns whether it is worth a line in the log."""
+        with self._lock:
+            self._last_refusal = refusal
+            logged = self._logged.get(refusal.topic)
+            if (
+                logged is not None
+                and logged.reason == refusal.reason
+                and refusal.time - logged.time < REPEAT_S
+            ):
+                return False
+            self._logged[refusal.topic] = refusal
+            return True
+
+    def failed(self, error: Exception, now: float) -> None:
+        """Count an unexpected exception at `now`, s."""
+        with self._lock:
+            self._errors += 1
+            self._last_error_time = now
+            self._last_error = f'{type(error).__name__}: {error}'
+
+    def was_reset(self) -> None:
+        """Count that everything was forgotten."""
+        with self._lock:
+            self._resets += 1
+
+    def report(self, now: float, dropped: int = 0) -> WorkReport:
+        """Return the state at `now`, s."""
+        with self._lock:
+            recent = [latency for time, latency in self._latencies if now - time <= HORIZON_S]
+            p50, p95 = np.percentile(recent, [50, 95]) if recent else (np.nan, np.nan)
+            last = self._last
+            return WorkReport(
+                processed=self._processed,
+                rate=self._rate.rate(now),
+                dropped=dropped,
+                errors=self._errors,
+                latency_p50=float(p50),
+                latency_p95=float(p95),
+                seconds=dict(self._seconds),
+                states=dict(self._states),
+                matches=0 if last is None else len(last.matches),
+                inliers=0 if last is None else int(np.count_nonzero(last.pose.inliers)),
+                state='' if last is None else last.pose.state.name,
+                last_refusal=self._last_refusal,
+                last_error=self._last_error,
+                failing=now - self._last_error_time <= HORIZON_S,
+                resets=self._resets,
+            )
+
+
+def find_input_problems(
+    topics: list[TopicReport], set_silence: float, timeout: float, slop: float
+) -> list[str]:
+    """Say which topics are silent, and why; or that their stamps never match.
+
+    Args:
+        topics: All topics that a result needs one message of.
+        set_silence: Time since messages of all of them belonged together, s.
+        timeout: A topic without messages for this long is silent, s.
+        slop: Largest difference of stamps that belong together, s.
+    """
+    silent = [topic for topic in topics if topic.silence > timeout]
+    if silent:
+        return [_describe_silence(topic) for topic in silent]
+    problems = [f'{topic.name}: {topic.qos_problem}' for topic in topics if topic.qos_problem]
+    if len(topics) > 1 and set_silence > timeout and all(topic.stamps for topic in topics):
+        problems.append(_describe_mismatch(topics, slop))
+    return problems
+
+
+def _describe_silence(topic: TopicReport) -> str:
+    if topic.publishers == 0:
+        gone = 'has no publisher any more' if topic.received else 'has no publisher'
+        return f'{topic.name} {gone}: is the driver running, is the topic remapped?'
+    if topic.qos_problem:
+        return f'{topic.name} is silent: {topic.qos_problem}'
+    count = 'a publisher' if topic.publishers == 1 else f'{topic.publishers} publishers'
+    since = 'yet' if not topic.received else f'for {topic.silence:.1f} s'
+    return f'{topic.name} is silent: {count}, but no message {since}'
+
+
+def _describe_mismatch(topics: list[TopicReport], slop: float) -> str:
+    names = ', '.join(topic.name for topic in topics)
+    first, *others = topics
+    gaps = [
+        min(abs(a - b) for a in first.stamps for b in other.stamps) / SECOND_NS for other in others
+    ]
+    return (
+        f'the stamps of {names} never match: the nearest are {max(gaps):.4f} s apart, '
+        f'allowed are {slop:g} s (sync_slop, camera_info_sync)'
+    )

@@ -1,0 +1,367 @@
+"""The LoFTR node: wires topics, services and parameters to the parts that do the work."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from std_srvs.srv import SetBool, Trigger
+
+from loftr_ros.ros import services
+from loftr_ros.ros.descriptors import declare
+from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
+from loftr_ros.ros.inputs import Inputs
+from loftr_ros.ros.monitoring import Refusal, WorkMonitor
+from loftr_ros.ros.outputs import Outputs
+from loftr_ros.ros.parameters import NodeParameters, ParameterError
+from loftr_ros.ros.processing import Arrival, InputError, NodeMatcher, Processor, load_matcher
+from loftr_ros.ros.services import Pipeline
+from loftr_ros.ros.worker import Worker
+from loftr_ros.srv import MatchImages
+
+MatcherFactory = Callable[[NodeParameters], NodeMatcher]
+Transition = Callable[['LoftrNode'], None]
+
+WARM_UP_SIZE = 480, 640
+"""Height and width of the images that the model is warmed up with, px."""
+
+CLOCK_JUMP = Duration(seconds=-0.5)
+STOP_TIMEOUT_S = 10.0
+
+
+def _transition(
+    label: str, *, failure: TransitionCallbackReturn
+) -> Callable[[Transition], Callable[..., TransitionCallbackReturn]]:
+    """Turn a method into a transition to the state `label` that tells why it failed.
+
+    rclpy drops the exceptions of transition callbacks without a word.
+    """
+
+    def decorate(method: Transition) -> Callable[..., TransitionCallbackReturn]:
+        @functools.wraps(method)
+        def callback(self: LoftrNode, state: LifecycleState) -> TransitionCallbackReturn:
+            try:
+                method(self)
+            except Exception as error:  # of torch, of a driver, of the file system
+                self.note_failure(f'{method.__name__[3:]} failed: {error}')
+                return failure
+            self.state = label
+            self.get_logger().info(f'{state.label} -> {label}')
+            return TransitionCallbackReturn.SUCCESS
+
+        return callback
+
+    return decorate
+
+
+class LoftrNode(LifecycleNode):
+    """Managed node: configure loads the model, activate subscribes."""
+
+    def __init__(self, matcher_factory: MatcherFactory = load_matcher, **kwargs: Any) -> None:  # noqa: ANN401
+        """Declare everything; nothing heavy happens before it is configured.
+
+        Args:
+            matcher_factory: Makes the matcher from the parameters.
+            kwargs: Of `rclpy.lifecycle.LifecycleNode`.
+
+        Raises:
+            ParameterError: A parameter was given a wrong value.
+        """
+        super().__init__('loftr', **kwargs)
+        self.state = 'unconfigured'
+        self.paused = False
+        self._matcher_factory = matcher_factory
+        self._pipeline: Pipeline | None = None
+        self._inputs: Inputs | None = None
+        self._failure = ''
+        self._reported: set[str] = set()
+        self._work = WorkMonitor()
+        self.parameters = declare(self)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._serve()
+        self._watch()
+
+    def _serve(self) -> None:
+        group = ReentrantCallbackGroup()
+        for service_type, name, callback in (
+            (MatchImages, '~/match_images', self._on_match_images),
+            (Trigger, '~/reset', self._on_reset),
+            (Trigger, '~/set_keyframe', self._on_set_keyframe),
+            (SetBool, '~/pause', self._on_pause),
+        ):
+            self.create_service(service_type, name, callback, callback_group=group)
+
+    def _watch(self) -> None:
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        # Simulated time may stand still: exactly then the watchdog must not.
+        clock = Clock(clock_type=ClockType.STEADY_TIME)
+        group = MutuallyExclusiveCallbackGroup()
+        self.create_timer(1.0, self._on_watchdog, callback_group=group, clock=clock)
+        threshold = JumpThreshold(min_forward=None, min_backward=CLOCK_JUMP, on_clock_change=False)
+        self._jump_handle = self.get_clock().create_jump_callback(
+            threshold, post_callback=self._on_clock_jump
+        )
+        if self.parameters.autostart:
+            self._autostart_timer = self.create_timer(0.0, self._autostart, clock=clock)
+
+    def _autostart(self) -> None:
+        self.destroy_timer(self._autostart_timer)
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    # --- lifecycle ---
+
+    @_transition('inactive', failure=TransitionCallbackReturn.FAILURE)
+    def on_configure(self) -> None:
+        """Load and warm up the model, start the worker, create the publishers."""
+        parameters = self.parameters
+        self._failure = ''
+        matcher = self._matcher_factory(parameters)
+        seconds = matcher.warm_up(*WARM_UP_SIZE)
+        self.get_logger().info(
+            f'weights {matcher.weights_name} on {matcher.device}; warm-up took {seconds:.1f} s'
+        )
+        processor = Processor(matcher, parameters, self._refuse)
+        worker = Worker(
+            self._process,
+            self._on_worker_error,
+            keep_all=parameters.process_every_frame,
+            capacity=parameters.queue_size,
+        )
+        outputs = Outputs(self, matcher.weights_name, matcher.weights_hash)
+        self._pipeline = Pipeline(processor, worker, outputs)
+
+    @_transition('active', failure=TransitionCallbackReturn.ERROR)
+    def on_activate(self) -> None:
+        """Subscribe."""
+        super().on_activate(LifecycleState(self.state, 0))
+        self._inputs = Inputs(
+            self, self.parameters, self._on_arrival, self._refuse, self._reset_after_jump
+        )
+
+    @_transition('inactive', failure=TransitionCallbackReturn.ERROR)
+    def on_deactivate(self) -> None:
+        """Unsubscribe, and forget the frames so far."""
+        self._unsubscribe()
+        super().on_deactivate(LifecycleState(self.state, 0))
+
+    @_transition('unconfigured', failure=TransitionCallbackReturn.ERROR)
+    def on_cleanup(self) -> None:
+        """Give back model, worker and publishers."""
+        self._release()
+
+    @_transition('finalized', failure=TransitionCallbackReturn.ERROR)
+    def on_shutdown(self) -> None:
+        """Give back everything."""
+        self._release()
+
+    @_transition('unconfigured', failure=TransitionCallbackReturn.FAILURE)
+    def on_error(self) -> None:
+        """Give back everything, to be configured anew."""
+        self._release()
+
+    def note_failure(self, reason: str) -> None:
+        """Log why a transition failed, and keep it for /diagnostics."""
+        self._failure = reason
+        self.get_logger().error(reason)
+        if self._inputs is None:
+            self._release()
+
+    def _unsubscribe(self) -> None:
+        inputs, self._inputs = self._inputs, None
+        if inputs is not None:
+            inputs.close()
+        if self._pipeline is not None:
+            self._pipeline.worker.clear()
+            self._pipeline.worker.call(self._pipeline.processor.reset)
+        self._reported.clear()
+
+    def _release(self) -> None:
+        self._unsubscribe()
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is None:
+            return
+        if not pipeline.worker.stop(STOP_TIMEOUT_S):
+            self.get_logger().warning('the worker is still busy with its last frame')
+        pipeline.outputs.close()
+
+    def destroy_node(self) -> None:
+        """Give back everything and leave the graph."""
+        self._release()
+        super().destroy_node()
+
+    # --- frames ---
+
+    def _on_arrival(self, arrival: Arrival) -> None:
+        pipeline = self._pipeline
+        if pipeline is not None and not self.paused:
+            pipeline.worker.submit(arrival)
+
+    def _process(self, arrival: Arrival) -> None:
+        pipeline = self._pipeline
+        if pipeline is None:
+            return
+        try:
+            result = pipeline.processor.process(arrival)
+        except InputError as error:
+            self._refuse(error.topic, error.reason)
+            return
+        if result is not None:
+            pipeline.outputs.publish(result, self.parameters)
+        self._work.succeeded(result, arrival.received, time.monotonic())
+
+    def _refuse(self, topic: str, reason: str) -> None:
+        if self._inputs is not None:
+            self._inputs.count_refusal(topic)
+        refusal = Refusal(topic, reason, time.monotonic())
+        if self._work.refused(refusal):
+            self.get_logger().warning(f'refused {refusal}')
+
+    def _on_worker_error(self, error: Exception) -> None:
+        if not self.context.ok():  # the process is ending: there is nobody left to publish to
+            return
+        self._work.failed(error, time.monotonic())
+        self.get_logger().error(f'unexpected {type(error).__name__}: {error}')
+
+    # --- time ---
+
+    def _on_clock_jump(self, jump: TimeJump) -> None:
+        if self._inputs is not None:
+            self._inputs.clear()
+            back = -jump.delta.nanoseconds / 1e9
+            self._reset_after_jump(f'the clock went back by {back:.3f} s')
+
+    def _reset_after_jump(self, reason: str) -> None:
+        pipeline = self._pipeline
+        if pipeline is None:
+            return
+        if not self.parameters.process_every_frame:
+            pipeline.worker.clear()
+        pipeline.worker.call(pipeline.processor.reset)
+        self._work.was_reset()
+        self.get_logger().warning(f'{reason}: everything before is forgotten')
+
+    # --- parameters ---
+
+    def _on_set_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+        values = {parameter.name: parameter.value for parameter in parameters}
+        configured = self._pipeline is not None
+        try:
+            self.parameters = self.parameters.changed(values, configured=configured)
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if self._inputs is not None:
+            self._inputs.apply(self.parameters)
+        if self._pipeline is not None:
+            processor, changed = self._pipeline.processor, self.parameters
+            self._pipeline.worker.call(lambda: processor.apply(changed))
+        return SetParametersResult(successful=True)
+
+    # --- services; each waits for the worker in a thread of the executor ---
+
+    def _on_match_images(
+        self, request: MatchImages.Request, response: MatchImages.Response
+    ) -> MatchImages.Response:
+        return services.match_images(request, response, self._pipeline, self.state)
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._inputs is not None:
+            self._inputs.clear()
+        return services.trigger(response, self._pipeline, Processor.reset, self.state)
+
+    def _on_set_keyframe(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return services.trigger(response, self._pipeline, Processor.set_keyframe, self.state)
+
+    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self.paused = request.data
+        response.success = True
+        response.message = 'paused' if self.paused else 'running'
+        return response
+
+    # --- reports ---
+
+    def _on_watchdog(self) -> None:
+        report = self._report()
+        self._diagnostics.publish(diagnostics_to_msg(report, self.get_clock().now().to_msg()))
+        for problem in report.problems:
+            key = problem.partition(':')[0]
+            if key not in self._reported:
+                self.get_logger().warning(problem)
+        self._reported = {problem.partition(':')[0] for problem in report.problems}
+
+    def _report(self) -> NodeReport:
+        now = time.monotonic()
+        inputs, pipeline = self._inputs, self._pipeline
+        topics, problems = ([], []) if inputs is None else inputs.report()
+        if self.get_parameter('use_sim_time').value and not self.get_clock().now().nanoseconds:
+            problems = ['/clock: use_sim_time is set, but no time has come yet', *problems]
+        model: dict[str, str] = {}
+        if pipeline is not None:
+            matcher = pipeline.processor.matcher
+            model = {
+                'weights': matcher.weights_name,
+                'weights sha256': matcher.weights_hash,
+                'device': matcher.device,
+            }
+        return NodeReport(
+            name=self.get_fully_qualified_name().lstrip('/'),
+            state=self.state,
+            paused=self.paused,
+            now=now,
+            problems=problems,
+            topics=topics,
+            work=self._work.report(now, 0 if pipeline is None else pipeline.worker.dropped),
+            model=model,
+            failure=self._failure,
+        )
+
+
+def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_matcher) -> int:
+    """Run the node until it is told to end.
+
+    Returns:
+        Exit code: 0 after SIGINT or SIGTERM, 2 for a wrong parameter.
+    """
+    rclpy.init(args=args)
+    try:
+        node = LoftrNode(matcher_factory)
+    except ParameterError as error:
+        rclpy.logging.get_logger('loftr').fatal(f'wrong parameter: {error}')
+        rclpy.try_shutdown()
+        return 2
+    _limit_threads(node.parameters.num_threads)
+    # One thread each for frames, a service that waits for the worker, transitions, the watchdog.
+    executor = MultiThreadedExecutor(num_threads=4)
+    executor.add_node(node)
+    try:
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        executor.shutdown()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _limit_threads(count: int) -> None:
+    if count:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""Publishers of the node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sensor_msgs.msg import Image
+
+from loftr_ros.msg import Correspondences as CorrespondencesMsg
+from loftr_ros.msg import RelativePose as RelativePoseMsg
+from loftr_ros.ros.conversions import (
+    correspondences_to_msg,
+    header_to_msg,
+    image_to_msg,
+    relative_pose_to_msg,
+)
+from loftr_ros.ros.correspondences import Correspondences
+from loftr_ros.visualization.matches import draw_matches
+
+if TYPE_CHECKING:
+    from rclpy.lifecycle import LifecycleNode
+
+    from loftr_ros.frontend import TrackingResult
+    from loftr_ros.ros.parameters import NodeParameters
+
+QUEUE_SIZE = 10
+
+
+def result_to_msgs(
+    result: TrackingResult, weights_name: str, weights_hash: str
+) -> tuple[CorrespondencesMsg, RelativePoseMsg]:
+    """Write a result as the two messages that carry it."""
+    correspondences = Correspondences.of(result, weights_name, weights_hash)
+    return (
+        correspondences_to_msg(correspondences),
+        relative_pose_to_msg(result.pose, correspondences.reference, correspondences.query),
+    )
+
+
+def matches_image_to_msg(result: TrackingResult) -> Image:
+    """Draw a result."""
+    image = draw_matches(
+        result.reference.image,
+        result.query.image,
+        result.matches,
+        result.pose.inliers if result.pose.state.has_pose else None,
+    )
+    return image_to_msg(image, header_to_msg(result.query.stamp_ns, result.query.frame_id))
+
+
+class Outputs:
+    """Publishes results while the node is active."""
+
+    def __init__(self, node: LifecycleNode, weights_name: str, weights_hash: str) -> None:
+        """Create the publishers; results name the weights that they come from."""
+        self._node = node
+        self._weights = weights_name, weights_hash
+        create = node.create_lifecycle_publisher
+        self._correspondences = create(CorrespondencesMsg, '~/correspondences', QUEUE_SIZE)
+        self._relative_pose = create(RelativePoseMsg, '~/relative_pose', QUEUE_SIZE)
+        self._matches_image = create(Image, '~/matches_image', QUEUE_SIZE)
+
+    def publish(self, result: TrackingResult, parameters: NodeParameters) -> None:
+        """Publish what the parameters ask for; the picture only if somebody looks."""
+        correspondences, relative_pose = result_to_msgs(result, *self._weights)
+        if parameters.publish_correspondences:
+            self._correspondences.publish(correspondences)
+        if parameters.publish_relative_pose:
+            self._relative_pose.publish(relative_pose)
+        watched = self._matches_image.get_subscription_count() > 0
+        if parameters.publish_matches_image and watched:
+            self._matches_image.publish(matches_image_to_msg(result))
+
+    def close(self) -> None:
+        """Take the publishers back."""
+        for publisher in (self._correspondences, self._relative_pose, self._matches_image):
+            self._node.destroy_lifecycle_publisher(publisher)

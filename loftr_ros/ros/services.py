@@ -1,0 +1,94 @@
+"""Answers of the node's services: the worker does the work, and they wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from std_srvs.srv import Trigger
+
+from loftr_ros.geometry import PoseState, RelativePose
+from loftr_ros.ros.conversions import relative_pose_to_msg
+from loftr_ros.ros.correspondences import View
+from loftr_ros.ros.outputs import Outputs, result_to_msgs
+from loftr_ros.ros.processing import Arrival, ImageInput, InputError, Processor
+from loftr_ros.ros.worker import Worker, WorkerStoppedError
+from loftr_ros.srv import MatchImages
+
+if TYPE_CHECKING:
+    from loftr_ros.frontend import TrackingResult
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What exists while the node is configured."""
+
+    processor: Processor
+    worker: Worker[Arrival]
+    outputs: Outputs
+
+
+def match_images(
+    request: MatchImages.Request,
+    response: MatchImages.Response,
+    pipeline: Pipeline | None,
+    state: str,
+) -> MatchImages.Response:
+    """Match the two images of a request, or say in the response why that is not possible."""
+    pair = (
+        ImageInput(request.image0, request.camera_info0, 'image0', 'camera_info0'),
+        ImageInput(request.image1, request.camera_info1, 'image1', 'camera_info1'),
+    )
+    if pipeline is None:
+        return _failure(response, _not_configured(state))
+    processor = pipeline.processor
+    try:
+        result = pipeline.worker.call(lambda: processor.match_images(*pair)).result()
+    except (InputError, WorkerStoppedError) as error:
+        return _failure(response, str(error))
+    matcher = processor.matcher
+    response.correspondences, response.relative_pose = result_to_msgs(
+        result, matcher.weights_name, matcher.weights_hash
+    )
+    response.success, response.message = True, _summary(result)
+    return response
+
+
+def trigger(
+    response: Trigger.Response,
+    pipeline: Pipeline | None,
+    action: Callable[[Processor], None],
+    state: str,
+) -> Trigger.Response:
+    """Do something with the processor between two frames."""
+    if pipeline is None:
+        response.success, response.message = False, _not_configured(state)
+        return response
+    processor = pipeline.processor
+    try:
+        pipeline.worker.call(lambda: action(processor)).result()
+    except WorkerStoppedError as error:
+        response.success, response.message = False, str(error)
+        return response
+    response.success, response.message = True, 'done'
+    return response
+
+
+def _not_configured(state: str) -> str:
+    return f'the node is {state} and has no model: configure it first'
+
+
+def _failure(response: MatchImages.Response, reason: str) -> MatchImages.Response:
+    # An empty RelativePose message holds the identity, which looks like an estimate.
+    nowhere = View(0, '', (0, 0))
+    failed = RelativePose.failed(PoseState.LOST, reason)
+    response.relative_pose = relative_pose_to_msg(failed, nowhere, nowhere)
+    response.success, response.message = False, reason
+    return response
+
+
+def _summary(result: TrackingResult) -> str:
+    pose = result.pose
+    text = f'{len(result.matches)} matches, {int(pose.inliers.sum())} inliers, {pose.state.name}'
+    return f'{text}: {pose.reason}' if pose.reason else text

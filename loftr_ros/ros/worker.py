@@ -1,0 +1,141 @@
+"""One thread that does the work which no callback may do."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar('Item')
+Result = TypeVar('Result')
+
+
+class WorkerStoppedError(RuntimeError):
+    """The worker has been stopped before it came to the call."""
+
+
+class Worker(Generic[Item]):
+    """Process items one after the other in a thread of its own.
+
+    Usually only the newest item waits: a newer one takes its place, and the older is counted as
+    dropped. With `keep_all`, `capacity` items wait and `submit` blocks while there is no room, so
+    that the sender feels it. Calls are never dropped and go before waiting items.
+    """
+
+    def __init__(
+        self,
+        process: Callable[[Item], None],
+        on_error: Callable[[Exception], None],
+        *,
+        keep_all: bool = False,
+        capacity: int = 1,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            process: What to do with each item.
+            on_error: Told of every exception of `process`; none of them ends the thread.
+            keep_all: Let items wait rather than drop all but the newest.
+            capacity: How many items wait with `keep_all`.
+        """
+        self._process = process
+        self._on_error = on_error
+        self._keep_all = keep_all
+        self._capacity = capacity if keep_all else 1
+        self._items: deque[Item] = deque()
+        self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._condition = threading.Condition()
+        self._stopping = False
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name='loftr-worker', daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """How many items were dropped for newer ones."""
+        return self._dropped
+
+    def submit(self, item: Item) -> None:
+        """Hand over an item; a worker that is stopped takes none."""
+        with self._condition:
+            if self._keep_all:
+                self._condition.wait_for(self._has_room)
+            if self._stopping:
+                return
+            while len(self._items) >= self._capacity:
+                self._items.popleft()
+                self._dropped += 1
+            self._items.append(item)
+            self._condition.notify_all()
+
+    def call(self, function: Callable[[], Result]) -> Future[Result]:
+        """Run a function in the worker's thread, after the item in progress.
+
+        Returns:
+            Its result or exception; `WorkerStoppedError` if the worker is stopped before.
+        """
+        future: Future[Result] = Future()
+        with self._condition:
+            if self._stopping:
+                future.set_exception(WorkerStoppedError('the worker is stopped'))
+                return future
+            self._calls.append((future, function))
+            self._condition.notify_all()
+        return future
+
+    def clear(self) -> None:
+        """Forget the items that wait."""
+        with self._condition:
+            self._items.clear()
+            self._condition.notify_all()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Finish the item in progress, forget the rest and end the thread.
+
+        Returns:
+            Whether the thread has ended within `timeout` seconds.
+        """
+        with self._condition:
+            self._stopping = True
+            self._items.clear()
+            calls = list(self._calls)
+            self._calls.clear()
+            self._condition.notify_all()
+        for future, _ in calls:
+            future.set_exception(WorkerStoppedError('the worker was stopped'))
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _has_room(self) -> bool:
+        return self._stopping or len(self._items) < self._capacity
+
+    def _run(self) -> None:
+        while (work := self._next()) is not None:
+            work()
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopping or self._calls or self._items)
+            if self._stopping:
+                return None
+            if self._calls:
+                future, function = self._calls.popleft()
+                return lambda: _fulfil(future, function)
+            item = self._items.popleft()
+            self._condition.notify_all()
+            return lambda: self._guarded(item)
+
+    def _guarded(self, item: Item) -> None:
+        try:
+            self._process(item)
+        except Exception as error:  # whatever an input provokes, the next one has its chance
+            self._on_error(error)
+
+
+def _fulfil(future: Future[Any], function: Callable[[], Any]) -> None:
+    try:
+        future.set_result(function())
+    except Exception as error:  # belongs to the caller
+        future.set_exception(error)
