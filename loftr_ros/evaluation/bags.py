@@ -15,17 +15,17 @@ from loftr_ros.evaluation.bag_messages import (
     IMAGE_TYPES,
     POSE_TYPES,
     TRANSFORM_TYPE,
-    camera_of,
     find_transform,
-    image_of,
     pose_of,
-    stamp_of,
 )
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.message_types import package_typestore
 from loftr_ros.evaluation.poses import TimedPoses
 from loftr_ros.evaluation.sequences import GroundTruthFrame
 from loftr_ros.frontend.frame import Frame
+from loftr_ros.ros.cameras import camera_from_msg
+from loftr_ros.ros.images import image_from_msg
+from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,14 +116,14 @@ class BagSequence:
         with _opened(self.path) as reader:
             for time_ns, message in _messages(reader, self.topics.image):
                 try:
-                    image = image_of(message)
+                    image = image_from_msg(message)
                 except ValueError as error:
                     raise DatasetError(
                         self.path,
                         f'on {self.topics.image} at {time_ns} ns {error}',
                         'Choose another image topic or remove the message.',
                     ) from error
-                stamp = stamp_of(message) or time_ns
+                stamp = stamp_from_msg(message.header.stamp) or time_ns
                 frame = Frame(stamp, image, message.header.frame_id, self.camera)
                 self._check_size(frame)
                 pose = None if self.truth is None else self.truth.at(stamp, MAX_GAP_NS)
@@ -169,9 +169,9 @@ def open_bag(
     """
     with _opened(path) as reader:
         topics = _choose_topics(reader, path, image_topic, ground_truth_topic, camera_info_topic)
-        frame_id = next(_messages(reader, topics.image))[1].header.frame_id
-        truth, note = _read_truth(reader, topics.ground_truth, frame_id)
-        camera = _read_camera(reader, path, topics)
+        first = next(_messages(reader, topics.image))[1]
+        truth, note = _read_truth(reader, topics.ground_truth, first.header.frame_id)
+        camera = _read_camera(reader, path, topics, first)
         if truth is None and topics.ground_truth:
             topics = BagTopics(
                 topics.image,
@@ -202,7 +202,7 @@ def _opened(path: Path) -> Iterator[AnyReader]:
     try:
         with AnyReader([bag], default_typestore=package_typestore()) as reader:
             yield reader
-    except (DatasetError, GeneratorExit):
+    except DatasetError:
         raise
     except Exception as error:  # damaged files raise what the parser in question happens to raise
         raise DatasetError(
@@ -284,12 +284,14 @@ def _info_of(image: str, infos: list[str]) -> str | None:
     return infos[0] if len(infos) == 1 else None
 
 
-def _read_camera(reader: AnyReader, path: Path, topics: BagTopics) -> Camera | None:
+def _read_camera(reader: AnyReader, path: Path, topics: BagTopics, image: Message) -> Camera | None:
     if topics.camera_info is None:
         return None
     rectified = RECTIFIED_NAME.search(topics.image) is not None
     try:
-        return camera_of(next(_messages(reader, topics.camera_info))[1], rectified=rectified)
+        info = next(_messages(reader, topics.camera_info))[1]
+        size = (image.height, image.width) if hasattr(image, 'height') else None
+        return camera_from_msg(info, size, rectified=rectified)
     except ValueError as error:
         raise DatasetError(
             path,
@@ -310,7 +312,7 @@ def _read_truth(
     if body_T_camera is None:
         return None, f'{topic} is of {body}, which /tf_static does not join to {camera_frame}'
     samples = TimedPoses.from_samples(
-        np.array([stamp_of(message) for message in messages], np.int64),
+        np.array([stamp_from_msg(message.header.stamp) for message in messages], np.int64),
         np.array([pose_of(message)[:3] for message in messages]),
         np.array([pose_of(message)[3:] for message in messages]),
     )

@@ -47,7 +47,7 @@ def open_kitti(path: Path, camera: str | None = None) -> ImageSequence:
     poses = _read_poses(path, len(images))
     stamps = _read_stamps(path / 'times.txt', len(images))
     if poses is not None:
-        poses = poses @ _first_T_camera(projection)
+        poses = poses @ _camera_in_first(projection)
     entries = (
         FrameEntry(stamp, image, None if poses is None else poses[index])
         for index, (stamp, image) in enumerate(zip(stamps, images, strict=True))
@@ -88,7 +88,7 @@ def _read_projection(path: Path, camera: int) -> NDArray[np.float64]:
     return rows[f'P{camera}']
 
 
-def _first_T_camera(projection: NDArray[np.float64]) -> NDArray[np.float64]:
+def _camera_in_first(projection: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pose of a rectified camera in the first one: P = K [I | t], x_camera = x_first + t."""
     offset = np.linalg.solve(projection[:, :3], projection[:, 3])
     return transform(np.eye(3), -offset.astype(np.float64))

@@ -57,7 +57,8 @@ def open_tum(path: Path, camera: str | None = None) -> ImageSequence:
         raise DatasetError(path, f'there is no camera {camera!r}', "This layout has only 'rgb'.")
     images = _read_images(path, 'rgb')
     if not images:
-        raise DatasetError(path, 'rgb.txt lists no images', 'Check that the dataset is complete.')
+        problem = 'the list has no images'
+        raise DatasetError(path / 'rgb.txt', problem, 'Check that the dataset is complete.')
     depths = _read_images(path, 'depth')
     truth = _read_truth(path / 'groundtruth.txt')
     entries = tuple(
