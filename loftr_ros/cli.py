@@ -1,0 +1,113 @@
+"""The command line `loftr-ros`: parse, call, print."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loftr_ros import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 on success, 1 on an error that the text explains."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except (ValueError, OSError) as error:
+        print(f'loftr-ros {options.command}: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f'loftr-ros {options.command}: interrupted', file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog='loftr-ros', description='LoFTR matching for ROS 2.')
+    parser.add_argument('--version', action='version', version=f'loftr_ros {__version__}')
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    _add_match(commands)
+    _add_train(commands)
+    return parser
+
+
+def _add_match(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser('match', help='match two pictures and draw the matches')
+    parser.set_defaults(run=_match)
+    parser.add_argument('image0', type=Path, help='reference picture')
+    parser.add_argument('image1', type=Path, help='query picture')
+    parser.add_argument('-o', '--output', type=Path, default=Path('matches.png'))
+    parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
+    parser.add_argument('--configuration', help='of a weights file that does not carry its own')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+    parser.add_argument('--longer-side', type=int, default=640, help='px; 0 keeps the size')
+    parser.add_argument('--threshold', type=float, help='smallest confidence')
+
+
+def _match(options: argparse.Namespace) -> int:
+    import cv2
+
+    from loftr_ros.evaluation.images import read_image
+    from loftr_ros.matching.matcher import Matcher
+    from loftr_ros.visualization.matches import draw_matches
+
+    reference, query = read_image(options.image0), read_image(options.image1)
+    matcher = Matcher(
+        options.weights,
+        configuration=options.configuration,
+        device=options.device,
+        longer_side=options.longer_side or None,
+        confidence_threshold=options.threshold,
+    )
+    matches = matcher.match_images(reference, query)
+    picture = draw_matches(reference, query, matches)
+    if not cv2.imwrite(str(options.output), picture[..., ::-1]):
+        raise OSError(f'could not write {options.output}')
+    median = f', median confidence {float(sorted(matches.confidence)[len(matches) // 2]):.2f}'
+    print(f'{len(matches)} matches{median if len(matches) else ""}: {options.output}')
+    return 0
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser('train', help='train the small network from photographs')
+    parser.set_defaults(run=_train)
+    parser.add_argument('photographs', type=Path, help='folder of pictures of any content')
+    parser.add_argument('-o', '--output', type=Path, default=Path('training'))
+    parser.add_argument('--steps', type=int, default=20000)
+    parser.add_argument('--batch', type=int, default=8, help='pairs per step')
+    parser.add_argument('--width', type=int, default=320)
+    parser.add_argument('--height', type=int, default=240)
+    parser.add_argument('--learning-rate', type=float, default=1e-3)
+    parser.add_argument('--decay-steps', type=int, default=4000)
+    parser.add_argument('--every', type=int, default=250, help='steps between reports')
+    parser.add_argument(
+        '--minutes', type=float, default=0.0, help='stop (and save) after; 0: never'
+    )
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--float32', action='store_true', help='no mixed precision')
+    parser.add_argument('--exclude', nargs='*', default=[], help='words in names of files to skip')
+
+
+def _train(options: argparse.Namespace) -> int:
+    from loftr_ros.training.options import TrainOptions
+    from loftr_ros.training.train import Trainer
+
+    names = 'photographs output steps batch width height learning_rate decay_steps every minutes'
+    values = {name: getattr(options, name) for name in [*names.split(), 'seed', 'device']}
+    train_options = TrainOptions(
+        **values, exclude=tuple(options.exclude), mixed_precision=not options.float32
+    )
+    trainer = Trainer(train_options)
+    trainer.run()
+    print(f'weights: {trainer.export()}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""LoFTR itself: images in, matches out. Knows no ROS and no poses."""

@@ -1,0 +1,104 @@
+"""Sub-pixel refinement of coarse matches in fine windows (section 3.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .coarse_matching import CoarseMatches
+from .config import LoFTRConfig
+
+
+@dataclass(frozen=True)
+class FineOffsets:
+    """Where the centre of window 0 is found inside window 1.
+
+    Attributes:
+        offset: (M, 2) x, y in units of the window's half side, within [-1, 1].
+        deviation: (M,) standard deviation of the heat map, mean of both axes, in the same unit.
+    """
+
+    offset: Tensor
+    deviation: Tensor
+
+
+class FineMatching(nn.Module):
+    """Windows around coarse matches, transformed and correlated.
+
+    The state dict's names are those of the official code's ``fine_preprocess`` and ``loftr_fine``,
+    which the network flattens into its own.
+    """
+
+    def __init__(self, config: LoFTRConfig) -> None:
+        super().__init__()
+        self.window = config.fine_window
+        self.stride = config.resolution[0] // config.resolution[1]
+        self.down_proj = nn.Linear(config.coarse_dim, config.fine_dim)
+        self.merge_feat = nn.Linear(2 * config.fine_dim, config.fine_dim)
+        for linear in (self.down_proj, self.merge_feat):
+            nn.init.kaiming_normal_(linear.weight, mode='fan_out', nonlinearity='relu')
+
+    def windows(
+        self,
+        fine: Tensor,
+        coarse: Tensor,
+        batch: Tensor,
+        cells: Tensor,
+        columns: int,
+    ) -> Tensor:
+        """Fine features around coarse cells with the coarse feature as context: (M, w * w, C_f).
+
+        Args:
+            fine: (N, C_f, H_f, W_f).
+            coarse: (N, L, C_c) transformed coarse features.
+            batch: (M,) image of each window.
+            cells: (M,) row-major coarse cell of each window.
+            columns: Columns of the coarse grid.
+        """
+        half = self.window // 2
+        channels_last = F.pad(fine.permute(0, 2, 3, 1), (0, 0, half, half, half, half))
+        steps = torch.arange(self.window, device=cells.device)
+        y = (cells // columns * self.stride)[:, None, None] + steps[:, None]
+        x = (cells % columns * self.stride)[:, None, None] + steps[None, :]
+        patches = channels_last[batch[:, None, None], y, x].flatten(1, 2)
+        context = self.down_proj(coarse[batch, cells])[:, None].expand_as(patches)
+        merged: Tensor = self.merge_feat(torch.cat([patches, context], dim=-1))
+        return merged
+
+
+def expected_offset(features0: Tensor, features1: Tensor) -> FineOffsets:
+    """Expectation and deviation of the correlation heat map of (M, w * w, C) windows."""
+    _, cells, channels = features0.shape
+    window = int(cells**0.5)
+    centre = features0[:, cells // 2].float()
+    with torch.autocast(features0.device.type, enabled=False):
+        correlation = torch.einsum('mc,mrc->mr', centre, features1.float()) / channels**0.5
+    heat = correlation.softmax(dim=1)
+    axis = torch.linspace(-1, 1, window, device=heat.device)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing='xy'), dim=-1).view(cells, 2)
+    offset = (heat[..., None] * grid).sum(dim=1)
+    variance = ((heat[..., None] * grid**2).sum(dim=1) - offset**2).clamp(min=1e-10)
+    return FineOffsets(offset, variance.sqrt().mean(dim=-1))
+
+
+def in_pixels(
+    config: LoFTRConfig,
+    coarse: CoarseMatches,
+    fine: FineOffsets,
+    columns0: int,
+    columns1: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Points (M, 2) of both images and sigma (M,), px of the network's input images."""
+    points0 = cell_centres(config, coarse.cells0, columns0)
+    unit = config.fine_window // 2 * config.resolution[1]
+    points1 = cell_centres(config, coarse.cells1, columns1) + fine.offset * unit
+    return points0, points1, fine.deviation * (unit * config.sigma_scale)
+
+
+def cell_centres(config: LoFTRConfig, cells: Tensor, columns: int) -> Tensor:
+    """x, y of row-major cells (M,) of the coarse grid, px: (M, 2) float32."""
+    grid = torch.stack([cells % columns, cells // columns], dim=-1).float()
+    return grid * config.resolution[0] + config.cell_offset

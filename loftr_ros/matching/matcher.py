@@ -1,0 +1,191 @@
+"""The numpy-facing front of the network: images in, matches in original pixels out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from .matches import Matches
+from .network import FeatureMaps
+from .preprocessing import prepare, to_original
+from .weights import load_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from .network import NetworkMatches
+
+PRECISIONS = {
+    'float32': torch.float32,
+    'float16': torch.float16,
+    'bfloat16': torch.bfloat16,
+}
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Features of one image, reusable against any other image of the same matcher.
+
+    Attributes:
+        maps: Coarse and fine feature maps.
+        scale: Network pixels per original pixel along x and y.
+        image_size: Height and width of the original image.
+    """
+
+    maps: FeatureMaps
+    scale: tuple[float, float]
+    image_size: tuple[int, int]
+
+
+class Matcher:
+    """LoFTR on numpy images; not for use by several threads at once."""
+
+    def __init__(
+        self,
+        weights: str | Path = 'lite',
+        *,
+        configuration: str | None = None,
+        device: str = 'auto',
+        precision: str = 'auto',
+        longer_side: int | None = 640,
+        confidence_threshold: float | None = None,
+        max_matches: int | None = None,
+    ) -> None:
+        """Load the weights onto the device.
+
+        Args:
+            weights: ``lite``, ``outdoor``, ``indoor``, or a file.
+            configuration: Of a file that does not carry its own.
+            device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+            precision: ``float32``, ``float16``, ``bfloat16``, or ``auto``: float16 on a GPU,
+                float32 on a CPU. The correlations are computed in float32 in any case.
+            longer_side: Greatest width or height the network sees, px; None for the full image.
+            confidence_threshold: theta_c in [0, 1]; None for the one of the weights.
+            max_matches: Keep only that many, the most confident; None for all.
+
+        Raises:
+            WeightsError: The weights cannot be used.
+            ValueError: Another argument cannot be used; says which and what can.
+        """
+        self.longer_side = _at_least('longer_side', longer_side, 16)
+        self.max_matches = _at_least('max_matches', max_matches, 1)
+        self._device = _select_device(device)
+        self._dtype = _select_precision(precision, self._device)
+        loaded = load_weights(weights, configuration)
+        self.weights_name = loaded.name
+        self.weights_hash = loaded.sha256
+        network = loaded.network.to(self._device)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.confidence_threshold = confidence_threshold
+
+    @property
+    def device(self) -> str:
+        """Device of the network, such as ``cpu`` or ``cuda:0``."""
+        return str(self._device)
+
+    @property
+    def precision(self) -> str:
+        """Number format of backbone and transformers."""
+        return str(self._dtype).removeprefix('torch.')
+
+    @property
+    def confidence_threshold(self) -> float:
+        """Smallest confidence of a match."""
+        return self._threshold
+
+    @confidence_threshold.setter
+    def confidence_threshold(self, value: float | None) -> None:
+        value = self.network.config.confidence_threshold if value is None else value
+        if not 0 <= value <= 1:
+            raise ValueError(f'confidence_threshold must be within [0, 1], not {value}')
+        self._threshold = value
+
+    def encode(self, image: NDArray[Any]) -> ImageFeatures:
+        """Features of an image (H, W) or (H, W, 1|3|4), RGB; uint8, uint16 or float in [0, 1].
+
+        Raises:
+            ImageError: The image cannot be used; says why.
+        """
+        prepared = prepare(image, self.network.config, self.longer_side)
+        mask = None if prepared.mask is None else prepared.mask.to(self._device)
+        tensor = prepared.image.to(self._device, memory_format=torch.channels_last)
+        with torch.inference_mode(), self._autocast():
+            maps = self.network.encode(tensor, mask)
+        return ImageFeatures(maps, prepared.scale, prepared.image_size)
+
+    def match(self, reference: ImageFeatures, query: ImageFeatures) -> Matches:
+        """Matches between two encoded images, none if nothing is found."""
+        with torch.inference_mode(), self._autocast():
+            found = self.network.match(reference.maps, query.maps, self._threshold)
+            columns = _to_columns(found, self.max_matches).cpu().numpy()
+        return Matches(
+            reference_points=to_original(columns[:, 0:2], reference.scale),
+            query_points=to_original(columns[:, 2:4], query.scale),
+            confidence=np.ascontiguousarray(columns[:, 4], np.float32),
+            sigma=(columns[:, 5] / np.mean(query.scale)).astype(np.float32),
+            # float32 holds integers exactly up to 2**24: a grid of 4096 x 4096 cells.
+            reference_cells=columns[:, 6].astype(np.int64),
+            reference_grid=reference.maps.grid,
+        )
+
+    def match_images(self, reference: NDArray[Any], query: NDArray[Any]) -> Matches:
+        """Matches between two images; see :meth:`encode` for what an image is."""
+        return self.match(self.encode(reference), self.encode(query))
+
+    def warm_up(self, height: int, width: int) -> float:
+        """Run once on noise of the given size, so that no first frame is slow; seconds taken."""
+        started = time.perf_counter()
+        noise = np.random.default_rng(0).integers(0, 255, (height, width), np.uint8)
+        self.match_images(noise, noise)
+        return time.perf_counter() - started
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self._dtype != torch.float32
+        dtype = self._dtype if enabled else None
+        return torch.autocast(self._device.type, dtype=dtype, enabled=enabled)
+
+
+def _to_columns(found: NetworkMatches, limit: int | None) -> Tensor:
+    """x0 y0 x1 y1 confidence sigma cell (M, 7): one tensor, to wait for the device only once."""
+    coarse = found.coarse
+    single = torch.stack([coarse.confidence, found.sigma, coarse.cells0], dim=1)
+    columns = torch.cat([found.points0, found.points1, single], dim=1).float()
+    if limit is None or len(columns) <= limit:
+        return columns
+    best = coarse.confidence.topk(limit).indices
+    return columns[best.sort().values]
+
+
+def _select_device(device: str) -> torch.device:
+    if device == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        selected = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device '{device}': expected auto, cpu, cuda or cuda:N") from error
+    if selected.type == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f"device '{device}': no CUDA device is available here; use cpu or auto")
+    return selected
+
+
+def _select_precision(precision: str, device: torch.device) -> torch.dtype:
+    if precision == 'auto':
+        return torch.float16 if device.type == 'cuda' else torch.float32
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision '{precision}': expected auto, {', '.join(PRECISIONS)}")
+    if precision == 'float16' and device.type == 'cpu':
+        raise ValueError("precision 'float16' needs a GPU; on a CPU use float32 or bfloat16")
+    return PRECISIONS[precision]
+
+
+def _at_least(name: str, value: int | None, least: int) -> int | None:
+    if value is not None and value < least:
+        raise ValueError(f'{name} must be at least {least}, not {value}')
+    return value

@@ -1,0 +1,161 @@
+"""The LoFTR network: four parts in the paper's order, plain tensors in and out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .backbone import ResNetFPN
+from .coarse_matching import (
+    CoarseMatches,
+    dual_softmax,
+    inner_cells,
+    mask_similarity,
+    mutual_matches,
+    similarity,
+)
+from .config import LoFTRConfig
+from .fine_matching import FineMatching, expected_offset, in_pixels
+from .transformer import LocalFeatureTransformer, position_encoding
+
+
+@dataclass(frozen=True)
+class FeatureMaps:
+    """What the backbone knows of a batch of images; reusable against any other image.
+
+    Attributes:
+        coarse: (N, C_c, H_c, W_c) with the positional encoding added.
+        fine: (N, C_f, H_f, W_f).
+        mask: (N, H_c, W_c) bool, false on padding, or None when every cell is valid.
+    """
+
+    coarse: Tensor
+    fine: Tensor
+    mask: Tensor | None = None
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the coarse grid."""
+        return self.coarse.shape[-2], self.coarse.shape[-1]
+
+    def tokens(self) -> tuple[Tensor, Tensor | None]:
+        """Coarse features (N, L, C_c) and mask (N, L) as sequences."""
+        flat_mask = None if self.mask is None else self.mask.flatten(1)
+        return self.coarse.flatten(2).transpose(1, 2).contiguous(), flat_mask
+
+
+@dataclass(frozen=True)
+class NetworkMatches:
+    """Matches of a batch of pairs, px of the network's input images.
+
+    Attributes:
+        coarse: The matched cells and their confidence.
+        points0: (M, 2) float32.
+        points1: (M, 2) float32.
+        sigma: (M,) float32, standard deviation of points1 along each axis.
+    """
+
+    coarse: CoarseMatches
+    points0: Tensor
+    points1: Tensor
+    sigma: Tensor
+
+
+class LoFTR(nn.Module):
+    """LoFTR (Sun et al., CVPR 2021); state dicts of the official checkpoints load unchanged."""
+
+    def __init__(self, config: LoFTRConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = ResNetFPN(config)
+        self.loftr_coarse = LocalFeatureTransformer(
+            config.coarse_dim, config.coarse_heads, config.coarse_layers
+        )
+        self.fine_preprocess = FineMatching(config)
+        self.loftr_fine = LocalFeatureTransformer(
+            config.fine_dim, config.fine_heads, config.fine_layers
+        )
+        self._encodings: dict[tuple[object, ...], Tensor] = {}
+
+    def encode(
+        self, images: Tensor, mask: Tensor | None = None, origin: tuple[int, int] = (0, 0)
+    ) -> FeatureMaps:
+        """Features of grey images.
+
+        Args:
+            images: (N, 1, H, W) in [0, 1]; for the ``unshuffle`` stem H and W are multiples of 4.
+            mask: (N, H_c, W_c) bool, the valid coarse cells; None when all are.
+            origin: Row and column of the first cell for the positional encoding; training on small
+                images shifts it, so that the positions of larger ones are known.
+        """
+        coarse, fine = self.backbone(images)
+        return FeatureMaps(coarse + self._encoding(coarse, origin), fine, mask)
+
+    def _encoding(self, like: Tensor, origin: tuple[int, int]) -> Tensor:
+        channels, height, width = like.shape[-3:]
+        rows, columns = height + origin[0], width + origin[1]
+        key = (rows, columns, like.dtype, like.device)
+        if key not in self._encodings:
+            encoding = position_encoding(channels, rows, columns, self.config.position_encoding_fix)
+            self._encodings = {key: encoding.to(like)}
+        return self._encodings[key][:, origin[0] :, origin[1] :]
+
+    def transform(self, maps0: FeatureMaps, maps1: FeatureMaps) -> tuple[Tensor, Tensor]:
+        """Coarse features (N, L, C), (N, S, C) conditioned on both images."""
+        tokens0, mask0 = maps0.tokens()
+        tokens1, mask1 = maps1.tokens()
+        transformed: tuple[Tensor, Tensor] = self.loftr_coarse(tokens0, tokens1, mask0, mask1)
+        return transformed
+
+    def scores(
+        self, coarse0: Tensor, coarse1: Tensor, maps0: FeatureMaps, maps1: FeatureMaps
+    ) -> Tensor:
+        """Masked similarity (N, L, S) of transformed coarse features."""
+        scores = similarity(coarse0, coarse1, self.config.temperature)
+        return mask_similarity(scores, maps0.tokens()[1], maps1.tokens()[1])
+
+    def fine_windows(
+        self,
+        coarse0: Tensor,
+        coarse1: Tensor,
+        maps0: FeatureMaps,
+        maps1: FeatureMaps,
+        matches: CoarseMatches,
+    ) -> tuple[Tensor, Tensor]:
+        """Fine features around coarse matches, (M, w * w, C_f) of each image."""
+        prepare = self.fine_preprocess.windows
+        return (
+            prepare(maps0.fine, coarse0, matches.batch, matches.cells0, maps0.grid[1]),
+            prepare(maps1.fine, coarse1, matches.batch, matches.cells1, maps1.grid[1]),
+        )
+
+    def match(
+        self, maps0: FeatureMaps, maps1: FeatureMaps, threshold: float | None = None
+    ) -> NetworkMatches:
+        """Matches between two encoded batches."""
+        threshold = self.config.confidence_threshold if threshold is None else threshold
+        coarse0, coarse1 = self.transform(maps0, maps1)
+        scores = self.scores(coarse0, coarse1, maps0, maps1)
+        border, device = self.config.border_cells, scores.device
+        inner0 = inner_cells(maps0.grid, border, maps0.tokens()[1], device)
+        inner1 = inner_cells(maps1.grid, border, maps1.tokens()[1], device)
+        coarse = mutual_matches(dual_softmax(scores), threshold, inner0, inner1)
+        windows = self.fine_windows(coarse0, coarse1, maps0, maps1, coarse)
+        if len(coarse.batch):
+            windows = self.loftr_fine(*windows)
+        fine = expected_offset(*windows)
+        points = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
+        return NetworkMatches(coarse, *points)
+
+    def forward(self, images0: Tensor, images1: Tensor) -> NetworkMatches:
+        """Matches of two batches of images (N, 1, H, W)."""
+        if images0.shape == images1.shape:
+            maps = self.encode(torch.cat([images0, images1]))
+            half = len(images0)
+            maps0 = FeatureMaps(maps.coarse[:half], maps.fine[:half])
+            maps1 = FeatureMaps(maps.coarse[half:], maps.fine[half:])
+        else:
+            maps0, maps1 = self.encode(images0), self.encode(images1)
+        return self.match(maps0, maps1)

@@ -1,0 +1,129 @@
+"""Any image to the grey tensor that the network takes, and pixels back to the original image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .config import LoFTRConfig
+
+FLOAT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """An image as the network takes it.
+
+    Attributes:
+        image: float32 (1, 1, H, W) in [0, 1]; H and W multiples of the coarse stride.
+        mask: bool (1, H_c, W_c), false on padding, or None without padding.
+        scale: Network pixels per original pixel along x and y.
+        image_size: Height and width of the original image.
+    """
+
+    image: Tensor
+    mask: Tensor | None
+    scale: tuple[float, float]
+    image_size: tuple[int, int]
+
+
+def prepare(
+    image: NDArray[Any], config: LoFTRConfig, longer_side: int | None = None
+) -> NetworkInput:
+    """Grey, shrunk to the longer side if that is shorter, padded to whole coarse cells.
+
+    Args:
+        image: As :func:`to_grey` takes it.
+        config: Of the network.
+        longer_side: Greatest width or height, px; None keeps the size. Images are never enlarged.
+
+    Raises:
+        ImageError: The image cannot be matched; the text says why.
+    """
+    grey = to_grey(image)
+    height, width = grey.shape
+    ratio = 1.0 if longer_side is None else min(1.0, longer_side / max(height, width))
+    rows, columns = max(1, round(height * ratio)), max(1, round(width * ratio))
+    if (rows, columns) != (height, width):
+        resized = cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
+        grey = np.asarray(resized, np.float32)
+    stride = config.resolution[0]
+    padding = (-rows % stride, -columns % stride)
+    padded = np.pad(grey, ((0, padding[0]), (0, padding[1])))
+    return NetworkInput(
+        image=torch.from_numpy(padded)[None, None],
+        mask=_valid_cells(padded.shape, (rows, columns), config) if any(padding) else None,
+        scale=(columns / width, rows / height),
+        image_size=(height, width),
+    )
+
+
+def _valid_cells(padded: tuple[int, ...], size: tuple[int, int], config: LoFTRConfig) -> Tensor:
+    """Cells whose centre lies on the image, (1, H_c, W_c) bool."""
+    stride = config.resolution[0]
+    rows, columns = (
+        np.arange(total // stride) * stride + config.cell_offset <= valid - 0.5
+        for total, valid in zip(padded, size, strict=True)
+    )
+    return torch.from_numpy(rows[:, None] & columns[None, :])[None]
+
+
+def to_grey(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Grey values in [0, 1].
+
+    Args:
+        image: (H, W) or (H, W, 1|3|4) in RGB order. uint8; uint16, stretched between its
+            percentiles
+            0.5 and 99.5, as sensors of 10 to 14 bits never fill the range; or float in [0, 1].
+
+    Returns:
+        float32 (H, W).
+
+    Raises:
+        ImageError: Not such an array, empty, or with values that are not finite or out of range.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f'an image must be a numpy array, not {type(image).__name__}')
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if image.ndim not in (2, 3) or channels not in (1, 3, 4):
+        raise ImageError(f'image shape {image.shape}: expected (H, W) or (H, W, 1, 3 or 4)')
+    if 0 in image.shape:
+        raise ImageError(f'image shape {image.shape}: the image is empty')
+    values = _to_unit(image)
+    if channels == 1:
+        return np.ascontiguousarray(values.reshape(image.shape[:2]))
+    code = cv2.COLOR_RGB2GRAY if channels == 3 else cv2.COLOR_RGBA2GRAY
+    return np.asarray(cv2.cvtColor(values, code), np.float32)
+
+
+def _to_unit(image: NDArray[Any]) -> NDArray[np.float32]:
+    if image.dtype == np.uint8:
+        return image.astype(np.float32) / np.float32(255)
+    if image.dtype == np.uint16:
+        low, high = np.percentile(image, (0.5, 99.5))
+        stretched = (image.astype(np.float32) - low) / max(high - low, 1.0)
+        return np.clip(stretched, 0, 1).astype(np.float32)
+    if image.dtype not in (np.float16, np.float32, np.float64):
+        raise ImageError(f'image type {image.dtype}: expected uint8, uint16 or float in [0, 1]')
+    if not np.isfinite(image).all():
+        count = int((~np.isfinite(image)).sum())
+        raise ImageError(f'{count} of {image.size} values of the float image are NaN or infinite')
+    low, high = float(image.min()), float(image.max())
+    if low < -FLOAT_TOLERANCE or high > 1 + FLOAT_TOLERANCE:
+        raise ImageError(f'float image with values {low:g} to {high:g}: scale it to [0, 1]')
+    return np.clip(image, 0, 1).astype(np.float32)
+
+
+def to_original(points: NDArray[Any], scale: tuple[float, float]) -> NDArray[np.float32]:
+    """Network pixels (N, 2) to pixels of the original image, by the half-pixel rule."""
+    return ((points + 0.5) / np.asarray(scale) - 0.5).astype(np.float32)

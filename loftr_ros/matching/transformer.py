@@ -1,0 +1,126 @@
+"""Positional encoding and the local feature transformer (section 3.2 of the paper)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def position_encoding(channels: int, height: int, width: int, fix: bool) -> Tensor:
+    """Sinusoidal 2-D encoding, (channels, height, width) float32.
+
+    Channels come in fours: sin x, cos x, sin y, cos y, with positions counted from one, as in the
+    official
+    code. ``fix`` false reproduces its slip of operator precedence, which old checkpoints were
+    trained with.
+    """
+    exponent = -math.log(10000.0) / (channels // 2) if fix else -math.log(10000.0) / channels // 2
+    frequency = torch.exp(torch.arange(0, channels // 2, 2).float() * exponent)[:, None, None]
+    x = torch.arange(1, width + 1).float()[None, None, :].expand(1, height, width)
+    y = torch.arange(1, height + 1).float()[None, :, None].expand(1, height, width)
+    waves = (
+        (x * frequency).sin(),
+        (x * frequency).cos(),
+        (y * frequency).sin(),
+        (y * frequency).cos(),
+    )
+    return torch.stack(waves, dim=1).reshape(channels, height, width)
+
+
+def linear_attention(
+    query: Tensor, key: Tensor, value: Tensor, query_mask: Tensor | None, key_mask: Tensor | None
+) -> Tensor:
+    """Attention with the feature map elu + 1, linear in the sequence length (Katharopoulos et al.,
+    2020).
+
+    Args:
+        query: (N, L, heads, D).
+        key: (N, S, heads, D).
+        value: (N, S, heads, D).
+        query_mask: (N, L) bool, false where padded.
+        key_mask: (N, S) bool, false where padded.
+
+    Returns:
+        (N, L, heads, D).
+    """
+    query = F.elu(query) + 1
+    key = F.elu(key) + 1
+    if query_mask is not None:
+        query = query * query_mask[:, :, None, None]
+    if key_mask is not None:
+        key = key * key_mask[:, :, None, None]
+        value = value * key_mask[:, :, None, None]
+    # Means instead of sums keep half precision from overflowing; the length cancels out.
+    length = value.shape[1]
+    context = torch.einsum('nshd,nshv->nhdv', key, value / length)
+    normaliser = torch.einsum('nlhd,nhd->nlh', query, key.mean(dim=1)) + 1e-6 / length
+    if query_mask is not None:
+        normaliser = normaliser.masked_fill(~query_mask[:, :, None], 1.0)
+    return torch.einsum('nlhd,nhdv->nlhv', query, context) / normaliser[..., None]
+
+
+class EncoderLayer(nn.Module):
+    """One attention layer: x looks at source (itself, or the other image)."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_proj = nn.Linear(channels, channels, bias=False)
+        self.k_proj = nn.Linear(channels, channels, bias=False)
+        self.v_proj = nn.Linear(channels, channels, bias=False)
+        self.merge = nn.Linear(channels, channels, bias=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * channels, 2 * channels, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Linear(2 * channels, channels, bias=False),
+        )
+        self.norm1 = nn.LayerNorm(channels)
+        self.norm2 = nn.LayerNorm(channels)
+
+    def forward(
+        self,
+        x: Tensor,
+        source: Tensor,
+        x_mask: Tensor | None = None,
+        source_mask: Tensor | None = None,
+    ) -> Tensor:
+        """(N, L, C) and (N, S, C) to (N, L, C)."""
+        query = self.q_proj(x).unflatten(-1, (self.heads, -1))
+        key = self.k_proj(source).unflatten(-1, (self.heads, -1))
+        value = self.v_proj(source).unflatten(-1, (self.heads, -1))
+        message = linear_attention(query, key, value, x_mask, source_mask).flatten(-2)
+        message = self.norm1(self.merge(message))
+        message = self.norm2(self.mlp(torch.cat([x, message], dim=-1)))
+        return x + message
+
+
+class LocalFeatureTransformer(nn.Module):
+    """Self and cross attention layers in turn; the two images share their weights."""
+
+    def __init__(self, channels: int, heads: int, pairs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(channels, heads) for _ in range(2 * pairs))
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+
+    def forward(
+        self,
+        features0: Tensor,
+        features1: Tensor,
+        mask0: Tensor | None = None,
+        mask1: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """(N, L, C) and (N, S, C), each conditioned on both images."""
+        for index, layer in enumerate(self.layers):
+            if index % 2 == 0:
+                features0 = layer(features0, features0, mask0, mask0)
+                features1 = layer(features1, features1, mask1, mask1)
+            else:
+                # Image 1 attends to the already updated image 0, as in the official code.
+                features0 = layer(features0, features1, mask0, mask1)
+                features1 = layer(features1, features0, mask1, mask0)
+        return features0, features1

@@ -1,0 +1,1 @@
+"""Training of LoFTR from photographs and rendered planes. Nothing else depends on this room."""

@@ -1,0 +1,47 @@
+"""The paper's losses: focal over coarse cells, weighted L2 on offsets (section 3.5)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from loftr_ros.matching.fine_matching import FineOffsets
+
+from .pairs import Labels
+
+ALPHA = 0.25
+GAMMA = 2.0
+
+
+def coarse_loss(scores: Tensor, labels: Labels) -> Tensor:
+    """Focal cross-entropy of the dual softmax; both terms are divided by the number of true
+    matches.
+
+    Args:
+        scores: (B, L, S) similarity before the softmax.
+        labels: The true matches; a batch without any costs only its false confidence.
+    """
+    log_confidence = scores.log_softmax(dim=1) + scores.log_softmax(dim=2)
+    confidence = log_confidence.exp()
+    count = max(len(labels.batch), 1)
+    true = log_confidence[labels.batch, labels.cells0, labels.cells1]
+    positive = -ALPHA * (1 - true.exp()) ** GAMMA * true
+    negative = -ALPHA * confidence**GAMMA * torch.log1p(-confidence.clamp(max=1 - 1e-6))
+    true_negative = negative[labels.batch, labels.cells0, labels.cells1]
+    return (positive.sum() + negative.sum() - true_negative.sum()) / count
+
+
+def fine_loss(predicted: FineOffsets, target: Tensor) -> Tensor:
+    """Squared error of the offset weighted by the inverse deviation (equation 6).
+
+    Args:
+        predicted: Offsets in units of the window's half side.
+        target: (M, 2) true offsets in the same unit; those outside of the window are left out.
+    """
+    inside = target.abs().amax(dim=1) < 1
+    if not inside.any():
+        return predicted.offset.sum() * 0
+    inverse = 1 / predicted.deviation[inside].clamp(min=1e-3)
+    weight = (inverse / inverse.mean()).detach()
+    error = (predicted.offset[inside] - target[inside]).square().sum(dim=1)
+    return (weight * error).mean()
