@@ -1,6 +1,7 @@
 # Everyday commands for machines without ROS. `make` alone lists them.
 
-PYTHON ?= python3
+# The Python that .venv was made with, where there is one.
+PYTHON ?= $(or $(shell .venv/bin/python -S -c "import sys; print(sys._base_executable)" 2>/dev/null),python3)
 BIN := .venv/bin
 
 # Tests and demos talk to this machine only, on a ROS domain of their own, and never to a ROS installation that is sourced.

@@ -1,8 +1,8 @@
 """Install loftr_ros where there is no ROS: `pip install -e .`.
 
-On a ROS installation `colcon build` uses CMakeLists.txt instead. The client library of ROS 2 and its
-messages are not requirements here: a ROS installation brings its own, and requirements/ros2.txt lists
-the wheels for machines without one.
+On a ROS installation `colcon build` uses CMakeLists.txt instead. The client library of ROS 2 and
+its messages are not requirements here: a ROS installation brings its own, and requirements/ros2.txt
+lists the wheels for machines without one.
 """
 
 import re

@@ -1,9 +1,99 @@
-"""Start the LoFTR node: `ros2 launch loftr_ros loftr.launch.py`."""
+"""Start the LoFTR node: `ros2 launch loftr_ros loftr.launch.py --show-args` lists the arguments."""
 
-from launch import LaunchDescription
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+TOPICS = {
+    'image': 'images of the camera (mode mono)',
+    'camera_info': 'calibration of the camera (mode mono)',
+    'image0': 'images of the reference camera (mode pair)',
+    'image1': 'images of the query camera (mode pair)',
+    'camera_info0': 'calibration of the reference camera (mode pair)',
+    'camera_info1': 'calibration of the query camera (mode pair)',
+}
+PARAMETERS = {
+    'mode': (str, 'mono: frames of one moving camera; pair: two cameras'),
+    'weights': (str, 'lite, outdoor, indoor, or the path of a .safetensors or .ckpt file'),
+    'device': (str, 'auto, cpu, cuda, or cuda with a number as in cuda:1'),
+    'image_transport': (str, 'raw or compressed'),
+    'autostart': (bool, 'configure and activate the node by itself: true or false'),
+    'use_sim_time': (bool, 'take the time from /clock: true or false'),
+}
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Describe the node with its default parameters."""
-    return LaunchDescription([Node(package='loftr_ros', executable='loftr_node', name='loftr')])
+    """Declare the arguments and start the node with them."""
+    default_file = Path(get_package_share_directory('loftr_ros'), 'config', 'loftr.yaml')
+    arguments = {
+        'namespace': ('', 'namespace of the node and of its relative topics'),
+        'node_name': ('loftr', 'name of the node'),
+        'parameter_file': (str(default_file), 'YAML file with parameters of the node'),
+        **{
+            name: ('', f'{description}; when empty the parameter file decides')
+            for name, (_, description) in PARAMETERS.items()
+        },
+        **{name: (name, f'topic: {description}') for name, description in TOPICS.items()},
+        'remappings': ('', "more remappings, as in '~/odometry:=/odom /tf:=/tf_loftr'"),
+        'log_level': ('info', 'debug, info, warn, error or fatal'),
+    }
+    declarations = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in arguments.items()
+    ]
+    return LaunchDescription([*declarations, OpaqueFunction(function=describe_node)])
+
+
+def describe_node(context: LaunchContext) -> list[Node]:
+    """Return the node as the values of the arguments have it.
+
+    Raises:
+        ValueError: a remapping is not of the form from:=to, or the parameter file does not exist.
+    """
+
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    # Arguments that were not given stay out, so that they never overrule the parameter file.
+    given = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, (kind, _) in PARAMETERS.items()
+        if value(name)
+    }
+    parameter_file = Path(value('parameter_file')).expanduser()
+    if not parameter_file.is_file():
+        raise ValueError(f'parameter_file: there is no file {parameter_file}')
+    topics = [(name, value(name)) for name in TOPICS if value(name) != name]
+    return [
+        Node(
+            package='loftr_ros',
+            executable='loftr_node',
+            name=value('node_name'),
+            namespace=value('namespace'),
+            parameters=[str(parameter_file), *([given] if given else [])],
+            remappings=[*topics, *split_remappings(value('remappings'))],
+            arguments=['--ros-args', '--log-level', value('log_level')],
+            output='both',
+            emulate_tty=True,
+        )
+    ]
+
+
+def split_remappings(text: str) -> list[tuple[str, str]]:
+    """Split 'from:=to from:=to' into pairs.
+
+    Raises:
+        ValueError: a part is not of that form.
+    """
+    pairs = []
+    for part in text.split():
+        source, separator, target = part.partition(':=')
+        if not (source and separator and target):
+            raise ValueError(f'remappings: {part!r} is not of the form from:=to')
+        pairs.append((source, target))
+    return pairs

@@ -1,16 +1,25 @@
-"""Make the environment for machines without ROS: .venv with ROS 2 as wheels, and this package's messages.
+"""Make the environment for machines without ROS: .venv with ROS 2 as wheels, messages built.
 
-Each step leaves a stamp that holds a hash of all it depends on, so a second run is done at once and a
-change of requirements, messages or build files repeats just what it must.
+Each step leaves a stamp that holds a hash of all it depends on, so a second run is done at once and
+a change of requirements, messages or build files repeats just what it must.
 """
 
+import shutil
 import sys
 
-if sys.version_info < (3, 10):
+# Lines up to here run on any Python 3, to say that it is not one of these.
+PYTHONS = ((3, 13), (3, 12), (3, 11), (3, 10))
+
+if sys.version_info[:2] not in PYTHONS:
+    names = ['python{}.{}'.format(*version) for version in PYTHONS]
+    found = [name for name in names if shutil.which(name)]
     sys.exit(
-        'Python 3.10 to 3.13 is needed; {} is {}.{}.\n'
-        'Install a newer one and name it, for example: make demo PYTHON=python3.11'.format(
-            sys.executable, *sys.version_info[:2]
+        'Python 3.10 to 3.13 is needed (for others there are no ROS 2 wheels), but {} is {}.{}.\n'
+        '{}run make again with its name, for example: make demo PYTHON={}'.format(
+            sys.executable,
+            *sys.version_info[:2],
+            'This machine has {}: '.format(', '.join(found)) if found else 'Install one and ',
+            (found or names)[0],
         )
     )
 
@@ -19,11 +28,10 @@ import hashlib
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +41,7 @@ BUILD = ROOT / 'build' / 'wheels'
 STAMPS = VENV / 'stamps'
 LOG = VENV / 'setup.log'
 PACKAGE = 'loftr_ros'
+VERSION = '{}.{}'.format(*sys.version_info[:2])
 
 # A sourced ROS installation must not leak into the environment of the wheels.
 FOREIGN_VARIABLES = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'PYTHONPATH', 'PYTHONHOME')
@@ -55,42 +64,34 @@ class SetupError(Exception):
 
 
 def check_prerequisites() -> None:
-    """Name whatever this machine lacks before anything long starts.
+    """Name all that this machine lacks before anything long starts.
 
     Raises:
-        SetupError: something is missing; the message names all of it and the remedies.
+        SetupError: something is missing; the message names it and the remedy.
     """
     problems = [*python_problems(), *compiler_problems()]
     if problems:
         raise SetupError('\n'.join(problems))
 
 
-def python_problems() -> Iterable[str]:
-    """Yield what is wrong with the Python that runs this script."""
-    version = '{}.{}'.format(*sys.version_info[:2])
-    if sys.version_info >= (3, 14):
-        found = [f'python3.{minor}' for minor in (13, 12, 11, 10) if shutil.which(f'python3.{minor}')]
-        remedy = f'PYTHON={found[0]}' if found else 'PYTHON=python3.13 after installing it'
-        yield (
-            f'Python 3.10 to 3.13 is needed (there are no ROS 2 wheels for others); {sys.executable} is '
-            f'{version}. Run make again with {remedy}.'
-        )
-    if not all(importlib.util.find_spec(name) for name in ('venv', 'ensurepip')):
-        yield f'Python lacks its venv module. {APT} python{version}-venv'
+def python_problems() -> Iterator[str]:
+    """Yield what the Python that runs this script lacks."""
+    if not all(map(importlib.util.find_spec, ('venv', 'ensurepip'))):
+        yield f'{sys.executable} lacks its venv module. {APT} python{VERSION}-venv'
     if not Path(sysconfig.get_path('include'), 'Python.h').is_file():
-        yield f'Python lacks its C headers (Python.h). {APT} python{version}-dev'
+        yield f'{sys.executable} lacks its C headers (Python.h). {APT} python{VERSION}-dev'
 
 
-def compiler_problems() -> Iterable[str]:
+def compiler_problems() -> Iterator[str]:
     """Yield which compilers are missing."""
-    for language, variable, names in (
-        ('C', 'CC', ('cc', 'gcc', 'clang')),
-        ('C++', 'CXX', ('c++', 'g++', 'clang++')),
-    ):
-        names = (os.environ[variable].split()[0],) if os.environ.get(variable) else names
+    compilers = {'C': ('CC', 'cc', 'gcc', 'clang'), 'C++': ('CXX', 'c++', 'g++', 'clang++')}
+    for language, (variable, *usual) in compilers.items():
+        names = os.environ.get(variable, '').split()[:1] or usual
         if not any(map(shutil.which, names)):
             tried = ', '.join(names)
-            yield f'There is no {language} compiler (looked for {tried}). {APT} build-essential'
+            yield f'There is no {language} compiler ({tried}). {APT} build-essential'
+    if not shutil.which('make'):
+        yield f'There is no make. {APT} build-essential'
 
 
 def hash_of(*parts: str | Path) -> str:
@@ -123,7 +124,7 @@ def environment(**extra: str) -> dict[str, str]:
     return {**kept, 'PATH': f'{VENV / "bin"}{os.pathsep}{kept.get("PATH", "")}', **extra}
 
 
-def run(command: list[str | Path], **variables: str) -> str:
+def run(command: Sequence[str | Path], **variables: str) -> str:
     """Run a command, with its output in the log, and return what it printed.
 
     Raises:
@@ -151,11 +152,12 @@ def remedy_for(output: str) -> str:
     """Return what to do about a command that failed with this output."""
     if any(sign in output for sign in NETWORK_SIGNS):
         return (
-            'The package index could not be reached. Connect this machine to the network (behind a proxy set '
-            'HTTPS_PROXY, for a mirror set PIP_INDEX_URL) and run make again: it goes on where it stopped.'
+            'The package index could not be reached. Connect this machine to the network (behind\n'
+            'a proxy set HTTPS_PROXY, for a mirror set PIP_INDEX_URL) and run make again: it goes\n'
+            'on where it stopped.'
         )
     if 'No space left on device' in output:
-        return 'The disk is full: the environment needs about 3 GB. Make room and run make again.'
+        return 'The disk is full: the environment needs 3 GB. Make room and run make again.'
     return f'The whole output is in {LOG}. Run make again when the cause is gone.'
 
 
@@ -164,11 +166,8 @@ def announce(text: str) -> None:
     print(f'==> {text}', flush=True)
 
 
-def make_venv() -> None:
-    """Make an empty environment, unless a working one of the same Python is there."""
-    key = hash_of(sys.version, str(ROOT))
-    if is_done('venv', key) and PYTHON.exists():
-        return
+def make_venv(key: str) -> None:
+    """Make an empty environment."""
     announce('Making a Python environment in .venv (10 seconds)')
     shutil.rmtree(VENV, ignore_errors=True)
     VENV.mkdir()
@@ -176,65 +175,78 @@ def make_venv() -> None:
     mark_done('venv', key)
 
 
-def install_packages() -> None:
-    """Install everything that the package, its tests and its checks need, at the versions that were tried."""
-    constraints = ROOT / 'constraints.txt'
-    key = hash_of(sys.version, ROOT / 'requirements', constraints, ROOT / 'setup.py')
-    if is_done('packages', key):
-        return
-    announce('Installing PyTorch, ROS 2 and other packages into .venv (2 to 5 minutes, 500 MB to download)')
-    pip: list[str | Path] = [PYTHON, '-m', 'pip', 'install', '--disable-pip-version-check', '-c', constraints]
+def install_packages(key: str) -> None:
+    """Install all that the package, its tests and its checks need, at the versions tried."""
+    announce('Installing PyTorch, ROS 2 and other packages into .venv (1 to 5 minutes, 600 MB)')
+    pip: list[str | Path] = [PYTHON, '-m', 'pip', 'install', '--disable-pip-version-check']
+    pip += ['--constraint', 'constraints.txt']
     run([*pip, '--upgrade', 'pip', 'setuptools', 'wheel'])
-    run([*pip, *torch_source(pip), 'torch'])
-    run([*pip, '-r', 'requirements/runtime.txt', '-r', 'requirements/ros2.txt', '-r', 'requirements/dev.txt'])
+    install_torch(pip)
+    requirements = (ROOT / 'requirements').glob('*.txt')
+    run([*pip, *(f'--requirement={path}' for path in requirements)])
     run([*pip, '--no-build-isolation', '--no-deps', '--editable', '.'])
     mark_done('packages', key)
 
 
-def torch_source(pip: list[str | Path]) -> list[str]:
-    """Return the options for pip that get a build of PyTorch fit for this machine.
+def install_torch(pip: Sequence[str | Path]) -> None:
+    """Install the build of PyTorch that fits this machine.
 
-    PyPI serves the CUDA build on Linux: gigabytes that a machine without an NVIDIA GPU has no use for.
+    On Linux PyPI serves the CUDA build: gigabytes that a machine without an NVIDIA GPU cannot use.
     TORCH_INDEX_URL overrules the choice: an index for pip, or nothing for pip's own.
     """
     if 'TORCH_INDEX_URL' in os.environ:
-        url = os.environ['TORCH_INDEX_URL']
-        return ['--index-url', url] if url else []
-    if Path('/proc/driver/nvidia/version').exists():
-        return []
+        index = os.environ['TORCH_INDEX_URL']
+        run([*pip, *(['--index-url', index] if index else []), 'torch'])
+        return
+    if not Path('/proc/driver/nvidia/version').exists() and is_torch_for_cuda(pip):
+        announce(f'No NVIDIA GPU here: PyTorch for the CPU, from {TORCH_CPU_INDEX}')
+        try:
+            run([*pip, '--index-url', TORCH_CPU_INDEX, 'torch'])
+        except SetupError:
+            announce('That failed: PyTorch for CUDA instead, from the usual index (3 GB)')
+    run([*pip, 'torch'])
+
+
+def is_torch_for_cuda(pip: Sequence[str | Path]) -> bool:
+    """Tell whether pip, left alone, would install PyTorch for NVIDIA GPUs."""
     plan = VENV / 'torch.json'
     run([*pip, '--dry-run', '--report', plan, 'torch'])
-    wanted = [item['metadata']['name'] for item in json.loads(plan.read_bytes())['install']]
-    if not any(name.startswith(('nvidia', 'cuda')) for name in wanted):
-        return []
-    announce(f'No NVIDIA GPU here: PyTorch comes from {TORCH_CPU_INDEX} (TORCH_INDEX_URL overrules it)')
-    return ['--index-url', TORCH_CPU_INDEX]
+    names = [item['metadata']['name'] for item in json.loads(plan.read_bytes())['install']]
+    return any(name.startswith(('nvidia', 'cuda')) for name in names)
 
 
-def build_messages() -> None:
+def build_messages(key: str) -> None:
     """Generate the messages with the CMakeLists that ROS uses and put them beside the sources."""
-    sources = [ROOT / name for name in ('msg', 'srv', 'CMakeLists.txt', 'package.xml', 'requirements/ros2.txt')]
-    key = hash_of(sys.version, str(ROOT), ROOT / 'constraints.txt', *sources)
-    if is_done('messages', key) and (ROOT / PACKAGE / 'msg' / '__init__.py').exists():
-        return
     announce("Building this package's messages (half a minute)")
-    source, stage = copy_sources(), BUILD / 'stage'
+    source, stage, binary = copy_sources(), BUILD / 'stage', BUILD / 'binary'
     prefixes = {'AMENT_PREFIX_PATH': str(VENV), 'CMAKE_PREFIX_PATH': str(VENV)}
     cmake = VENV / 'bin' / 'cmake'
-    options = [f'-DCMAKE_INSTALL_PREFIX={stage}', f'-DPython3_EXECUTABLE={PYTHON}', '-DCMAKE_BUILD_TYPE=Release']
-    binary = BUILD / 'binary'
-    run([cmake, '-S', source, '-B', binary, *options], **prefixes)
+    options = {
+        'BUILD_TESTING': 'OFF',
+        'CMAKE_BUILD_TYPE': 'Release',
+        'CMAKE_INSTALL_PREFIX': stage,
+        'Python3_EXECUTABLE': PYTHON,
+    }
+    definitions = [f'-D{name}={value}' for name, value in options.items()]
+    run([cmake, '-S', source, '-B', binary, *definitions], **prefixes)
     run([cmake, '--build', binary, '--parallel', str(os.cpu_count() or 1)], **prefixes)
     run([cmake, '--install', binary], **prefixes)
     place_messages(stage)
-    run([PYTHON, '-c', f'import rclpy; from {PACKAGE}.msg import Correspondences; Correspondences()'])
+    run(
+        [
+            PYTHON,
+            '-c',
+            f'import rclpy; from {PACKAGE}.msg import Correspondences as Message; Message()',
+        ]
+    )
     mark_done('messages', key)
 
 
 def copy_sources() -> Path:
-    """Return a fresh folder with all of the package but its Python code, which stays where it is.
+    """Return a fresh folder with what CMake needs of the package; the Python code stays.
 
-    CMake refuses targets that export a path below their own source folder, as numpy's headers in .venv are.
+    CMake refuses targets that export a path below their own source folder, and numpy's headers in
+    .venv are such a path.
     """
     shutil.rmtree(BUILD, ignore_errors=True)
     source = BUILD / 'source'
@@ -258,28 +270,53 @@ def place_messages(stage: Path) -> None:
     for folder in ('msg', 'srv'):
         target = ROOT / PACKAGE / folder
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(generated / folder, target, ignore=shutil.ignore_patterns('*.c', '__pycache__'))
+        ignored = shutil.ignore_patterns('*.c', '__pycache__')
+        shutil.copytree(generated / folder, target, ignore=ignored)
+
+
+def step_keys() -> dict[str, str]:
+    """Return for each step, in order, a hash of all that its result depends on."""
+    keys = {'venv': hash_of(VERSION, str(ROOT))}
+    packages = ('requirements', 'constraints.txt', 'setup.py')
+    keys['packages'] = hash_of(keys['venv'], *(ROOT / name for name in packages))
+    keys['messages'] = hash_of(
+        keys['packages'], *(ROOT / name for name in ('msg', 'srv', 'CMakeLists.txt', 'package.xml'))
+    )
+    return keys
+
+
+def pending_steps(keys: dict[str, str]) -> list[str]:
+    """Return the steps that are still to be done: the first that is not done and all after it."""
+    results = {'venv': PYTHON, 'packages': PYTHON, 'messages': ROOT / PACKAGE / 'msg'}
+    steps = list(keys)
+    for index, step in enumerate(steps):
+        if not (results[step].exists() and is_done(step, keys[step])):
+            return steps[index:]
+    return []
 
 
 def main() -> int:
     """Bring the environment up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--rebuild-messages', action='store_true', help='even where they are up to date')
-    arguments = parser.parse_args()
+    parser.add_argument(
+        '--rebuild-messages', action='store_true', help='even where they are up to date'
+    )
+    keys = step_keys()
+    steps = pending_steps(keys)
+    if parser.parse_args().rebuild_messages and not steps:
+        steps = ['messages']
+    if not steps:
+        return 0
     start = time.monotonic()
+    functions = {'venv': make_venv, 'packages': install_packages, 'messages': build_messages}
     try:
         check_prerequisites()
-        make_venv()
-        install_packages()
-        if arguments.rebuild_messages:
-            (STAMPS / 'messages').unlink(missing_ok=True)
-        build_messages()
+        for step in steps:
+            functions[step](keys[step])
     except SetupError as error:
         print(f'\nSet-up stopped.\n{error}', file=sys.stderr)
         return 1
-    seconds = time.monotonic() - start
-    if seconds > 1:
-        announce(f'The environment is ready after {seconds:.0f} s')
+    announce(f'The environment is ready after {time.monotonic() - start:.0f} s')
     return 0
 
 

@@ -1,0 +1,156 @@
+"""The launch file, run by the real launch; a stand-in for the node tells how it was started."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip('launch_ros', reason='launch_ros is not installed (it comes with ROS 2)')
+
+ROOT = Path(__file__).parents[2]
+
+STAND_IN = f"""#!{sys.executable}
+import json, os, sys
+files = [open(sys.argv[i + 1]).read() for i, a in enumerate(sys.argv) if a == '--params-file']
+with open(os.environ['REPORT'], 'w') as report:
+    json.dump({{'argv': sys.argv[1:], 'files': files}}, report)
+"""
+
+LAUNCHER = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import AnyLaunchDescriptionSource
+source = AnyLaunchDescriptionSource(sys.argv[1])
+arguments = [tuple(argument.split(':=', 1)) for argument in sys.argv[2:]]
+service = LaunchService(noninteractive=True)
+included = IncludeLaunchDescription(source, launch_arguments=arguments)
+service.include_launch_description(LaunchDescription([included]))
+sys.exit(service.run())
+"""
+
+
+class Launch:
+    """A package prefix with the stand-in, and `launch_ros` to start it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.report = folder / 'report.json'
+        share = folder / 'share' / 'loftr_ros'
+        share.mkdir(parents=True)
+        for name in ('config', 'launch'):
+            (share / name).symlink_to(ROOT / name)
+        index = folder / 'share' / 'ament_index' / 'resource_index' / 'packages'
+        index.mkdir(parents=True)
+        (index / 'loftr_ros').touch()
+        program = folder / 'lib' / 'loftr_ros' / 'loftr_node'
+        program.parent.mkdir(parents=True)
+        program.write_text(STAND_IN)
+        program.chmod(0o755)
+        prefixes = [str(folder), *os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)]
+        self.environment = {
+            **os.environ,
+            'AMENT_PREFIX_PATH': os.pathsep.join(filter(None, prefixes)),
+            'REPORT': str(self.report),
+            'ROS_LOG_DIR': str(folder / 'log'),
+        }
+        self.file = share / 'launch' / 'loftr.launch.py'
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Launch with arguments as on the command line."""
+        return subprocess.run(
+            [sys.executable, '-c', LAUNCHER, self.file, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def started_with(self, *arguments: str) -> tuple[list[str], dict[str, Any]]:
+        """Return the arguments and the last parameter file that the node was started with."""
+        result = self.run(*arguments)
+        assert self.report.exists(), result.stdout + result.stderr
+        report = json.loads(self.report.read_text())
+        return report['argv'], yaml.safe_load(report['files'][-1])
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launch:
+    return Launch(tmp_path)
+
+
+def test_without_arguments_the_parameter_file_of_the_package_decides(launch: Launch) -> None:
+    argv, parameters = launch.started_with()
+    assert '__node:=loftr' in argv
+    assert parameters == yaml.safe_load((ROOT / 'config' / 'loftr.yaml').read_text())
+
+
+def test_arguments_become_parameters_of_their_type_for_the_named_node(launch: Launch) -> None:
+    argv, parameters = launch.started_with(
+        'namespace:=robot',
+        'node_name:=eye',
+        'mode:=pair',
+        'weights:=1234',
+        'device:=cuda:1',
+        'use_sim_time:=true',
+        'autostart:=false',
+    )
+    assert {'__node:=eye', '__ns:=/robot'} <= set(argv)
+    assert parameters['/robot/eye']['ros__parameters'] == {
+        'mode': 'pair',
+        'weights': '1234',
+        'device': 'cuda:1',
+        'use_sim_time': True,
+        'autostart': False,
+    }
+
+
+def test_topics_and_remappings_become_rules(launch: Launch) -> None:
+    argv, _ = launch.started_with('image:=/cam/image_raw', 'remappings:=~/odometry:=/odom /tf:=/t')
+    rules = {argv[i + 1] for i, argument in enumerate(argv) if argument == '-r'}
+    assert {'image:=/cam/image_raw', '~/odometry:=/odom', '/tf:=/t'} <= rules
+    assert not any(rule.startswith('camera_info') for rule in rules)
+
+
+def test_a_parameter_file_of_ones_own_replaces_the_default(launch: Launch, tmp_path: Path) -> None:
+    own = tmp_path / 'own.yaml'
+    own.write_text('/**:\n  ros__parameters:\n    mode: pair\n')
+    _, parameters = launch.started_with(f'parameter_file:={own}')
+    assert parameters == {'/**': {'ros__parameters': {'mode': 'pair'}}}
+
+
+@pytest.mark.parametrize(
+    ('argument', 'complaint'),
+    [
+        ('remappings:=image', "remappings: 'image' is not of the form from:=to"),
+        ('parameter_file:=/nowhere.yaml', 'parameter_file: there is no file /nowhere.yaml'),
+    ],
+)
+def test_a_wrong_argument_is_named(launch: Launch, argument: str, complaint: str) -> None:
+    result = launch.run(argument)
+    assert result.returncode != 0
+    assert complaint in result.stdout + result.stderr
+    assert not launch.report.exists()
+
+
+def test_every_argument_is_described(launch: Launch) -> None:
+    from launch.launch_description_sources import get_launch_description_from_any_launch_file
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('AMENT_PREFIX_PATH', launch.environment['AMENT_PREFIX_PATH'])
+        description = get_launch_description_from_any_launch_file(str(launch.file))
+    described = {
+        argument.name: argument.description for argument in description.get_launch_arguments()
+    }
+    wanted = {'mode', 'image', 'camera_info', 'image0', 'image1', 'camera_info0', 'camera_info1'}
+    wanted |= {'namespace', 'node_name', 'parameter_file', 'weights', 'device', 'use_sim_time'}
+    wanted |= {'autostart', 'remappings'}
+    assert wanted <= described.keys()
+    assert all(described.values())

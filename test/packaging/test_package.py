@@ -1,0 +1,110 @@
+"""What the files of the package promise to colcon, pip and git."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from packaging.requirements import Requirement
+
+import loftr_ros
+
+ROOT = Path(__file__).parents[2]
+INTERFACES = sorted([*ROOT.glob('msg/*.msg'), *ROOT.glob('srv/*.srv')])
+
+
+def read_requirements(name: str) -> list[Requirement]:
+    """Return what requirements/<name>.txt or the like lists."""
+    lines = (ROOT / name).read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith('#')]
+
+
+def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run git in the checkout; skip where the sources are no checkout."""
+    if not (ROOT / '.git').exists():
+        pytest.skip('the sources are not a git checkout')
+    return subprocess.run(['git', *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_package_xml_and_python_package_have_one_version() -> None:
+    declared = ElementTree.parse(ROOT / 'package.xml').findtext('version')
+    assert declared == loftr_ros.__version__
+
+
+def test_package_xml_is_valid_and_builds_with_cmake() -> None:
+    parse = pytest.importorskip('catkin_pkg.package').parse_package
+    warnings: list[str] = []
+    package = parse(ROOT, warnings=warnings)
+    package.validate(warnings=warnings)
+    assert not warnings
+    assert package.get_build_type() == 'ament_cmake'
+    assert package.name == 'loftr_ros'
+
+
+def test_every_message_package_in_use_is_declared() -> None:
+    declared = {
+        element.text for element in ElementTree.parse(ROOT / 'package.xml').iter() if element.text
+    }
+    imported = {
+        name
+        for path in (ROOT / 'loftr_ros' / 'ros').glob('*.py')
+        for name in re.findall(r'^\s*(?:from|import) (\w+)', path.read_text(), re.MULTILINE)
+    }
+    ros = {name for name in imported if re.fullmatch(r'\w+_(msgs|srvs|interfaces)|tf2_ros', name)}
+    assert {'sensor_msgs', 'diagnostic_msgs'} <= ros <= declared
+
+
+@pytest.mark.parametrize('path', INTERFACES, ids=lambda path: path.name)
+def test_cmake_builds_every_interface(path: Path) -> None:
+    assert f'{path.parent.name}/{path.name}' in (ROOT / 'CMakeLists.txt').read_text()
+
+
+@pytest.mark.parametrize('path', INTERFACES, ids=lambda path: path.name)
+def test_every_field_has_a_comment(path: Path) -> None:
+    previous = ''
+    for line in path.read_text().splitlines():
+        is_field = line and not line.startswith(('#', '---'))
+        assert not is_field or '#' in line or previous.startswith('#'), line
+        previous = line
+
+
+def test_pip_requires_no_ros() -> None:
+    names = {requirement.name for requirement in read_requirements('requirements/runtime.txt')}
+    assert not {name for name in names if name.startswith(('rcl', 'ros-')) or 'msgs' in name}
+
+
+def test_everything_required_is_pinned() -> None:
+    pins = {pin.name.replace('_', '-').lower() for pin in read_requirements('constraints.txt')}
+    for name in ('runtime', 'dev', 'ros2'):
+        for requirement in read_requirements(f'requirements/{name}.txt'):
+            assert requirement.name.replace('_', '-').lower() in pins
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        '.venv/bin/python',
+        'build/wheels/binary/Makefile',
+        'loftr_ros/msg/__init__.py',
+        'loftr_ros/srv/_match_images.py',
+        'loftr_ros/loftr_ros_s__rosidl_typesupport_c.so',
+        'loftr_ros.egg-info/PKG-INFO',
+    ],
+)
+def test_git_ignores_what_the_build_makes(path: str) -> None:
+    assert git('check-ignore', '--quiet', path).returncode == 0
+
+
+@pytest.mark.parametrize('path', ['msg/Correspondences.msg', 'srv/MatchImages.srv'])
+def test_git_keeps_the_definitions(path: str) -> None:
+    assert git('check-ignore', '--quiet', path).returncode == 1
+
+
+def test_generated_messages_have_the_fields_of_their_definition() -> None:
+    messages = pytest.importorskip('loftr_ros.msg', reason='the messages are not built')
+    for path in sorted(ROOT.glob('msg/*.msg')):
+        defined = re.findall(r'^[\w/]+(?:\[\])? (\w+)\s*(?:#.*)?$', path.read_text(), re.MULTILINE)
+        assert list(getattr(messages, path.stem).get_fields_and_field_types()) == defined
