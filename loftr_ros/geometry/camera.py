@@ -21,7 +21,7 @@ COEFFICIENT_COUNTS: dict[str, tuple[int, ...]] = {
 
 _ROUND_TRIP_PX = 0.05
 _WIDEST_RAY = np.deg2rad(85.0)
-_UNDISTORT_CRITERIA = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-10)
+_UNDISTORT_CRITERIA = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 50, 1e-8)
 
 
 def _no_distortion() -> Array:
@@ -195,11 +195,10 @@ class Camera:
         return float(np.tan(angles[falling[0]] if len(falling) else _WIDEST_RAY))
 
     def _reachable(self, rays: Array) -> npt.NDArray[np.bool_]:
-        reachable: npt.NDArray[np.bool_] = np.hypot(*rays.T) <= self._largest_radius
-        return reachable
+        return np.asarray(np.hypot(*rays.T) <= self._largest_radius)
 
     def _apply_inverse(self, points: Array) -> Array:
-        return (points - self.matrix[:2, 2]) / np.diag(self.matrix)[:2]
+        return np.asarray((points - self.matrix[:2, 2]) / np.diag(self.matrix)[:2])
 
     def _undistort(self, points: Array) -> Array:
         if not len(points):
@@ -215,7 +214,7 @@ class Camera:
 
     def _distort(self, rays: Array) -> Array:
         if not self.is_distorted or not len(rays):
-            return rays * np.diag(self.matrix)[:2] + self.matrix[:2, 2]
+            return np.asarray(rays * np.diag(self.matrix)[:2] + self.matrix[:2, 2])
         still = np.zeros(3)
         if self.distortion_model == 'equidistant':
             stacked = np.column_stack([rays, np.ones(len(rays))])[:, None]

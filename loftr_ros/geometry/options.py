@@ -12,14 +12,30 @@ class TwoViewOptions:
     """Options of `estimate_relative_pose`.
 
     Attributes:
-        estimator: Robust estimator: 'poselib', 'opencv', or 'auto' (PoseLib where it is installed).
+        estimator: Robust estimator: 'poselib', 'opencv', or 'auto' (PoseLib where it is installed,
+            since it is the more accurate one; see benchmarks/estimators.py).
         threshold: Largest distance of an inlier from the model, px.
         confidence: Probability to aim at that the best sample was drawn, 0..1 exclusive.
-        max_iterations: Most samples that the robust estimator draws.
-        min_matches: Fewer finite matches than this are TOO_FEW_MATCHES.
-        min_inliers: Fewer inliers than this are LOST.
-        min_inlier_ratio: A smaller share of inliers among the matches is LOST, 0..1.
-        seed: Seed of the random samples; equal input and seed give equal results.
+        max_iterations: Most samples that the robust estimator draws for an essential matrix.
+        plane_iterations: The same for a homography, which matters only if it explains most matches.
+        seed: Seed of the random samples; equal input and seed give equal results. (OpenCV draws
+            the same samples with every seed.)
+        min_matches: With fewer usable matches than this the state is TOO_FEW_MATCHES.
+        min_inliers: With fewer inliers than this the state is LOST.
+        min_inlier_ratio: With a smaller share of inliers among the matches it is LOST, 0..1.
+        min_parallax: A point shows parallax if a mere rotation misses it by more than this, px
+            (and by more than three times its sigma).
+        min_parallax_ratio: With a smaller share of such points among the inliers the state is
+            ROTATION_ONLY, 0..1.
+        planar_ratio: The scene is tested for the second motion that a plane allows if a homography
+            explains at least this share of the inliers, 0..1.
+        max_direction_sigma: The state is DEGENERATE if the direction of the translation has a
+            larger standard deviation than this, rad.
+        max_rotation_sigma: The same for the rotation, rad.
+        reference_sigma: Standard deviation of the reference points, px. LoFTR's are the centres of
+            cells and thus exact: the whole error of a match is the query point's.
+        smooth_sigma: Standard deviation of the error that neighbouring matches share, from
+            calibration and shutter, px; it bounds what many matches can gain.
 
     Raises:
         ValueError: A field is out of its range.
@@ -29,24 +45,36 @@ class TwoViewOptions:
     threshold: float = 1.5
     confidence: float = 0.9999
     max_iterations: int = 2000
+    plane_iterations: int = 300
+    seed: int = 0
     min_matches: int = 20
     min_inliers: int = 15
     min_inlier_ratio: float = 0.3
-    seed: int = 0
+    min_parallax: float = 1.5
+    min_parallax_ratio: float = 0.1
+    planar_ratio: float = 0.8
+    max_direction_sigma: float = 0.35
+    max_rotation_sigma: float = 0.1
+    reference_sigma: float = 0.0
+    smooth_sigma: float = 0.3
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        _require(self.estimator in ESTIMATORS, 'estimator', self.estimator, ' or '.join(ESTIMATORS))
-        _require(0 < self.threshold < float('inf'), 'threshold', self.threshold, 'positive px')
-        _require(0 < self.confidence < 1, 'confidence', self.confidence, 'between 0 and 1')
-        _require(self.max_iterations >= 1, 'max_iterations', self.max_iterations, 'at least 1')
-        _require(self.min_matches >= 8, 'min_matches', self.min_matches, 'at least 8')
-        _require(self.min_inliers >= 8, 'min_inliers', self.min_inliers, 'at least 8')
-        ratio = self.min_inlier_ratio
-        _require(0 <= ratio <= 1, 'min_inlier_ratio', ratio, 'between 0 and 1')
-        _require(0 <= self.seed < 2**31, 'seed', self.seed, 'between 0 and 2^31 - 1')
+        if self.estimator not in ESTIMATORS:
+            raise ValueError(f'estimator must be one of {ESTIMATORS}, not {self.estimator!r}')
+        for name in ('threshold', 'min_parallax', 'max_direction_sigma', 'max_rotation_sigma'):
+            self._check(name, 0 < getattr(self, name) < float('inf'), 'positive and finite')
+        for name in ('reference_sigma', 'smooth_sigma'):
+            self._check(name, 0 <= getattr(self, name) < float('inf'), '0 px or more, and finite')
+        for name in ('min_inlier_ratio', 'min_parallax_ratio', 'planar_ratio'):
+            self._check(name, 0 <= getattr(self, name) <= 1, 'between 0 and 1')
+        for name in ('min_matches', 'min_inliers'):
+            self._check(name, getattr(self, name) >= 8, 'at least 8')
+        self._check('confidence', 0 < self.confidence < 1, 'between 0 and 1, exclusive')
+        for name in ('max_iterations', 'plane_iterations'):
+            self._check(name, getattr(self, name) >= 1, 'at least 1')
+        self._check('seed', 0 <= self.seed < 2**31, 'between 0 and 2^31 - 1')
 
-
-def _require(holds: bool, name: str, value: object, range_: str) -> None:
-    if not holds:
-        raise ValueError(f'{name} must be {range_}, not {value!r}')
+    def _check(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ValueError(f'{name} must be {expected}, not {getattr(self, name)!r}')

@@ -56,7 +56,7 @@ class RelativePose:
     """
 
     state: PoseState
-    reference_T_query: Array | None  # noqa: N815
+    reference_T_query: Array | None
     covariance: Array | None
     metric: bool
     method: str
@@ -80,7 +80,7 @@ class RelativePose:
     @classmethod
     def up_to_scale(
         cls,
-        reference_T_query: Array,  # noqa: N803
+        reference_T_query: Array,
         covariance: Array,
         *,
         method: str,

@@ -1,16 +1,51 @@
-"""Relative pose of two calibrated cameras from point matches."""
+"""Relative pose of two calibrated cameras from point matches.
+
+The matches decide between four models. If a rotation alone explains them, the translation cannot
+be seen (ROTATION_ONLY; so for a camera that stands still, whose rotation is the identity). If they
+fit an essential matrix, its motion is the answer, unless a homography explains nearly all of them:
+a plane allows a second motion, and if that one explains the matches as well, the estimate is
+DEGENERATE. What no model explains is LOST.
+"""
 
 from __future__ import annotations
 
-import cv2
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.camera import Camera
+from loftr_ros.geometry.candidates import (
+    Candidate,
+    motion_candidate,
+    motion_distances,
+    parallax_limit,
+    planar_candidates,
+    points_behind,
+    rotation_candidate,
+)
+from loftr_ros.geometry.covariance import fit_covariance
+from loftr_ros.geometry.epipolar import Motion
+from loftr_ros.geometry.homography import rotation_of
+from loftr_ros.geometry.least_squares import robust_scale
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import PoseState, RelativePose
+from loftr_ros.geometry.rays import RayPairs
+from loftr_ros.geometry.robust import robust_estimator
+from loftr_ros.geometry.rotations import angle_between, tangent_basis
+from loftr_ros.geometry.types import Array, Flags
 
-Array = npt.NDArray[np.float64]
+_MIN_FRONT_RATIO = 0.8
+"""Share of the points with parallax that must lie before both cameras."""
+_TWIN_SIGMA = np.deg2rad(1.0)
+"""Directions closer than three times this (or their sigma) belong to the same minimum."""
+_TWIN_INLIERS = 10
+_TWIN_INLIER_RATIO = 0.05
+_TWIN_DEVIATIONS = 5.0
+"""Two motions are told apart by so many more inliers (the larger of number and share), or by a
+difference of their squared errors that is so many times larger than chance."""
+_SMALLEST_SIGMA = 0.05
+"""Lower bound of a sigma that is estimated from the residuals, px."""
 
 
 def estimate_relative_pose(
@@ -22,51 +57,208 @@ def estimate_relative_pose(
     confidence: npt.ArrayLike | None = None,
     options: TwoViewOptions | None = None,
 ) -> RelativePose:
-    """Estimate the pose of the query camera in the reference camera.
+    """Estimate the pose of the query camera in the reference camera, up to scale.
 
     Args:
         reference_points: (N, 2) px of the distorted reference image.
         query_points: (N, 2) px of the distorted query image.
         reference_camera: Camera of the reference image.
         query_camera: Camera of the query image.
-        sigma: (N,) standard deviation of each query point per axis, px; None if unknown.
-        confidence: (N,) confidence of each match, 0..1; None if unknown.
+        sigma: (N,) standard deviation of each query point per axis, px; None if unknown, and then
+            it is estimated from the residuals.
+        confidence: (N,) confidence of each match, 0..1: the more confident ones are sampled
+            first; None if unknown.
         options: Options of the estimate.
 
     Returns:
-        The pose with its covariance, or the reason why there is none.
+        The pose with its covariance, or the reason why there is none. Matches that are not finite,
+        have no positive sigma or lie where a camera sees nothing are never inliers.
 
     Raises:
-        ValueError: The arrays do not have these shapes.
+        ValueError: The arrays do not belong together.
     """
     options = options or TwoViewOptions()
-    reference_points = np.asarray(reference_points, dtype=np.float64)
-    query_points = np.asarray(query_points, dtype=np.float64)
-    count = len(reference_points)
-    reference = reference_camera.normalize(reference_points)
-    query = query_camera.normalize(query_points)
-    usable = np.isfinite(reference).all(axis=1) & np.isfinite(query).all(axis=1)
+    points = _columns(reference_points, 'reference_points'), _columns(query_points, 'query_points')
+    count = len(points[0])
+    if len(points[1]) != count:
+        raise ValueError(f'there are {count} reference points, but {len(points[1])} query points')
+    sigmas = _per_match(sigma, count, 'sigma')
+    order = _per_match(confidence, count, 'confidence')
+    pairs = RayPairs.from_points(*points, reference_camera, query_camera, sigmas)
+    usable = pairs.usable()
     if usable.sum() < options.min_matches:
-        return RelativePose.failed(PoseState.TOO_FEW_MATCHES, 'too few matches', count)
-    essential, mask = cv2.findEssentialMat(
-        query[usable],
-        reference[usable],
-        np.eye(3),
-        method=cv2.USAC_MAGSAC,
-        prob=options.confidence,
-        threshold=options.threshold / reference_camera.focal_length,
-    )
-    if essential is None:
-        return RelativePose.failed(PoseState.LOST, 'no motion explains the matches', count)
-    _, rotation, translation, mask = cv2.recoverPose(
-        essential[:3], query[usable], reference[usable], np.eye(3), mask=mask
-    )
+        reason = f'{usable.sum()} usable matches, {options.min_matches} are needed'
+        return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, count)
+    # The best come first, as PoseLib's progressive sampling expects.
+    chosen = np.flatnonzero(usable)[np.argsort(-np.nan_to_num(order[usable]), kind='stable')]
+    focal_length = float(np.sqrt(reference_camera.focal_length * query_camera.focal_length))
+    pose = _decide(pairs.select(chosen), focal_length, sigma is None, options)
     inliers = np.zeros(count, dtype=np.bool_)
-    inliers[np.flatnonzero(usable)[mask.ravel() > 0]] = True
-    if inliers.sum() < options.min_inliers:
-        return RelativePose.failed(PoseState.LOST, 'too few inliers', count)
-    transform = np.eye(4)
-    transform[:3, :3], transform[:3, 3] = rotation, translation.ravel()
-    return RelativePose.up_to_scale(
-        transform, np.eye(6), method='essential', inliers=inliers, median_residual=0.5
+    inliers[chosen[pose.inliers]] = True
+    return replace(pose, inliers=inliers)
+
+
+def _decide(
+    pairs: RayPairs, focal_length: float, sigma_unknown: bool, options: TwoViewOptions
+) -> RelativePose:
+    estimator = robust_estimator(options.estimator)
+    rays = pairs.reference[:, :2], pairs.query[:, :2]
+    found = estimator.relative_pose(*rays, focal_length, options)
+    flat = estimator.homography(*rays, focal_length, options)
+    supported = found[2] if found else flat[1] if flat else np.zeros(len(pairs), np.bool_)
+    if sigma_unknown and found:
+        distances = motion_distances(Motion(*found[:2]), pairs, options)[supported]
+        pairs = pairs.with_sigma(max(_SMALLEST_SIGMA, robust_scale(distances)))
+
+    starts = [*([rotation_of(flat[0])] if flat else []), *([found[0]] if found else [])]
+    turned = rotation_candidate(starts, pairs, options)
+    if turned and _no_parallax(turned, supported, pairs, options):
+        return _rotation_result(turned, pairs, focal_length, options)
+
+    planar: list[Candidate[Motion]] = []
+    if flat and (flat[1] & supported).sum() >= options.planar_ratio * supported.sum():
+        planar = planar_candidates(*flat, pairs, options)
+    # Where the scene is a plane, the general motion is but one of its motions, less accurate.
+    candidates = [one for one in planar if one.method == 'homography']
+    if not candidates:
+        general = found and motion_candidate(Motion(*found[:2]), pairs, options)
+        candidates = [*([general] if general else []), *planar]
+    return _motion_result(candidates, pairs, options)
+
+
+def _enough(inliers: Flags, options: TwoViewOptions) -> bool:
+    count = int(inliers.sum())
+    return count >= max(options.min_inliers, options.min_inlier_ratio * len(inliers))
+
+
+def _no_parallax(
+    turned: Candidate[Array], supported: Flags, pairs: RayPairs, options: TwoViewOptions
+) -> bool:
+    moving = supported & (turned.distances > parallax_limit(pairs, options))
+    needed = max(options.min_inliers, options.min_parallax_ratio * supported.sum())
+    return _enough(turned.inliers, options) and moving.sum() < needed
+
+
+def _rotation_result(
+    turned: Candidate[Array], pairs: RayPairs, focal_length: float, options: TwoViewOptions
+) -> RelativePose:
+    covariance, _ = fit_covariance(turned.fit, turned.used, options.smooth_sigma)
+    # A translation that moves the image by less than `min_parallax` could pass for a rotation.
+    covariance = covariance + np.eye(3) * (0.5 * options.min_parallax / focal_length) ** 2
+    if not _within(covariance, [options.max_rotation_sigma] * 3):
+        return _failed(PoseState.DEGENERATE, 'the matches do not determine the rotation', pairs)
+    return RelativePose.rotation_only(
+        turned.model,
+        covariance,
+        method='homography',
+        inliers=turned.inliers,
+        median_residual=float(np.median(turned.distances[turned.inliers])),
+        reason='a rotation alone explains the matches: there is no parallax',
     )
+
+
+def _motion_result(
+    candidates: list[Candidate[Motion]], pairs: RayPairs, options: TwoViewOptions
+) -> RelativePose:
+    candidates = [one for one in candidates if _plausible(one, pairs, options)]
+    if not candidates:
+        return _failed(PoseState.LOST, 'no motion explains enough of the matches', pairs)
+    best = max(candidates, key=lambda one: _support(one, options))
+    covariance, inflation = fit_covariance(best.fit, best.used, options.smooth_sigma)
+    covariance = covariance[:5, :5]
+    limits = [options.max_rotation_sigma] * 3 + [options.max_direction_sigma] * 2
+    if not _within(covariance, limits):
+        return _failed(PoseState.DEGENERATE, 'the matches do not determine the motion', pairs)
+
+    unlike = 3.0 * max(_TWIN_SIGMA, _largest_sigma(covariance[3:, 3:]))
+    for rival in candidates:
+        if _clearly_better(best, rival, inflation):
+            continue
+        if angle_between(best.model.translation, rival.model.translation) > unlike:
+            reason = 'a planar scene: two motions explain the matches'
+            return _failed(PoseState.DEGENERATE, reason, pairs)
+        # Close minima are one flat minimum, wider than the curvature at its bottom tells.
+        step = best.model.step_to(rival.model)
+        covariance = covariance + np.outer(step, step)
+    return _success(best, covariance, pairs, options)
+
+
+def _support(candidate: Candidate[Motion], options: TwoViewOptions) -> float:
+    """Return how well all matches agree with a motion (the MSAC score)."""
+    shares = np.minimum(candidate.distances / options.threshold, 1.0)
+    return float(np.sum(1.0 - shares**2))
+
+
+def _clearly_better(best: Candidate[Motion], rival: Candidate[Motion], inflation: float) -> bool:
+    """Tell if the difference is more than chance: many more inliers, or much smaller errors.
+
+    Single matches prove nothing, since wrong ones fit either motion by chance.
+    """
+    more = int(best.inliers.sum()) - int(rival.inliers.sum())
+    if more > max(_TWIN_INLIERS, _TWIN_INLIER_RATIO * best.inliers.sum()):
+        return True
+    # Both motions of a plane are exact for all its points.
+    if 'homography' in (best.method, rival.method):
+        return False
+    common = best.inliers & rival.inliers
+    scale = max(_SMALLEST_SIGMA, robust_scale(best.distances[common]))
+    excess = np.sum(rival.distances[common] ** 2 - best.distances[common] ** 2) / scale**2
+    # The sum of N squared normal errors has the standard deviation sqrt(2 N).
+    chance = np.sqrt(4.0 * common.sum())
+    return bool(excess > _TWIN_DEVIATIONS * chance * inflation)
+
+
+def _success(
+    best: Candidate[Motion], covariance: Array, pairs: RayPairs, options: TwoViewOptions
+) -> RelativePose:
+    rotation, translation = best.model.rotation, best.model.translation
+    transform = np.eye(4)
+    transform[:3, :3], transform[:3, 3] = rotation, translation
+    # From (rotation, tangent of the translation) to x y z rx ry rz.
+    spread = np.zeros((6, 5))
+    spread[:3, 3:], spread[3:, :3] = tangent_basis(translation), np.eye(3)
+    _, behind = points_behind(best, pairs, options)
+    inliers = best.inliers & ~behind
+    return RelativePose.up_to_scale(
+        transform,
+        spread @ covariance @ spread.T,
+        method=best.method,
+        inliers=inliers,
+        median_residual=float(np.median(best.distances[inliers])),
+    )
+
+
+def _plausible(candidate: Candidate[Motion], pairs: RayPairs, options: TwoViewOptions) -> bool:
+    moving, behind = points_behind(candidate, pairs, options)
+    return (
+        _enough(candidate.inliers & ~behind, options)
+        and behind.sum() <= (1.0 - _MIN_FRONT_RATIO) * moving.sum()
+    )
+
+
+def _within(covariance: Array, limits: list[float]) -> bool:
+    return bool(np.isfinite(covariance).all() and (np.diag(covariance) <= np.square(limits)).all())
+
+
+def _largest_sigma(covariance: Array) -> float:
+    return float(np.sqrt(np.linalg.eigvalsh(covariance)[-1]))
+
+
+def _failed(state: PoseState, reason: str, pairs: RayPairs) -> RelativePose:
+    return RelativePose.failed(state, reason, len(pairs))
+
+
+def _columns(points: npt.ArrayLike, name: str) -> Array:
+    array = np.asarray(points, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(f'{name} must have the shape (N, 2), not {array.shape}')
+    return array
+
+
+def _per_match(values: npt.ArrayLike | None, count: int, name: str) -> Array:
+    if values is None:
+        return np.ones(count)
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != (count,):
+        raise ValueError(f'{name} must have the shape ({count},), not {array.shape}')
+    return array

@@ -1,0 +1,155 @@
+"""Models that may explain the matches, each refined on the matches that it explains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from loftr_ros.geometry.epipolar import Motion, in_front, refine_motion, sampson_errors
+from loftr_ros.geometry.homography import (
+    decompose,
+    refine_plane,
+    refine_rotation,
+    rotation_errors,
+)
+from loftr_ros.geometry.least_squares import Fit, leverage_factors, robust_scale
+from loftr_ros.geometry.options import TwoViewOptions
+from loftr_ros.geometry.rays import RayPairs
+from loftr_ros.geometry.types import Array, Flags
+
+Model = TypeVar('Model')
+
+_ROUNDS = 4
+_SETTLED = 0.01
+_GATE = 3.5
+_FEWEST = 8
+_LEVERAGE = 10.0
+_PLANE_SCALE = 1.2
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate(Generic[Model]):
+    """A model with the matches that it explains.
+
+    Attributes:
+        model: The refined model.
+        fit: Its fit.
+        used: The M matches of the fit, with the sigmas that were used.
+        inliers: bool (N,), the matches within the threshold.
+        distances: float64 (N,), distance of all matches from the model, px.
+        method: 'essential' or 'homography'.
+    """
+
+    model: Model
+    fit: Fit[Model]
+    used: RayPairs
+    inliers: Flags
+    distances: Array
+    method: str
+
+
+def motion_distances(motion: Motion, pairs: RayPairs, options: TwoViewOptions) -> Array:
+    """Return the distances (N,) from the motion in px of the query image.
+
+    With exact reference points this is the distance from the epipolar line.
+    """
+    errors, _ = sampson_errors(motion, pairs, options.reference_sigma, pairs.sigma)
+    return np.asarray(np.abs(errors) * pairs.sigma)
+
+
+def motion_candidate(
+    motion: Motion, pairs: RayPairs, options: TwoViewOptions
+) -> Candidate[Motion] | None:
+    """Refine a motion on its inliers, and find these again, until hardly any change.
+
+    Inliers are within the threshold, and also within a few of their own standard deviations: one
+    wrong match among many exact ones, still within the threshold, would outweigh them.
+    """
+    distances = motion_distances(motion, pairs, options)
+    inliers = distances <= options.threshold
+    for _ in range(_ROUNDS):
+        if inliers.sum() < _FEWEST:
+            return None
+        used = _levelled(motion, pairs.select(inliers), options)
+        fit = refine_motion(motion, used, options.reference_sigma)
+        motion, fitted = fit.state, inliers
+        distances = motion_distances(motion, pairs, options)
+        inliers = distances <= _gate(fit, pairs, options)
+        if np.sum(inliers != fitted) <= _SETTLED * np.sum(fitted):
+            break
+    return Candidate(motion, fit, used, fitted, distances, 'essential')
+
+
+def rotation_candidate(
+    starts: list[Array], pairs: RayPairs, options: TwoViewOptions
+) -> Candidate[Array] | None:
+    """Refine the best of some rotations without translation, in the same way."""
+    if not starts:
+        return None
+    everything = [_rotation_distances(start, pairs) <= options.threshold for start in starts]
+    best = int(np.argmax([np.sum(inliers) for inliers in everything]))
+    rotation, inliers = starts[best], everything[best]
+    for _ in range(_ROUNDS):
+        if inliers.sum() < _FEWEST:
+            return None
+        used = pairs.select(inliers)
+        fit = refine_rotation(rotation, used)
+        rotation, fitted = fit.state, inliers
+        distances = _rotation_distances(rotation, pairs)
+        inliers = distances <= options.threshold
+        if np.sum(inliers != fitted) <= _SETTLED * np.sum(fitted):
+            break
+    return Candidate(rotation, fit, used, fitted, distances, 'homography')
+
+
+def planar_candidates(
+    homography: Array, explained: Flags, pairs: RayPairs, options: TwoViewOptions
+) -> list[Candidate[Motion]]:
+    """Return the motions that a homography allows.
+
+    The plane is a constraint worth about twice the matches, but it would bend the motion of a scene
+    that is only nearly flat. It is kept (the method is 'homography' then) if the points lie on the
+    plane as well as on their epipolar lines.
+    """
+    candidates = []
+    for planar in decompose(homography, pairs, explained):
+        candidate = motion_candidate(planar.motion, pairs, options)
+        if candidate is None:
+            continue
+        used = pairs.select(explained)
+        fit = refine_plane(planar, used)
+        if robust_scale(fit.errors) <= _PLANE_SCALE * robust_scale(candidate.fit.errors):
+            distances = motion_distances(fit.state, pairs, options)
+            inliers = distances <= _gate(fit, pairs, options)
+            candidate = Candidate(fit.state, fit, used, inliers, distances, 'homography')
+        candidates.append(candidate)
+    return candidates
+
+
+def parallax_limit(pairs: RayPairs, options: TwoViewOptions) -> Array:
+    """Return the distance (N,) from a mere rotation that counts as parallax, px."""
+    return np.maximum(options.min_parallax, 3.0 * pairs.sigma)
+
+
+def points_behind(
+    candidate: Candidate[Motion], pairs: RayPairs, options: TwoViewOptions
+) -> tuple[Flags, Flags]:
+    """Return which inliers (N,) show parallax, and which of them lie behind a camera."""
+    parallax = _rotation_distances(candidate.model.rotation, pairs)
+    moving = candidate.inliers & (parallax > parallax_limit(pairs, options))
+    return moving, moving & ~in_front(candidate.model, pairs)
+
+
+def _gate(fit: Fit[Motion], pairs: RayPairs, options: TwoViewOptions) -> Array:
+    return np.minimum(options.threshold, _GATE * fit.scale * pairs.sigma)
+
+
+def _levelled(motion: Motion, pairs: RayPairs, options: TwoViewOptions) -> RayPairs:
+    _, slopes = sampson_errors(motion, pairs, options.reference_sigma, pairs.sigma)
+    return replace(pairs, sigma=pairs.sigma * leverage_factors(slopes[:, None], _LEVERAGE))
+
+
+def _rotation_distances(rotation: Array, pairs: RayPairs) -> Array:
+    return np.asarray(np.hypot(*rotation_errors(rotation, pairs)[0].T))
