@@ -49,12 +49,11 @@ FOREIGN_VARIABLES = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'PYTHONPATH', 'PY
 TORCH_CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
 APT = 'Debian or Ubuntu: sudo apt install'
 NETWORK_SIGNS = (
+    'Retrying (Retry(total=0',
     'NewConnectionError',
-    'Failed to establish a new connection',
-    'Temporary failure in name resolution',
+    'NameResolutionError',
     'ConnectTimeoutError',
     'ProxyError',
-    'Network is unreachable',
     'Read timed out',
 )
 
@@ -128,7 +127,7 @@ def run(command: Sequence[str | Path], **variables: str) -> str:
     """Run a command, with its output in the log, and return what it printed.
 
     Raises:
-        SetupError: the command failed; the message holds the end of its output and a remedy.
+        SetupError: the command failed; the message says why and what to do.
     """
     text = ' '.join(map(str, command))
     result = subprocess.run(
@@ -143,13 +142,12 @@ def run(command: Sequence[str | Path], **variables: str) -> str:
     with LOG.open('a', encoding='utf-8') as log:
         log.write(f'$ {text}\n{result.stdout}\n')
     if result.returncode:
-        tail = '\n'.join(result.stdout.splitlines()[-15:])
-        raise SetupError(f'{tail}\n\nThis command failed: {text}\n{remedy_for(result.stdout)}')
+        raise SetupError(f'This command failed: {text}\n{explain(result.stdout)}')
     return result.stdout
 
 
-def remedy_for(output: str) -> str:
-    """Return what to do about a command that failed with this output."""
+def explain(output: str) -> str:
+    """Return why a command with this output failed, and what to do."""
     if any(sign in output for sign in NETWORK_SIGNS):
         return (
             'The package index could not be reached. Connect this machine to the network (behind\n'
@@ -158,7 +156,8 @@ def remedy_for(output: str) -> str:
         )
     if 'No space left on device' in output:
         return 'The disk is full: the environment needs 3 GB. Make room and run make again.'
-    return f'The whole output is in {LOG}. Run make again when the cause is gone.'
+    tail = '\n'.join(output.splitlines()[-15:])
+    return f'{tail}\nThe whole output is in {LOG}. Run make again when the cause is gone.'
 
 
 def announce(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from packaging.requirements import Requirement
@@ -30,7 +30,7 @@ def git(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_package_xml_and_python_package_have_one_version() -> None:
-    declared = ElementTree.parse(ROOT / 'package.xml').findtext('version')
+    declared = ET.parse(ROOT / 'package.xml').findtext('version')
     assert declared == loftr_ros.__version__
 
 
@@ -45,9 +45,7 @@ def test_package_xml_is_valid_and_builds_with_cmake() -> None:
 
 
 def test_every_message_package_in_use_is_declared() -> None:
-    declared = {
-        element.text for element in ElementTree.parse(ROOT / 'package.xml').iter() if element.text
-    }
+    declared = {element.text for element in ET.parse(ROOT / 'package.xml').iter() if element.text}
     imported = {
         name
         for path in (ROOT / 'loftr_ros' / 'ros').glob('*.py')
