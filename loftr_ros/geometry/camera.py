@@ -202,7 +202,7 @@ class Camera:
 
     def _undistort(self, points: Array) -> Array:
         if not len(points):
-            return points.copy()
+            return np.empty((0, 2))
         stacked = points[:, None]
         if self.distortion_model == 'equidistant':
             rays = cv2.fisheye.undistortPoints(stacked, self.matrix, self.distortion)

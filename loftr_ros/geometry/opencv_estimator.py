@@ -17,15 +17,17 @@ def relative_pose(
     Returns:
         R, t and the inliers (N,), or None. Errors are measured in px by `focal_length`.
     """
-    identity = np.eye(3)
+    # MAGSAC has limits in px inside, and does clearly worse on the plane z = 1.
+    reference, query = reference * focal_length, query * focal_length
+    ideal = np.diag([focal_length, focal_length, 1.0])
     try:
         essential, mask = cv2.findEssentialMat(
             query,
             reference,
-            identity,
+            ideal,
             method=cv2.USAC_MAGSAC,
             prob=options.confidence,
-            threshold=options.threshold / focal_length,
+            threshold=options.threshold,
             maxIters=options.max_iterations,
         )
     except cv2.error:
@@ -35,9 +37,9 @@ def relative_pose(
         return None
     inliers: Flags = mask.ravel() > 0
     _, rotation, translation, _ = cv2.recoverPose(
-        essential, query, reference, identity, mask=mask.copy()
+        essential, query, reference, ideal, mask=mask.copy()
     )
-    return np.asarray(rotation, np.float64), np.asarray(translation, np.float64).ravel(), inliers
+    return np.array(rotation, np.float64), np.array(translation, np.float64).ravel(), inliers
 
 
 def homography(

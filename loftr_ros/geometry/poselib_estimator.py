@@ -59,7 +59,7 @@ def homography(
 def _ransac_options(options: TwoViewOptions, iterations: int) -> dict[str, object]:
     return {
         'max_iterations': iterations,
-        'min_iterations': min(100, iterations),
+        'min_iterations': min(20, iterations),
         'success_prob': options.confidence,
         'seed': options.seed,
     }
