@@ -83,7 +83,7 @@ def camera_to_msg(
 
 
 def _matrix(msg: CameraInfo) -> npt.NDArray[np.float64]:
-    return np.asarray(msg.k, np.float64).reshape(3, 3)
+    return np.array(msg.k, np.float64).reshape(3, 3)
 
 
 def _distortion(msg: CameraInfo) -> tuple[str, npt.NDArray[np.float64]]:
@@ -131,7 +131,7 @@ def _size_details(msg: CameraInfo) -> str:
 
 def _published_matrix(matrix: npt.NDArray[np.float64], msg: CameraInfo) -> npt.NDArray[np.float64]:
     binning_x, binning_y = _binning(msg)
-    scaled = matrix.copy()
+    scaled = np.array(matrix)
     scaled[0, 2] -= msg.roi.x_offset
     scaled[1, 2] -= msg.roi.y_offset
     scaled[0] /= binning_x

@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import PoseWithCovariance
@@ -199,10 +198,18 @@ def _points(flat: Any) -> Array:  # noqa: ANN401 - an array.array here, an ndarr
 
 
 def _quaternion_xyzw(rotation: Array) -> Array:
-    vector = cv2.Rodrigues(np.ascontiguousarray(rotation, np.float64))[0].ravel()
-    angle = float(np.linalg.norm(vector))
-    axis = vector / angle if angle > 0 else np.zeros(3)
-    return np.append(axis * np.sin(angle / 2), np.cos(angle / 2))
+    """Return the unit quaternion of a rotation; exact at every angle (Bar-Itzhack, 2000)."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation
+    symmetric = np.array(
+        [
+            [xx - yy - zz, xy + yx, xz + zx, zy - yz],
+            [xy + yx, yy - xx - zz, yz + zy, xz - zx],
+            [xz + zx, yz + zy, zz - xx - yy, yx - xy],
+            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
+        ]
+    )
+    quaternion = np.linalg.eigh(symmetric).eigenvectors[:, -1]
+    return quaternion if quaternion[3] >= 0 else -quaternion
 
 
 def _rotation(quaternion_xyzw: Array) -> Array:

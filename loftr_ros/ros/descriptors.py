@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -52,10 +53,15 @@ def describe(field: dataclasses.Field[object]) -> ParameterDescriptor:
     return descriptor
 
 
+def overrides(node: Node) -> Collection[str]:
+    """Return the names of all parameters that were given a value from outside."""
+    # There is no public way to see them without declaring them all.
+    names: Collection[str] = getattr(node, '_parameter_overrides', {})
+    return names
+
+
 def warn_of_unknown(node: Node) -> None:
     """Log each override that no parameter takes: most are misspelt."""
-    # There is no public way to see the overrides without declaring them all.
-    overrides = getattr(node, '_parameter_overrides', {})
-    for name, nearest in unknown_names(overrides).items():
+    for name, nearest in unknown_names(overrides(node)).items():
         hint = f'; did you mean {nearest}?' if nearest else ''
         node.get_logger().warning(f'there is no parameter {name}: its value is not used{hint}')

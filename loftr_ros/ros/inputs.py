@@ -19,6 +19,7 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from loftr_ros.ros.descriptors import overrides
 from loftr_ros.ros.monitoring import TopicMonitor, TopicReport, find_input_problems
 from loftr_ros.ros.processing import Arrival, ImageInput
 from loftr_ros.ros.stamps import SECOND_NS, Order, StampOrder, stamp_from_msg
@@ -26,6 +27,7 @@ from loftr_ros.ros.synchronization import Subscriber, TopicSynchronizer
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+    from rclpy.topic_endpoint_info import TopicEndpointInfo
 
     from loftr_ros.ros.parameters import NodeParameters
 
@@ -84,6 +86,7 @@ class Inputs:
             count, parameters.queue_size, parameters.sync_slop, self._on_set
         )
         self._group = MutuallyExclusiveCallbackGroup()
+        self._latched: set[str] = set()
         self._subscribers = self._subscribe()
 
     def close(self) -> None:
@@ -147,18 +150,11 @@ class Inputs:
         image_type = CompressedImage if compressed else Image
         subscribers = []
         for index, topic in enumerate(self._images):
-            subscriber = self._subscriber(image_type, topic)
-            subscriber.registerCallback(self._on_image, index)
-            subscribers.append(subscriber)
+            subscribers.append(self._subscriber(image_type, topic))
+            subscribers[-1].registerCallback(self._on_image, index)
         for index, topic in enumerate(self._infos):
-            durabilities = [DurabilityPolicy.VOLATILE]
-            if not self._exact:
-                # For a driver that publishes its calibration once, and latches it.
-                durabilities.append(DurabilityPolicy.TRANSIENT_LOCAL)
-            for durability in durabilities:
-                subscriber = self._subscriber(CameraInfo, topic, durability)
-                subscriber.registerCallback(self._on_camera_info, index)
-                subscribers.append(subscriber)
+            subscribers.append(self._subscriber(CameraInfo, topic))
+            subscribers[-1].registerCallback(self._on_camera_info, index)
         return subscribers
 
     def _subscriber(
@@ -167,47 +163,53 @@ class Inputs:
         topic: str,
         durability: DurabilityPolicy = DurabilityPolicy.VOLATILE,
     ) -> Any:  # noqa: ANN401 - of message_filters where that is installed
-        latched = durability == DurabilityPolicy.TRANSIENT_LOCAL
-        return Subscriber(
-            self._node,
-            msg_type,
-            topic,
-            qos_profile=self._qos(durability),
-            callback_group=self._group,
-            # The watchdog says more about publishers that do not fit than the default does.
-            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(
-                entity_id='latched' if latched else None
-            ),
-        )
-
-    def _qos(self, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:
-        return QoSProfile(
+        qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
             depth=self._parameters.queue_size,
             reliability=ReliabilityPolicy[self._parameters.reliability.upper()],
             durability=durability,
         )
+        # rclpy would declare a parameter for each policy, whose first value would then hold for
+        # ever: only what somebody did override shall win over the parameter reliability.
+        overridden = any(
+            name.startswith(f'qos_overrides.{topic}.') for name in overrides(self._node)
+        )
+        options = QoSOverridingOptions.with_default_policies() if overridden else None
+        return Subscriber(
+            self._node,
+            msg_type,
+            topic,
+            qos_profile=qos,
+            callback_group=self._group,
+            # The watchdog says more about publishers that do not fit than the default does.
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+            qos_overriding_options=options,
+        )
+
+    def hear_latched(self) -> None:
+        """Ask for calibrations that were published before, where a driver latches them.
+
+        To ask every driver would not do: those that do not latch would log a warning.
+        """
+        for index, topic in enumerate(self._infos):
+            if self._latest_infos[index] is not None or topic in self._latched or self._exact:
+                continue
+            latches = any(
+                endpoint.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+                for endpoint in self._node.get_publishers_info_by_topic(topic)
+            )
+            if latches:
+                self._latched.add(topic)
+                subscriber = self._subscriber(CameraInfo, topic, DurabilityPolicy.TRANSIENT_LOCAL)
+                subscriber.registerCallback(self._on_camera_info, index)
+                self._subscribers.append(subscriber)
 
     def _publishers(self, topic: str) -> tuple[int, str]:
         """Count the publishers of a topic, and say why none of them fits."""
         endpoints = self._node.get_publishers_info_by_topic(topic)
-        subscribers = [each.sub for each in self._subscribers if each.sub.topic_name == topic]
-        if not endpoints or not subscribers:
-            return len(endpoints), ''
-        reasons = []
-        for endpoint in endpoints:
-            checks = [
-                qos_check_compatible(endpoint.qos_profile, subscriber.qos_profile)
-                for subscriber in subscribers
-            ]
-            if all(compatibility == QoSCompatibility.ERROR for compatibility, _ in checks):
-                reasons.append(checks[0][1].strip().rstrip(';'))
-        if len(reasons) < len(endpoints):
-            return len(endpoints), ''
-        return len(
-            endpoints
-        ), f'no publisher fits the QoS asked for, see reliability ({reasons[0]})'
+        subscriptions = [each.sub for each in self._subscribers if each.sub.topic_name == topic]
+        reasons = [_describe_misfit(endpoint, subscriptions) for endpoint in endpoints]
+        return len(endpoints), reasons[0] if reasons and all(reasons) else ''
 
     def _on_image(self, message: Image | CompressedImage, index: int) -> None:
         stamp_ns = stamp_from_msg(message.header.stamp)
@@ -255,3 +257,23 @@ def _describe_late(stamp_ns: int, last_ns: int) -> str:
         return f'the stamp {stamp_ns / SECOND_NS:.6f} s is that of the image before'
     behind = (last_ns - stamp_ns) / SECOND_NS
     return f'the stamp is {behind:.6f} s before that of the image before'
+
+
+def _describe_misfit(publisher: TopicEndpointInfo, subscriptions: list[Any]) -> str:
+    """Say why none of the subscriptions can hear a publisher; '' if one can."""
+    reasons = []
+    for subscription in subscriptions:
+        expected = _type_name(subscription.msg_type)
+        if publisher.topic_type != expected:
+            return f'its type is {publisher.topic_type}, not {expected}; see image_transport'
+        compatibility, reason = qos_check_compatible(
+            publisher.qos_profile, subscription.qos_profile
+        )
+        if compatibility != QoSCompatibility.ERROR:
+            return ''
+        reasons.append(reason.strip().rstrip(';'))
+    return f'no publisher fits the QoS asked for; see reliability ({reasons[0]})' if reasons else ''
+
+
+def _type_name(msg_type: type[Any]) -> str:
+    return f'{msg_type.__module__.partition(".")[0]}/msg/{msg_type.__name__}'

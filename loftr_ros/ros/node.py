@@ -12,7 +12,12 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.clock import (  # type: ignore[attr-defined]  # where Humble has them all
+    Clock,
+    ClockType,
+    JumpThreshold,
+    TimeJump,
+)
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -293,6 +298,8 @@ class LoftrNode(LifecycleNode):
     # --- reports ---
 
     def _on_watchdog(self) -> None:
+        if self._inputs is not None:
+            self._inputs.hear_latched()
         report = self._report()
         self._diagnostics.publish(diagnostics_to_msg(report, self.get_clock().now().to_msg()))
         for problem in report.problems:

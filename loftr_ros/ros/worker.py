@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar('Item')
@@ -16,12 +17,29 @@ class WorkerStoppedError(RuntimeError):
     """The worker has been stopped before it came to the call."""
 
 
+@dataclass
+class _Call:
+    future: Future[Any]
+    function: Callable[[], Any]
+
+    def run(self) -> None:
+        try:
+            self.future.set_result(self.function())
+        except Exception as error:  # belongs to the caller
+            self.future.set_exception(error)
+
+
+@dataclass
+class _Item(Generic[Item]):
+    value: Item
+
+
 class Worker(Generic[Item]):
-    """Process items one after the other in a thread of its own.
+    """Process items and calls in their order, in a thread of its own.
 
     Usually only the newest item waits: a newer one takes its place, and the older is counted as
     dropped. With `keep_all`, `capacity` items wait and `submit` blocks while there is no room, so
-    that the sender feels it. Calls are never dropped and go before waiting items.
+    that the sender feels it. Calls are never dropped.
     """
 
     def __init__(
@@ -44,8 +62,7 @@ class Worker(Generic[Item]):
         self._on_error = on_error
         self._keep_all = keep_all
         self._capacity = capacity if keep_all else 1
-        self._items: deque[Item] = deque()
-        self._calls: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._queue: deque[_Item[Item] | _Call] = deque()
         self._condition = threading.Condition()
         self._stopping = False
         self._dropped = 0
@@ -62,16 +79,14 @@ class Worker(Generic[Item]):
         with self._condition:
             if self._keep_all:
                 self._condition.wait_for(self._has_room)
-            if self._stopping:
-                return
-            while len(self._items) >= self._capacity:
-                self._items.popleft()
-                self._dropped += 1
-            self._items.append(item)
-            self._condition.notify_all()
+            else:
+                self._dropped += self._forget_items()
+            if not self._stopping:
+                self._queue.append(_Item(item))
+                self._condition.notify_all()
 
     def call(self, function: Callable[[], Result]) -> Future[Result]:
-        """Run a function in the worker's thread, after the item in progress.
+        """Run a function in the worker's thread, after all that was handed over before.
 
         Returns:
             Its result or exception; `WorkerStoppedError` if the worker is stopped before.
@@ -80,62 +95,62 @@ class Worker(Generic[Item]):
         with self._condition:
             if self._stopping:
                 future.set_exception(WorkerStoppedError('the worker is stopped'))
-                return future
-            self._calls.append((future, function))
-            self._condition.notify_all()
+            else:
+                self._queue.append(_Call(future, function))
+                self._condition.notify_all()
         return future
 
     def clear(self) -> None:
         """Forget the items that wait."""
         with self._condition:
-            self._items.clear()
+            self._forget_items()
             self._condition.notify_all()
 
     def stop(self, timeout: float | None = None) -> bool:
-        """Finish the item in progress, forget the rest and end the thread.
+        """Finish what is in progress, forget the rest and end the thread.
 
         Returns:
             Whether the thread has ended within `timeout` seconds.
         """
         with self._condition:
             self._stopping = True
-            self._items.clear()
-            calls = list(self._calls)
-            self._calls.clear()
+            self._forget_items()
+            calls = [entry for entry in self._queue if isinstance(entry, _Call)]
+            self._queue.clear()
             self._condition.notify_all()
-        for future, _ in calls:
-            future.set_exception(WorkerStoppedError('the worker was stopped'))
+        for call in calls:
+            call.future.set_exception(WorkerStoppedError('the worker was stopped'))
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _has_room(self) -> bool:
-        return self._stopping or len(self._items) < self._capacity
+        items = sum(isinstance(entry, _Item) for entry in self._queue)
+        return self._stopping or items < self._capacity
+
+    def _forget_items(self) -> int:
+        calls = [entry for entry in self._queue if isinstance(entry, _Call)]
+        forgotten = len(self._queue) - len(calls)
+        self._queue = deque(calls)
+        return forgotten
 
     def _run(self) -> None:
-        while (work := self._next()) is not None:
-            work()
+        while (entry := self._next()) is not None:
+            if isinstance(entry, _Call):
+                entry.run()
+            else:
+                self._guarded(entry.value)
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self) -> _Item[Item] | _Call | None:
         with self._condition:
-            self._condition.wait_for(lambda: self._stopping or self._calls or self._items)
+            self._condition.wait_for(lambda: self._stopping or self._queue)
             if self._stopping:
                 return None
-            if self._calls:
-                future, function = self._calls.popleft()
-                return lambda: _fulfil(future, function)
-            item = self._items.popleft()
+            entry = self._queue.popleft()
             self._condition.notify_all()
-            return lambda: self._guarded(item)
+            return entry
 
     def _guarded(self, item: Item) -> None:
         try:
             self._process(item)
         except Exception as error:  # whatever an input provokes, the next one has its chance
             self._on_error(error)
-
-
-def _fulfil(future: Future[Any], function: Callable[[], Any]) -> None:
-    try:
-        future.set_result(function())
-    except Exception as error:  # belongs to the caller
-        future.set_exception(error)

@@ -1,0 +1,197 @@
+"""A node process, and a client of it on the same ROS graph."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter as ParameterMsg
+from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParameters
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from scenes import STEP_NS, camera_info_msg, image_msg, picture
+from sensor_msgs.msg import CameraInfo, Image
+
+from loftr_ros.msg import Correspondences, RelativePose
+
+TIMEOUT = 20.0
+FLOW_NODE = [sys.executable, str(Path(__file__).with_name('flow_node.py'))]
+
+
+class NodeProcess:
+    """The node in a process of its own, and what it logs."""
+
+    def __init__(self, log: Path, command: list[str], parameters: dict[str, Any]) -> None:
+        options = [f'{name}:={value}' for name, value in parameters.items()]
+        arguments = [item for option in options for item in ('-p', option)]
+        self.log = log
+        with log.open('w') as stream:
+            self.process = subprocess.Popen(
+                [*command, '--ros-args', *arguments], stdout=stream, stderr=stream
+            )
+
+    def text(self) -> str:
+        return self.log.read_text(encoding='utf-8')
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+class Client:
+    """Publishes images, calls services and keeps what the node publishes."""
+
+    def __init__(self) -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = Node('client', context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.correspondences: list[Correspondences] = []
+        self.poses: list[RelativePose] = []
+        self.pictures: list[Image] = []
+        self.diagnostics: dict[str, Any] = {}
+        self.listen(Correspondences, '/loftr/correspondences', self.correspondences.append)
+        self.listen(RelativePose, '/loftr/relative_pose', self.poses.append)
+        self.listen(DiagnosticArray, '/diagnostics', self._on_diagnostics)
+        self._publishers: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        rclpy.shutdown(context=self.context)
+        self._thread.join(TIMEOUT)
+        self.node.destroy_node()
+
+    def _spin(self) -> None:
+        with suppress(ExternalShutdownException):
+            while self.context.ok():
+                self.executor.spin_once(0.1)
+
+    def listen(self, msg_type: type[Any], topic: str, callback: Callable[[Any], None]) -> Any:  # noqa: ANN401
+        return self.node.create_subscription(msg_type, topic, callback, 50)
+
+    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        for status in msg.status:
+            values = {pair.key: pair.value for pair in status.values}
+            self.diagnostics[status.name.rpartition(': ')[2]] = (status, values)
+
+    def message(self, part: str) -> str:
+        return str(self.diagnostics[part][0].message) if part in self.diagnostics else ''
+
+    def value(self, part: str, key: str) -> str:
+        return str(self.diagnostics[part][1].get(key, '')) if part in self.diagnostics else ''
+
+    def publisher(
+        self, msg_type: type[Any], topic: str, qos: QoSProfile | int = qos_profile_sensor_data
+    ) -> Any:  # noqa: ANN401
+        if topic not in self._publishers:
+            self._publishers[topic] = self.node.create_publisher(msg_type, topic, qos)
+        return self._publishers[topic]
+
+    def drop_publisher(self, topic: str) -> None:
+        if topic in self._publishers:
+            self.node.destroy_publisher(self._publishers.pop(topic))
+
+    def call(self, srv_type: type[Any], name: str, request: Any) -> Any:  # noqa: ANN401
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(srv_type, name)
+        client = self._clients[name]
+        assert client.wait_for_service(TIMEOUT), name
+        future = client.call_async(request)
+        wait_until(future.done, f'an answer of {name}')
+        return future.result()
+
+    def state(self) -> str:
+        answer = self.call(GetState, '/loftr/get_state', GetState.Request())
+        return str(answer.current_state.label)
+
+    def change_state(self, label: str) -> bool:
+        request = ChangeState.Request()
+        request.transition.label = label
+        return bool(self.call(ChangeState, '/loftr/change_state', request).success)
+
+    def set_parameter(self, name: str, value: bool | float | str) -> SetParametersResult:
+        parameter: ParameterMsg = Parameter(name, value=value).to_parameter_msg()
+        request = SetParameters.Request(parameters=[parameter])
+        return self.call(SetParameters, '/loftr/set_parameters', request).results[0]
+
+
+class Camera:
+    """A camera driver: images and calibrations whose stamps go on by `STEP_NS`."""
+
+    def __init__(self, client: Client, suffix: str = '', start_ns: int = STEP_NS) -> None:
+        self.client = client
+        self.topics = f'/image{suffix}', f'/camera_info{suffix}'
+        self.stamp_ns = start_ns
+        self.index = 0
+        self.images = client.publisher(Image, self.topics[0])
+        self.infos = client.publisher(CameraInfo, self.topics[1])
+
+    def wait_for_subscriber(self) -> None:
+        wait_until(
+            lambda: self.images.get_subscription_count() and self.infos.get_subscription_count(),
+            f'a subscriber of {self.topics[0]}',
+        )
+
+    def next_image(self) -> Image:
+        self.stamp_ns += STEP_NS
+        self.index += 1
+        return image_msg(picture(self.index), self.stamp_ns)
+
+    def send(self, image: Image | None = None, info: CameraInfo | None = None) -> int:
+        """Publish the next image, or one that is given, with its calibration."""
+        image = self.next_image() if image is None else image
+        self.infos.publish(camera_info_msg(self.stamp_ns) if info is None else info)
+        self.images.publish(image)
+        return self.stamp_ns
+
+
+def wait_until(
+    condition: Callable[[], object], what: str, poke: Callable[[], object] | None = None
+) -> None:
+    """Wait until something holds, doing `poke` twenty times a second meanwhile."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, f'waited {TIMEOUT} s in vain for {what}'
+        if poke is not None:
+            poke()
+        time.sleep(0.05)
+
+
+@contextmanager
+def running_node(
+    directory: Path, parameters: dict[str, Any] | None = None, command: list[str] | None = None
+) -> Iterator[NodeProcess]:
+    """Run the node with the matcher of the tests, or another command; it must end with 0."""
+    log = directory / f'node{os.urandom(4).hex()}.log'
+    node = NodeProcess(log, command or FLOW_NODE, parameters or {})
+    try:
+        yield node
+    except BaseException:
+        node.stop()
+        print(node.text())
+        raise
+    code = node.stop()
+    assert code == 0, node.text()
+    assert 'Traceback' not in node.text(), node.text()

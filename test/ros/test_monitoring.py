@@ -1,0 +1,126 @@
+"""Rates, latencies and refusals, and the words for what is wrong with the inputs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from loftr_ros.ros.monitoring import (
+    HORIZON_S,
+    REPEAT_S,
+    RateMeter,
+    Refusal,
+    TopicMonitor,
+    TopicReport,
+    WorkMonitor,
+    find_input_problems,
+)
+
+MS = 10**6
+
+
+def topic(name: str = '/image', **fields: object) -> TopicReport:
+    values: dict[str, object] = {
+        'received': 10,
+        'refused': 0,
+        'rate': 10.0,
+        'silence': 0.1,
+        'stamps': (10 * MS, 110 * MS),
+        'publishers': 1,
+    }
+    return TopicReport(name, **{**values, **fields})  # type: ignore[arg-type]
+
+
+def problems(*topics: TopicReport, set_silence: float = 0.0, slop: float = 0.01) -> list[str]:
+    return find_input_problems(list(topics), set_silence, 2.0, slop)
+
+
+def test_a_rate_is_that_of_the_last_seconds() -> None:
+    meter = RateMeter()
+    assert meter.rate(0.0) == 0
+    for tick in range(21):
+        meter.tick(tick * 0.1)
+    assert meter.rate(2.0) == pytest.approx(10)
+    assert meter.rate(2.0 + HORIZON_S + 1) == 0
+
+
+def test_a_topic_reports_what_came_and_how_long_ago() -> None:
+    monitor = TopicMonitor('/image', 0.0)
+    assert monitor.report(3.0).silence == 3.0
+    monitor.tick(4.0, 123)
+    report = monitor.report(5.0, 2, 'why')
+    assert (report.received, report.silence, report.stamps) == (1, 1.0, (123,))
+    assert (report.publishers, report.qos_problem) == (2, 'why')
+
+
+def test_nothing_is_wrong_with_topics_that_bring_messages() -> None:
+    assert problems(topic()) == []
+    assert problems(topic('/image0'), topic('/image1')) == []
+
+
+def test_a_topic_without_publisher_is_named() -> None:
+    [problem] = problems(topic(silence=3.0, received=0, publishers=0))
+    assert problem.startswith('/image has no publisher: is the driver running')
+    [problem] = problems(topic(silence=3.0, publishers=0))
+    assert problem.startswith('/image has no publisher any more')
+
+
+def test_a_publisher_that_fell_silent_is_named() -> None:
+    [problem] = problems(topic(silence=3.25))
+    assert problem == '/image is silent: a publisher, but no message for 3.2 s'
+    [problem] = problems(topic(silence=3.0, received=0, publishers=2))
+    assert problem == '/image is silent: 2 publishers, but no message yet'
+
+
+def test_a_publisher_that_does_not_fit_is_explained() -> None:
+    [problem] = problems(topic(silence=3.0, received=0, qos_problem='best effort'))
+    assert problem == '/image is silent: best effort'
+
+
+def test_only_the_silent_one_of_two_is_named() -> None:
+    [problem] = problems(topic('/image0'), topic('/image1', silence=9.0), set_silence=9.0)
+    assert problem.startswith('/image1 is silent')
+
+
+def test_stamps_that_never_match_are_explained() -> None:
+    [problem] = problems(
+        topic('/image0', stamps=(0, 100 * MS)),
+        topic('/image1', stamps=(40 * MS, 140 * MS)),
+        set_silence=3.0,
+    )
+    assert problem.startswith(
+        'the stamps of /image0, /image1 never match: the nearest are 0.0400 s'
+    )
+    assert 'allowed are 0.01 s (sync_slop' in problem
+
+
+def test_the_same_refusal_is_logged_once_in_a_while() -> None:
+    monitor = WorkMonitor()
+    assert monitor.refused(Refusal('/a', 'x', 0.0))
+    assert not monitor.refused(Refusal('/a', 'x', 1.0))
+    assert monitor.refused(Refusal('/a', 'y', 2.0))
+    assert monitor.refused(Refusal('/b', 'y', 2.0))
+    assert monitor.refused(Refusal('/a', 'y', 2.0 + REPEAT_S))
+    assert str(monitor.report(3.0).last_refusal) == '/a: y'
+
+
+def test_latencies_are_those_of_the_last_seconds() -> None:
+    monitor = WorkMonitor()
+    assert math.isnan(monitor.report(0.0).latency_p50)
+    for index in range(100):
+        monitor.succeeded(None, 1.0, 1.0 + (index + 1) / 100)
+    report = monitor.report(2.0, dropped=4)
+    assert report.latency_p50 == pytest.approx(0.505)
+    assert report.latency_p95 == pytest.approx(0.9505)
+    assert (report.processed, report.dropped) == (100, 4)
+    assert math.isnan(monitor.report(2.0 + HORIZON_S + 1).latency_p95)
+
+
+def test_an_unexpected_error_is_kept_but_soon_past() -> None:
+    monitor = WorkMonitor()
+    monitor.failed(ZeroDivisionError('by zero'), 1.0)
+    assert monitor.report(2.0).failing
+    late = monitor.report(2.0 + HORIZON_S)
+    assert not late.failing
+    assert (late.errors, late.last_error) == (1, 'ZeroDivisionError: by zero')
