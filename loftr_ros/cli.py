@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     _add_match(commands)
     _add_train(commands)
+    _add_evaluate_pairs(commands)
     return parser
 
 
@@ -106,6 +107,37 @@ def _train(options: argparse.Namespace) -> int:
     trainer = Trainer(train_options)
     trainer.run()
     print(f'weights: {trainer.export()}')
+    return 0
+
+
+def _add_evaluate_pairs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        'evaluate-pairs', help='measure relative poses on pairs of images with known truth'
+    )
+    parser.set_defaults(run=_evaluate_pairs)
+    parser.add_argument('--data', type=Path, required=True, help='folder of one or more datasets')
+    parser.add_argument('--json', type=Path, help='file for all figures')
+    parser.add_argument('--out', type=Path, help='folder for pictures')
+    parser.add_argument('--sets', nargs='+', default=[], help='names of sets, with wildcards')
+    parser.add_argument('--weights', nargs='*', default=['lite'], help='names or files')
+    parser.add_argument('--peers', nargs='*', default=['rootsift', 'orb'])
+    parser.add_argument('--max-pairs', type=int, default=200, help='of each set; 0 for all')
+    parser.add_argument('--longer-side', type=int, default=640, help='of the resized images, px')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+
+
+def _evaluate_pairs(options: argparse.Namespace) -> int:
+    from loftr_ros.evaluation.pair_command import PairCommand
+    from loftr_ros.evaluation.pair_evaluation import EvaluationOptions
+
+    names = 'data json out max_pairs device'
+    PairCommand(
+        **{name: getattr(options, name) for name in names.split()},
+        sets=tuple(options.sets),
+        weights=tuple(options.weights),
+        peers=tuple(options.peers),
+        options=EvaluationOptions(longer_side=options.longer_side),
+    ).run()
     return 0
 
 

@@ -38,7 +38,7 @@ def pose_of(message: Message) -> NDArray[np.float64]:
 
 
 def find_transform(
-    transforms: Iterable[Any], target: str, source: str
+    transforms: Iterable[Message], target: str, source: str
 ) -> NDArray[np.float64] | None:
     """Compose `target_T_source` from static TransformStamped messages; None if they do not join."""
     edges: dict[str, dict[str, NDArray[np.float64]]] = {}

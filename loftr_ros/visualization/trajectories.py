@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 AXIS_NAMES = ('x', 'y', 'z')
 TRUTH_STYLE: dict[str, Any] = {'color': '0.2', 'linestyle': '--', 'linewidth': 1.5}
@@ -108,7 +108,7 @@ def motion_error_figure(
 
 
 def recall_figure(
-    pose_errors: Mapping[str, NDArray[Any]], *, limit: float = 20.0, title: str = ''
+    pose_errors: Mapping[str, ArrayLike], *, limit: float = 20.0, title: str = ''
 ) -> Figure:
     """Draw the share of pairs whose pose error lies below an angle, the curve under the AUC.
 

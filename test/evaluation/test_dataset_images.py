@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,7 +17,6 @@ from loftr_ros.evaluation.images import decode_image, read_depth, read_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def noise(channels: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -55,16 +56,13 @@ def test_a_missing_image_is_named(tmp_path: Path) -> None:
         read_image(tmp_path / 'gone.png')
 
 
-@given(st.binary(max_size=200))
-def test_no_bytes_raise_anything_else(
-    tmp_path_factory: pytest.TempPathFactory, data: bytes
-) -> None:
-    path = tmp_path_factory.getbasetemp() / 'noise'
-    for start in (b'', b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff\xe0'):
-        try:
-            decode_image(start + data, path)
-        except DatasetError as error:
-            assert str(path) in str(error)
+starts = st.sampled_from([b'', b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff\xe0'])
+
+
+@given(starts, st.binary(max_size=200))
+def test_no_bytes_raise_anything_else(start: bytes, data: bytes) -> None:
+    with contextlib.suppress(DatasetError):
+        decode_image(start + data, Path('noise'))
 
 
 def test_depth_is_metres_with_nan_where_unknown(tmp_path: Path) -> None:
