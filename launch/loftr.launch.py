@@ -9,13 +9,15 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-TOPICS = {
+IMAGES = {
     'image': 'images of the camera (mode mono)',
-    'camera_info': 'calibration of the camera (mode mono)',
     'image0': 'images of the reference camera (mode pair)',
     'image1': 'images of the query camera (mode pair)',
-    'camera_info0': 'calibration of the reference camera (mode pair)',
-    'camera_info1': 'calibration of the query camera (mode pair)',
+}
+CAMERA_INFOS = {
+    'camera_info': 'image',
+    'camera_info0': 'image0',
+    'camera_info1': 'image1',
 }
 PARAMETERS = {
     'mode': (str, 'mono: frames of one moving camera; pair: two cameras'),
@@ -38,7 +40,11 @@ def generate_launch_description() -> LaunchDescription:
             name: ('', f'{description}; when empty the parameter file decides')
             for name, (_, description) in PARAMETERS.items()
         },
-        **{name: (name, f'topic: {description}') for name, description in TOPICS.items()},
+        **{name: (name, f'topic: {description}') for name, description in IMAGES.items()},
+        **{
+            name: ('', f'topic: calibration for {image}; when empty the one beside its topic')
+            for name, image in CAMERA_INFOS.items()
+        },
         'remappings': ('', "more remappings, as in '~/odometry:=/odom /tf:=/tf_loftr'"),
         'log_level': ('info', 'debug, info, warn, error or fatal'),
     }
@@ -68,7 +74,12 @@ def describe_node(context: LaunchContext) -> list[Node]:
     parameter_file = Path(value('parameter_file')).expanduser()
     if not parameter_file.is_file():
         raise ValueError(f'parameter_file: there is no file {parameter_file}')
-    topics = [(name, value(name)) for name in TOPICS if value(name) != name]
+    images = {name: value(name) for name in IMAGES}
+    infos = {
+        name: value(name) or camera_info_beside(images[image], name)
+        for name, image in CAMERA_INFOS.items()
+    }
+    topics = [(name, topic) for name, topic in {**images, **infos}.items() if topic != name]
     return [
         Node(
             package='loftr_ros',
@@ -82,6 +93,18 @@ def describe_node(context: LaunchContext) -> list[Node]:
             emulate_tty=True,
         )
     ]
+
+
+def camera_info_beside(image: str, default: str) -> str:
+    """Return the calibration topic that drivers publish beside a topic of images.
+
+    /camera/image_raw has its calibration on /camera/camera_info, as image_transport expects it; a
+    topic that was not remapped keeps the default.
+    """
+    if image in IMAGES:
+        return default
+    namespace, slash, _ = image.rpartition('/')
+    return f'{namespace}{slash}camera_info'
 
 
 def split_remappings(text: str) -> list[tuple[str, str]]:

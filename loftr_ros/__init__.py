@@ -1,7 +1,7 @@
 """LoFTR for ROS 2: dense matches, tracks and relative poses from camera images.
 
-Each room of the package is imported on its own (`loftr_ros.matching`, `loftr_ros.geometry`, ...), so that
-importing one never loads the dependencies of another.
+Each room of the package is imported on its own (`loftr_ros.matching`, `loftr_ros.geometry`, ...),
+so that importing one never loads the dependencies of another.
 """
 
 __version__ = '0.1.0'

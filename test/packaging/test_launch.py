@@ -112,11 +112,35 @@ def test_arguments_become_parameters_of_their_type_for_the_named_node(launch: La
     }
 
 
+def rules_of(argv: list[str]) -> set[str]:
+    """Return the remapping rules among the arguments of a node."""
+    return {argv[i + 1] for i, argument in enumerate(argv) if argument == '-r'}
+
+
 def test_topics_and_remappings_become_rules(launch: Launch) -> None:
-    argv, _ = launch.started_with('image:=/cam/image_raw', 'remappings:=~/odometry:=/odom /tf:=/t')
-    rules = {argv[i + 1] for i, argument in enumerate(argv) if argument == '-r'}
-    assert {'image:=/cam/image_raw', '~/odometry:=/odom', '/tf:=/t'} <= rules
-    assert not any(rule.startswith('camera_info') for rule in rules)
+    argv, _ = launch.started_with('image:=/cam', 'remappings:=~/odometry:=/odom /tf:=/robot/tf')
+    assert {'image:=/cam', '~/odometry:=/odom', '/tf:=/robot/tf'} <= rules_of(argv)
+    assert not any(rule.startswith(('image0', 'camera_info0')) for rule in rules_of(argv))
+
+
+@pytest.mark.parametrize(
+    ('image', 'camera_info'),
+    [
+        ('/cam/image_raw', '/cam/camera_info'),
+        ('left/image', 'left/camera_info'),
+        ('/picture', '/camera_info'),
+    ],
+)
+def test_calibration_is_expected_beside_the_images(
+    launch: Launch, image: str, camera_info: str
+) -> None:
+    argv, _ = launch.started_with(f'image0:={image}')
+    assert rules_of(argv) >= {f'image0:={image}', f'camera_info0:={camera_info}'}
+
+
+def test_calibration_may_come_from_anywhere(launch: Launch) -> None:
+    argv, _ = launch.started_with('image:=/cam/image_raw', 'camera_info:=/calibration')
+    assert rules_of(argv) >= {'image:=/cam/image_raw', 'camera_info:=/calibration'}
 
 
 def test_a_parameter_file_of_ones_own_replaces_the_default(launch: Launch, tmp_path: Path) -> None:
