@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+from rosbags.serde import SerdeError
 
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.message_types import package_typestore
@@ -83,7 +84,7 @@ class BagWriter:
     def write(self, topic: str, message: Message, time_ns: int) -> None:
         """Write a typed message that was received at `time_ns`."""
         kind = message.__msgtype__
-        self.write_raw(topic, kind, bytes(self._types.serialize_cdr(message, kind)), time_ns)
+        self._write(topic, kind, bytes(self._types.serialize_cdr(message, kind)), time_ns)
 
     def write_raw(self, topic: str, message_type: str, data: bytes, time_ns: int) -> None:
         """Write the CDR bytes of a message.
@@ -94,7 +95,13 @@ class BagWriter:
             data: CDR with its 4-byte header, as a raw subscription receives it.
             time_ns: Time of arrival, ns.
 
+        Raises:
+            ValueError: If the type is unknown or the bytes are no such message.
+
         """
+        self._write(topic, message_type, self._checked(message_type, data), time_ns)
+
+    def _write(self, topic: str, message_type: str, data: bytes, time_ns: int) -> None:
         key = topic, message_type
         if key not in self._connections:
             self._connections[key] = self._writer.add_connection(
@@ -155,6 +162,24 @@ class BagWriter:
         """Make a std_msgs/Header."""
         time = self._type('builtin_interfaces/msg/Time')(*divmod(int(stamp_ns), 10**9))
         return self._type('std_msgs/msg/Header')(time, frame_id)
+
+    def _checked(self, message_type: str, data: bytes) -> bytes:
+        """Return the bytes of one message without what serialize_message may leave behind it.
+
+        Fast DDS counts the alignment of empty sequences: up to seven stray bytes follow, and
+        `rosbags` reads only up to three.
+        """
+        if message_type not in self._types.fielddefs:
+            raise ValueError(f'the message type {message_type} is unknown')
+        problem: Exception | None = None
+        for part in (data, data[:-4]):
+            try:
+                self._types.deserialize_cdr(part, message_type)
+            except SerdeError as error:
+                problem = problem or error
+            else:
+                return part
+        raise ValueError(f'{len(data)} bytes are no {message_type} ({problem})') from problem
 
     def _type(self, name: str) -> Callable[..., Message]:
         return self._types.types[name]

@@ -270,3 +270,19 @@ def test_images_of_changing_size_are_refused(tmp_path: Path) -> None:
         bag.write_frame('/camera', Frame(2, np.zeros((10, 10), np.uint8), 'camera'), time_ns=2**60)
     with pytest.raises(DatasetError, match=r'/camera/image_raw .*10x10'):
         list(open_bag(tmp_path / 'bag'))
+
+
+@pytest.mark.parametrize(
+    ('kind', 'data', 'problem'),
+    [
+        ('std_msgs/msg/String', b'\0\1\0\0\7\0\0\0ab\0', 'no std_msgs/msg/String'),
+        ('std_msgs/msg/String', b'', 'no std_msgs/msg/String'),
+        ('std_msgs/msg/String', b'\0\1\0\0\3\0\0\0ab\0' + bytes(9), 'size mismatch'),
+        ('my_msgs/msg/Own', b'\0\1\0\0', 'type my_msgs/msg/Own is unknown'),
+    ],
+)
+def test_bytes_that_are_no_message_are_not_written(
+    tmp_path: Path, kind: str, data: bytes, problem: str
+) -> None:
+    with BagWriter(tmp_path / 'bag') as bag, pytest.raises(ValueError, match=problem):
+        bag.write_raw('/topic', kind, data, 1)

@@ -1,0 +1,143 @@
+"""Processes that the demo starts, and that never outlive it."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+STOP_TIMEOUT_S = 15.0
+LOG_LINES = 15
+DOMAINS = 100
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
+
+
+class DemoError(ChildProcessError):
+    """The demo could not do what it is for; the message says why."""
+
+
+class Process:
+    """A Python module in a process of its own; stopped as it leaves the `with` statement.
+
+    Its standard output and errors go to a log, or, with `talks`, its standard output is read as
+    one JSON object per line.
+    """
+
+    def __init__(self, name: str, module: str, arguments: Sequence[str], log: Path) -> None:
+        """Remember what to start.
+
+        Args:
+            name: What messages call it.
+            module: What `python -m` runs.
+            arguments: Of the command line.
+            log: File for what it writes.
+
+        """
+        self.name = name
+        self.log = log
+        self.events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._command = [sys.executable, '-m', module, *arguments]
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self, environment: dict[str, str], *, talks: bool) -> None:
+        """Start it in a session of its own: Ctrl-C in the terminal reaches only this process."""
+        with self.log.open('w', encoding='utf-8') as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env=environment,
+                text=True,
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if talks else log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+            )
+        if talks:
+            threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code; None while it runs or before it started."""
+        return None if self._process is None else self._process.poll()
+
+    def check(self) -> None:
+        """Make sure that it is alive.
+
+        Raises:
+            DemoError: It has ended.
+
+        """
+        if self.exit_code is not None:
+            raise self.error(f'ended unexpectedly with exit code {self.exit_code}')
+
+    def error(self, problem: str) -> DemoError:
+        """Describe a problem, with the last lines of the log."""
+        lines = self.log.read_text(encoding='utf-8', errors='replace').splitlines()[-LOG_LINES:]
+        log = '\n'.join(f'  {line}' for line in lines) or '  (nothing)'
+        return DemoError(f'{self.name} {problem}. The last lines of its log:\n{log}')
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(f'{line}\n')
+            self._process.stdin.flush()
+
+    def stop(self) -> int | None:
+        """End it: gently, then with SIGTERM, then by force; returns the exit code."""
+        process = self._process
+        if process is None:
+            return None
+        if process.stdin is not None:
+            _close_quietly(process)
+        elif process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                return process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.send_signal(how)
+        return process.wait()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.events.put(json.loads(line))
+
+
+def ros_environment(log_folder: Path) -> dict[str, str]:
+    """Return an environment whose ROS graph no other program on this machine shares."""
+    environment = {
+        **os.environ,
+        # Domains above 101 collide with the ephemeral ports of Linux.
+        'ROS_DOMAIN_ID': str(1 + os.getpid() % DOMAINS),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'ROS_LOG_DIR': str(log_folder),
+        'PYTHONUNBUFFERED': '1',
+    }
+    if environment.get('ROS_DISTRO') == 'humble':  # which does not know the discovery range
+        environment['ROS_LOCALHOST_ONLY'] = '1'
+    return environment
+
+
+def _end_with_parent() -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _close_quietly(process: subprocess.Popen[str]) -> None:
+    try:
+        if process.stdin is not None:
+            process.stdin.close()
+    except BrokenPipeError:
+        pass  # it has ended already
