@@ -171,15 +171,19 @@ class BagWriter:
         """
         if message_type not in self._types.fielddefs:
             raise ValueError(f'the message type {message_type} is unknown')
-        problem: Exception | None = None
-        for part in (data, data[:-4]):
-            try:
-                self._types.deserialize_cdr(part, message_type)
-            except SerdeError as error:
-                problem = problem or error
-            else:
-                return part
-        raise ValueError(f'{len(data)} bytes are no {message_type} ({problem})') from problem
+        problem = self._problem(message_type, data)
+        if problem is None:
+            return data
+        if self._problem(message_type, data[:-4]) is None:
+            return data[:-4]
+        raise ValueError(f'{len(data)} bytes are no {message_type} ({problem})')
+
+    def _problem(self, message_type: str, data: bytes) -> SerdeError | None:
+        try:
+            self._types.deserialize_cdr(data, message_type)
+        except SerdeError as error:
+            return error
+        return None
 
     def _type(self, name: str) -> Callable[..., Message]:
         return self._types.types[name]

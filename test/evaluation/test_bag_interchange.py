@@ -11,6 +11,7 @@ from rosbags.rosbag2 import Reader
 
 from loftr_ros.evaluation.bag_writer import BagWriter
 from loftr_ros.evaluation.bags import open_bag
+from loftr_ros.evaluation.message_types import Message
 from loftr_ros.frontend.frame import Frame
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def test_messages_serialized_by_ros_are_read_back(tmp_path: Path) -> None:
             data = serialization.serialize_message(item)
             bag.write_raw(f'/loftr/{name}', f'loftr_ros/msg/{name}', data, 5)
     with AnyReader([tmp_path / 'bag']) as reader:
-        found = {
+        found: dict[str, Message] = {
             connection.topic: reader.deserialize(data, connection.msgtype)
             for connection, _, data in reader.messages()
         }
