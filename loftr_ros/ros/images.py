@@ -6,6 +6,9 @@ Reading needs no ROS installation: any object with the fields of the message wil
 from __future__ import annotations
 
 import array
+import importlib.util
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -71,6 +74,13 @@ OLDER_NAMES = {'uyvy': 'yuv422', 'yuyv': 'yuv422_yuy2'}
 # OpenCV's own order, which its users publish under the generic names.
 GENERIC_COLOURS = {3: slice(None, None, -1), 4: slice(2, None, -1)}
 
+TRY_CV_BRIDGE = """
+from types import SimpleNamespace
+from cv_bridge import CvBridge
+pixel = SimpleNamespace(height=1, width=1, step=3, encoding='bgr8', is_bigendian=0, data=bytes(3))
+CvBridge().imgmsg_to_cv2(pixel, 'rgb8')
+"""
+
 # File formats by their first bytes -> what a complete file has after the other.
 COMPLETE_FILES = {b'\xff\xd8': (b'\xff\xda', b'\xff\xd9'), b'\x89PNG': (b'IHDR', b'IEND')}
 
@@ -89,6 +99,11 @@ def image_from_msg(msg: Image | CompressedImage) -> Array:
         bad = int(np.count_nonzero(~np.isfinite(image)))
         raise ImageConversionError(f'{bad} of {image.size} pixel values are NaN or infinite')
     return image
+
+
+def prepare() -> None:
+    """Load what the first image would otherwise wait for."""
+    _converter()
 
 
 def image_to_msg(image: Array, header: Header | None = None) -> Image:
@@ -193,18 +208,23 @@ def _colour_to_rgb(pixels: Array, encoding: str) -> Array:
 
 @cache
 def _converter() -> Callable[[Any, str], Array]:
-    """Return cv_bridge where it is installed and works, else its replacement without ROS."""
-    try:
+    """Return the conversion of cv_bridge where that works, else of its replacement without ROS."""
+    if _cv_bridge_works():
         from cv_bridge import CvBridge
 
         convert: Callable[[Any, str], Array] = CvBridge().imgmsg_to_cv2
-        # A cv_bridge that was built for another NumPy can be imported and fails at its first use.
-        convert(_Dense(1, 1, 'bgr8', 3, memoryview(bytes(3))), 'rgb8')
-    except (ImportError, AttributeError, SystemError):
-        from rosbags.image import image_to_cvimage
+        return convert
+    from rosbags.image import image_to_cvimage
 
-        return image_to_cvimage
-    return convert
+    return image_to_cvimage
+
+
+def _cv_bridge_works() -> bool:
+    """Try cv_bridge in another process: built for NumPy 1 it crashes at its first use with 2."""
+    if importlib.util.find_spec('cv_bridge') is None:
+        return False
+    command = [sys.executable, '-c', TRY_CV_BRIDGE]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _decompress(msg: CompressedImage) -> Array:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from loftr_ros.frontend import Frame, FrameError, Matcher, Tracker, TrackingResult
 from loftr_ros.ros.cameras import CameraInfoError, camera_from_msg
-from loftr_ros.ros.images import ImageConversionError, image_from_msg
+from loftr_ros.ros.images import ImageConversionError, image_from_msg, prepare
 from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ class Processor:
         self._rectified = parameters.rectified
         self._refuse = refuse
         self._calibrated: bool | None = None
+        prepare()
 
     def apply(self, parameters: NodeParameters) -> None:
         """Use other parameters from the next frame on."""
