@@ -7,7 +7,13 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from loftr_ros.geometry.epipolar import Motion, in_front, refine_motion, sampson_errors
+from loftr_ros.geometry.epipolar import (
+    Motion,
+    direction_for,
+    in_front,
+    refine_motion,
+    sampson_errors,
+)
 from loftr_ros.geometry.homography import (
     decompose,
     refine_plane,
@@ -86,8 +92,6 @@ def rotation_candidate(
     starts: list[Array], pairs: RayPairs, options: TwoViewOptions
 ) -> Candidate[Array] | None:
     """Refine the best of some rotations without translation, in the same way."""
-    if not starts:
-        return None
     everything = [_rotation_distances(start, pairs) <= options.threshold for start in starts]
     best = int(np.argmax([np.sum(inliers) for inliers in everything]))
     rotation, inliers = starts[best], everything[best]
@@ -102,6 +106,21 @@ def rotation_candidate(
         if np.sum(inliers != fitted) <= _SETTLED * np.sum(fitted):
             break
     return Candidate(rotation, fit, used, fitted, distances, 'homography')
+
+
+def far_candidate(
+    turned: Candidate[Array], pairs: RayPairs, options: TwoViewOptions
+) -> Candidate[Motion] | None:
+    """Return the motion whose rotation is that of the points without parallax.
+
+    A scene with far points may also fit a larger rotation with the opposite translation, before
+    which all points are near. Estimators that demand positive depths in their score prefer that
+    one, since noise throws half of the far points behind the camera.
+    """
+    if turned.inliers.sum() < options.min_inliers:
+        return None
+    motion = direction_for(turned.model, pairs, turned.distances, options.threshold, options.seed)
+    return motion_candidate(motion, pairs, options)
 
 
 def planar_candidates(
@@ -128,9 +147,14 @@ def planar_candidates(
     return candidates
 
 
-def parallax_limit(pairs: RayPairs, options: TwoViewOptions) -> Array:
-    """Return the distance (N,) from a mere rotation that counts as parallax, px."""
-    return np.maximum(options.min_parallax, 3.0 * pairs.sigma)
+def parallax_limit(distances: Array, options: TwoViewOptions) -> float:
+    """Return the distance from a mere rotation that counts as parallax, px.
+
+    Args:
+        distances: Distances of the inliers from the motion, px: what noise can feign.
+        options: Options of the estimate.
+    """
+    return max(options.min_parallax, 3.0 * robust_scale(distances))
 
 
 def points_behind(
@@ -138,7 +162,9 @@ def points_behind(
 ) -> tuple[Flags, Flags]:
     """Return which inliers (N,) show parallax, and which of them lie behind a camera."""
     parallax = _rotation_distances(candidate.model.rotation, pairs)
-    moving = candidate.inliers & (parallax > parallax_limit(pairs, options))
+    moving = candidate.inliers & (
+        parallax > parallax_limit(candidate.distances[candidate.inliers], options)
+    )
     return moving, moving & ~in_front(candidate.model, pairs)
 
 

@@ -11,6 +11,9 @@ from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import cross, rotation_from_vector, rotation_vector, tangent_basis
 from loftr_ros.geometry.types import Array, Flags
 
+_SAMPLES = 150
+_JUDGES = 300
+
 
 @dataclass(frozen=True)
 class Motion:
@@ -87,6 +90,39 @@ def refine_motion(motion: Motion, pairs: RayPairs, reference_sigma: float) -> Fi
         return errors[:, None], slopes[:, None]
 
     return minimize(evaluate, Motion.moved, motion)
+
+
+def direction_for(
+    rotation: Array, pairs: RayPairs, parallax: Array, threshold: float, seed: int
+) -> Motion:
+    """Find the best direction of translation for a known rotation, from samples of two matches.
+
+    The normals r x R q of the epipolar planes of all matches are perpendicular to the translation.
+
+    Args:
+        rotation: (3, 3).
+        pairs: N matches.
+        parallax: (N,), distance of each match from a mere rotation, px.
+        threshold: Distance of an inlier from its epipolar plane, px.
+        seed: Seed of the samples.
+    """
+    rng = np.random.default_rng(seed)
+    some = rng.permutation(len(pairs))[:_JUDGES]
+    pairs, parallax = pairs.select(some), parallax[some]
+    normals = cross(pairs.reference, pairs.query @ rotation.T)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    first, second = rng.integers(0, len(pairs), (2, _SAMPLES))
+    directions = cross(normals[first], normals[second])
+    lengths = np.linalg.norm(directions, axis=1, keepdims=True)
+    directions = np.where(lengths > 1e-9, directions / np.maximum(lengths, 1e-9), [0.0, 0.0, 1.0])
+    distances = np.abs(normals @ directions.T) * parallax[:, None]
+    best = int(np.argmin(np.sum(np.minimum(distances / threshold, 1.0) ** 2, axis=0)))
+    motion = Motion(rotation, directions[best])
+    # Points without parallax have any sign of depth.
+    near = parallax * (distances[:, best] < threshold)
+    forward = np.sum(near * in_front(motion, pairs))
+    backward = np.sum(near * in_front(Motion(rotation, -directions[best]), pairs))
+    return motion if forward >= backward else Motion(rotation, -directions[best])
 
 
 def in_front(motion: Motion, pairs: RayPairs) -> Flags:

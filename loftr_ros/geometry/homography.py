@@ -11,6 +11,7 @@ from loftr_ros.geometry.epipolar import Motion
 from loftr_ros.geometry.least_squares import Fit, minimize
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import (
+    cross,
     nearest_rotation,
     rotation_from_vector,
     skew,
@@ -19,6 +20,8 @@ from loftr_ros.geometry.rotations import (
 from loftr_ros.geometry.types import Array, Flags
 
 _FAR_ERROR = 1e6
+_SAMPLES = 150
+_JUDGES = 200
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,37 @@ def refine_rotation(rotation: Array, pairs: RayPairs) -> Fit[Array]:
         return rotation_from_vector(step) @ candidate
 
     return minimize(evaluate, turn, rotation)
+
+
+def sample_rotation(pairs: RayPairs, angle: float, seed: int) -> Array:
+    """Find the rotation that explains most matches without a translation, from samples of two.
+
+    Args:
+        pairs: N matches.
+        angle: Angle between the rays of a match that the rotation explains, rad.
+        seed: Seed of the samples.
+    """
+    rng = np.random.default_rng(seed)
+    reference, query = _unit(pairs.reference), _unit(pairs.query)
+    first, second = rng.integers(0, len(pairs), (2, _SAMPLES))
+    frames = _frames(reference[first], reference[second])
+    rotations = frames @ np.swapaxes(_frames(query[first], query[second]), 1, 2)
+    judges = rng.permutation(len(pairs))[:_JUDGES]
+    turned = np.swapaxes(rotations @ query[judges].T, 1, 2)
+    distances = np.linalg.norm(turned - reference[judges], axis=2)
+    scores = np.sum(np.minimum(distances / angle, 1.0) ** 2, axis=1)
+    return np.asarray(rotations[np.argmin(scores)])
+
+
+def _frames(first: Array, second: Array) -> Array:
+    """Return right-handed frames (S, 3, 3) that turn with two unit vectors (S, 3) each."""
+    middle, normal = _unit(first + second), _unit(cross(first, second))
+    return np.stack([middle, cross(normal, middle), normal], axis=2)
+
+
+def _unit(vectors: Array) -> Array:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12))
 
 
 def rotation_errors(

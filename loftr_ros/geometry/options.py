@@ -24,7 +24,7 @@ class TwoViewOptions:
         min_inliers: With fewer inliers than this the state is LOST.
         min_inlier_ratio: With a smaller share of inliers among the matches it is LOST, 0..1.
         min_parallax: A point shows parallax if a mere rotation misses it by more than this, px
-            (and by more than three times its sigma).
+            (and by more than three times the scale of the residuals).
         min_parallax_ratio: With a smaller share of such points among the inliers the state is
             ROTATION_ONLY, 0..1.
         planar_ratio: The scene is tested for the second motion that a plane allows if a homography
@@ -42,7 +42,7 @@ class TwoViewOptions:
     """
 
     estimator: str = 'auto'
-    threshold: float = 1.5
+    threshold: float = 2.5
     confidence: float = 0.9999
     max_iterations: int = 2000
     plane_iterations: int = 300

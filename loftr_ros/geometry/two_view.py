@@ -17,6 +17,7 @@ import numpy.typing as npt
 from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.candidates import (
     Candidate,
+    far_candidate,
     motion_candidate,
     motion_distances,
     parallax_limit,
@@ -26,7 +27,7 @@ from loftr_ros.geometry.candidates import (
 )
 from loftr_ros.geometry.covariance import fit_covariance
 from loftr_ros.geometry.epipolar import Motion
-from loftr_ros.geometry.homography import rotation_of
+from loftr_ros.geometry.homography import rotation_of, sample_rotation
 from loftr_ros.geometry.least_squares import robust_scale
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import PoseState, RelativePose
@@ -39,11 +40,9 @@ _MIN_FRONT_RATIO = 0.8
 """Share of the points with parallax that must lie before both cameras."""
 _TWIN_SIGMA = np.deg2rad(1.0)
 """Directions closer than three times this (or their sigma) belong to the same minimum."""
-_TWIN_INLIERS = 10
-_TWIN_INLIER_RATIO = 0.05
-_TWIN_DEVIATIONS = 5.0
-"""Two motions are told apart by so many more inliers (the larger of number and share), or by a
-difference of their squared errors that is so many times larger than chance."""
+_TWIN_DEVIATIONS = {'essential': 2.0, 'homography': 3.0}
+"""A motion is better than another one if the difference is so many times larger than chance. Two
+motions of a plane are both exact, so that chance is all there is between them."""
 _SMALLEST_SIGMA = 0.05
 """Lower bound of a sigma that is estimated from the residuals, px."""
 
@@ -106,13 +105,17 @@ def _decide(
     found = estimator.relative_pose(*rays, focal_length, options)
     flat = estimator.homography(*rays, focal_length, options)
     supported = found[2] if found else flat[1] if flat else np.zeros(len(pairs), np.bool_)
-    if sigma_unknown and found:
+    limit = options.min_parallax
+    if found:
         distances = motion_distances(Motion(*found[:2]), pairs, options)[supported]
-        pairs = pairs.with_sigma(max(_SMALLEST_SIGMA, robust_scale(distances)))
+        limit = parallax_limit(distances, options)
+        if sigma_unknown:
+            pairs = pairs.with_sigma(max(_SMALLEST_SIGMA, robust_scale(distances)))
 
-    starts = [*([rotation_of(flat[0])] if flat else []), *([found[0]] if found else [])]
+    starts = [sample_rotation(pairs, options.threshold / focal_length, options.seed)]
+    starts += [rotation_of(flat[0])] if flat else []
     turned = rotation_candidate(starts, pairs, options)
-    if turned and _no_parallax(turned, supported, pairs, options):
+    if turned and _no_parallax(turned, supported, limit, options):
         return _rotation_result(turned, pairs, focal_length, options)
 
     planar: list[Candidate[Motion]] = []
@@ -122,7 +125,8 @@ def _decide(
     candidates = [one for one in planar if one.method == 'homography']
     if not candidates:
         general = found and motion_candidate(Motion(*found[:2]), pairs, options)
-        candidates = [*([general] if general else []), *planar]
+        far = turned and far_candidate(turned, pairs, options)
+        candidates = [one for one in (general, far, *planar) if one]
     return _motion_result(candidates, pairs, options)
 
 
@@ -132,9 +136,9 @@ def _enough(inliers: Flags, options: TwoViewOptions) -> bool:
 
 
 def _no_parallax(
-    turned: Candidate[Array], supported: Flags, pairs: RayPairs, options: TwoViewOptions
+    turned: Candidate[Array], supported: Flags, limit: float, options: TwoViewOptions
 ) -> bool:
-    moving = supported & (turned.distances > parallax_limit(pairs, options))
+    moving = supported & (turned.distances > limit)
     needed = max(options.min_inliers, options.min_parallax_ratio * supported.sum())
     return _enough(turned.inliers, options) and moving.sum() < needed
 
@@ -163,8 +167,8 @@ def _motion_result(
     candidates = [one for one in candidates if _plausible(one, pairs, options)]
     if not candidates:
         return _failed(PoseState.LOST, 'no motion explains enough of the matches', pairs)
-    best = max(candidates, key=lambda one: _support(one, options))
-    covariance, inflation = fit_covariance(best.fit, best.used, options.smooth_sigma)
+    best = max(candidates, key=lambda one: _support(one, options).sum())
+    covariance, _ = fit_covariance(best.fit, best.used, options.smooth_sigma)
     covariance = covariance[:5, :5]
     limits = [options.max_rotation_sigma] * 3 + [options.max_direction_sigma] * 2
     if not _within(covariance, limits):
@@ -172,10 +176,10 @@ def _motion_result(
 
     unlike = 3.0 * max(_TWIN_SIGMA, _largest_sigma(covariance[3:, 3:]))
     for rival in candidates:
-        if _clearly_better(best, rival, inflation):
+        if _clearly_better(best, rival, options):
             continue
         if angle_between(best.model.translation, rival.model.translation) > unlike:
-            reason = 'a planar scene: two motions explain the matches'
+            reason = 'two different motions explain the matches equally well'
             return _failed(PoseState.DEGENERATE, reason, pairs)
         # Close minima are one flat minimum, wider than the curvature at its bottom tells.
         step = best.model.step_to(rival.model)
@@ -183,29 +187,18 @@ def _motion_result(
     return _success(best, covariance, pairs, options)
 
 
-def _support(candidate: Candidate[Motion], options: TwoViewOptions) -> float:
-    """Return how well all matches agree with a motion (the MSAC score)."""
+def _support(candidate: Candidate[Motion], options: TwoViewOptions) -> Array:
+    """Return how well each match (N,) agrees with a motion, 0..1 (the MSAC score)."""
     shares = np.minimum(candidate.distances / options.threshold, 1.0)
-    return float(np.sum(1.0 - shares**2))
+    return np.asarray(1.0 - shares**2)
 
 
-def _clearly_better(best: Candidate[Motion], rival: Candidate[Motion], inflation: float) -> bool:
-    """Tell if the difference is more than chance: many more inliers, or much smaller errors.
-
-    Single matches prove nothing, since wrong ones fit either motion by chance.
-    """
-    more = int(best.inliers.sum()) - int(rival.inliers.sum())
-    if more > max(_TWIN_INLIERS, _TWIN_INLIER_RATIO * best.inliers.sum()):
-        return True
-    # Both motions of a plane are exact for all its points.
-    if 'homography' in (best.method, rival.method):
-        return False
-    common = best.inliers & rival.inliers
-    scale = max(_SMALLEST_SIGMA, robust_scale(best.distances[common]))
-    excess = np.sum(rival.distances[common] ** 2 - best.distances[common] ** 2) / scale**2
-    # The sum of N squared normal errors has the standard deviation sqrt(2 N).
-    chance = np.sqrt(4.0 * common.sum())
-    return bool(excess > _TWIN_DEVIATIONS * chance * inflation)
+def _clearly_better(
+    best: Candidate[Motion], rival: Candidate[Motion], options: TwoViewOptions
+) -> bool:
+    """Tell if more matches prefer one motion than could by chance (a paired test of the scores)."""
+    gains = _support(best, options) - _support(rival, options)
+    return bool(np.sum(gains) > _TWIN_DEVIATIONS[best.method] * np.sqrt(np.sum(gains**2)))
 
 
 def _success(
