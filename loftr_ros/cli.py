@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_match(commands)
     _add_train(commands)
     _add_evaluate_pairs(commands)
+    _add_demo(commands)
     return parser
 
 
@@ -138,6 +139,44 @@ def _evaluate_pairs(options: argparse.Namespace) -> int:
         peers=tuple(options.peers),
         options=EvaluationOptions(longer_side=options.longer_side),
     ).run()
+    return 0
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        'demo', help='run the node on an image sequence, over DDS, and report what it did'
+    )
+    parser.set_defaults(run=_demo)
+    parser.add_argument('--data', type=Path, help='dataset or bag; default: a rendered room')
+    parser.add_argument('-o', '--output', '--out', type=Path, default=Path('demo_output'))
+    parser.add_argument('--frames', type=int, help='number of images; default: up to a minute')
+    parser.add_argument('--rate', type=float, help='images per second; default: as recorded')
+    parser.add_argument('--mode', choices=('mono',), default='mono')
+    parser.add_argument('--reference', choices=('keyframe', 'previous'), default='keyframe')
+    parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+    parser.add_argument(
+        '-p',
+        '--parameter',
+        action='append',
+        default=[],
+        metavar='NAME:=VALUE',
+        help='any other parameter of the node',
+    )
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from loftr_ros.evaluation.demo import DemoOptions, run_demo
+
+    names = 'mode reference weights device'
+    parameters = {name: str(getattr(options, name)) for name in names.split()}
+    for assignment in options.parameter:
+        name, separator, value = assignment.partition(':=')
+        if not separator:
+            raise ValueError(f'{assignment!r} is no parameter: write NAME:=VALUE')
+        parameters[name] = value
+    values = {name: getattr(options, name) for name in 'data output frames rate'.split()}
+    run_demo(DemoOptions(**values, parameters=parameters))
     return 0
 
 

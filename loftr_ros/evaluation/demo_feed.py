@@ -138,8 +138,12 @@ def _check_order(source: FrameSource, stamps: list[int], stamp: int, path: Path)
 
 
 def _render(frames: int, width: int, height: int) -> Iterator[GroundTruthFrame]:
-    from loftr_ros.rendering.room import render_room_sequence  # torch takes seconds
+    import torch  # which takes seconds
 
+    from loftr_ros.rendering.room import render_room_sequence
+
+    # On a machine with other work, threads that wait for each other are far slower than one.
+    torch.set_num_threads(1)
     for view in render_room_sequence(frames, width, height, rate_hz=RENDERED_RATE):
         camera = Camera(width, height, view.matrix, 'none', np.zeros(0))
         frame = Frame(view.stamp_ns, view.image, CAMERA, camera)

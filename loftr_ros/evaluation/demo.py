@@ -1,0 +1,311 @@
+"""The command `loftr-ros demo`: the real node on an image sequence, over DDS, with a report."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
+
+from loftr_ros.evaluation.demo_analysis import (
+    Chain,
+    PairErrors,
+    Percentiles,
+    Summary,
+    accuracy,
+    chain_poses,
+    count_states,
+    latencies,
+    pair_errors,
+    result_rate,
+)
+from loftr_ros.evaluation.demo_feed import Feed, dataset_source, room_source, write_feed
+from loftr_ros.evaluation.demo_processes import DemoError
+from loftr_ros.evaluation.demo_recording import (
+    STATES,
+    PairResult,
+    check_counts,
+    finish_bag,
+    read_results,
+)
+from loftr_ros.evaluation.demo_report import summary_table, write_json, write_markdown
+from loftr_ros.evaluation.demo_session import DemoSession, Progress
+from loftr_ros.evaluation.demo_topics import ESTIMATED_POSE, IMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loftr_ros.evaluation.demo_figures import RunData
+
+BAG = 'bag'
+FILES = (
+    'motion.png',
+    'node.png',
+    'matches_start.png',
+    'matches_middle.png',
+    'matches_end.png',
+    'matches_worst.png',
+    'summary.json',
+    'summary.md',
+    'node.log',
+)
+CAPTIONS = {
+    'motion.png': 'Estimated against true motion',
+    'node.png': 'The node at work',
+    'matches_start.png': 'Matches: the first result',
+    'matches_middle.png': 'Matches: in the middle',
+    'matches_end.png': 'Matches: the last result',
+    'matches_worst.png': 'Matches: the worst result',
+}
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What to show, and how.
+
+    Attributes:
+        data: Folder of a dataset or a bag; None renders a room.
+        output: Folder for the results.
+        frames: Number of images; None for a suitable number.
+        rate: Images per second, Hz; None for that of the data.
+        size: Width and height of rendered images, px.
+        parameters: Parameters of the node.
+
+    """
+
+    data: Path | None = None
+    output: Path = Path('demo_output')
+    frames: int | None = None
+    rate: float | None = None
+    size: tuple[int, int] = (640, 480)
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: One makes no sense.
+
+        """
+        if self.frames is not None and self.frames < 2:
+            raise ValueError(f'--frames is {self.frames}: a motion needs two images at least')
+        if self.rate is not None and not 0 < self.rate <= 1000:
+            raise ValueError(f'--rate is {self.rate:g} Hz: it must be above 0 and at most 1000')
+
+
+def run_demo(options: DemoOptions, console: Console | None = None) -> Summary:
+    """Feed the node, record what comes out, write pictures, summary and bag.
+
+    Raises:
+        DemoError: The node failed or nothing came out.
+        DatasetError: The data cannot be used.
+
+    """
+    console = console or Console()
+    _check_ros()
+    output = _prepare(options.output)
+    with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix='loftr_demo_') as name:
+        work = Path(name)
+        feed = _feed(options, work / 'feed', console)
+        recording, progress = work / 'recording', _run(options, feed, work, output, console)
+        with console.status('reading the bag back, drawing'):
+            data, summary = _evaluate(options, feed, recording, progress, output)
+            pictures = _draw(output, data)
+    write_json(output / 'summary.json', summary)
+    write_markdown(output / 'summary.md', summary, {file: CAPTIONS[file] for file in pictures})
+    console.print(summary_table(summary))
+    console.print(f'pictures, summary and bag: {output}/')
+    return summary
+
+
+def _check_ros() -> None:
+    missing = [
+        name for name in ('rclpy', 'loftr_ros.msg') if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise DemoError(
+            f'{" and ".join(missing)} cannot be imported. Run `make env` and use .venv/bin/loftr-ros, '
+            'or source your ROS 2 installation and the workspace that loftr_ros was built in.'
+        )
+
+
+def _prepare(output: Path) -> Path:
+    """Make the folder, and remove what a demo before left in it (and nothing else)."""
+    output.mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        (output / file).unlink(missing_ok=True)
+    if (output / BAG / f'{BAG}.mcap').exists():
+        shutil.rmtree(output / BAG)
+    return output
+
+
+def _feed(options: DemoOptions, path: Path, console: Console) -> Feed:
+    if options.data is None:
+        source = room_source(*((options.frames,) if options.frames else ()), size=options.size)
+        label = 'rendering a room'
+    else:
+        source = dataset_source(options.data, options.frames)
+        label = f'reading {options.data}'
+    with _progress_bar(console) as bar:
+        task = bar.add_task(label, total=source.expected)
+        feed = write_feed(source, path, options.rate, lambda: bar.advance(task))
+        bar.update(task, total=len(feed.stamps))
+    return feed
+
+
+def _run(options: DemoOptions, feed: Feed, work: Path, output: Path, console: Console) -> Progress:
+    """Run the processes; returns what was sent and recorded.
+
+    Raises:
+        DemoError: The node failed or nothing came out.
+
+    """
+    recording, log = work / 'recording', output / 'node.log'
+    with DemoSession(feed, recording, work, log, options.parameters) as session:
+        with console.status('starting the node, a camera and a recorder'):
+            session.wait_until_ready()
+        with _progress_bar(console, TextColumn('{task.fields[news]}')) as bar:
+            label = f'sending at {feed.rate:g} Hz'
+            task = bar.add_task(label, total=len(feed.stamps), news='')
+            session.play(
+                lambda progress: bar.update(
+                    task, completed=len(progress.sent), news=_news(progress)
+                )
+            )
+        progress = session.finish()
+        if not progress.results:
+            raise session.node.error('published no result')
+    return progress
+
+
+def _news(progress: Progress) -> str:
+    state = progress.result.get('state', 0)
+    dropped = progress.value('processing', 'dropped') or '0'
+    text = f'{progress.results} results, {dropped} dropped'
+    return f'{text}, {STATES[state]}' if progress.result else text
+
+
+def _evaluate(
+    options: DemoOptions, feed: Feed, recording: Path, progress: Progress, output: Path
+) -> tuple[RunData, Summary]:
+    """Compute everything from the bag as it was written."""
+    from loftr_ros.evaluation.demo_figures import RunData  # matplotlib takes its time
+
+    results = read_results(recording)
+    errors = pair_errors(results, feed.truth)
+    chain = chain_poses(results, feed.truth)
+    bag = output / BAG
+    counts = finish_bag(recording, bag, _estimate(chain, results, progress))
+    expected = {**progress.counts, ESTIMATED_POSE: len(chain.poses)}
+    check_counts(counts, {**expected, IMAGE: len(feed.stamps)}, bag)
+    summary = _summarize(options, feed, results, errors, chain, progress)
+    seconds = latencies(results, progress.sent)
+    data = RunData(feed.name, results, errors, seconds, feed.truth, chain, feed.stamps)
+    return data, summary
+
+
+def _estimate(chain: Chain, results: list[PairResult], progress: Progress) -> dict:  # type: ignore[type-arg]
+    arrivals = {result.query_ns: result.arrival_ns for result in results}
+    return {
+        stamp: (arrivals.get(stamp, progress.sent[stamp]), pose)
+        for stamp, pose in chain.poses.items()
+    }
+
+
+def _summarize(
+    options: DemoOptions,
+    feed: Feed,
+    results: list[PairResult],
+    errors: PairErrors,
+    chain: Chain,
+    progress: Progress,
+) -> Summary:
+    return Summary(
+        source=feed.name,
+        size=feed.size,
+        sent=len(progress.sent),
+        sent_rate=feed.rate,
+        received=_integer(progress.value('inputs', f'{IMAGE} received')),
+        processed=_integer(progress.value('processing', 'processed')),
+        dropped=_integer(progress.value('processing', 'dropped')),
+        refused=_integer(progress.value('inputs', f'{IMAGE} refused')),
+        results=len(results),
+        rate=result_rate(results, progress.sent),
+        latency=Percentiles.of(latencies(results, progress.sent)),
+        matches=Percentiles.of([result.matches for result in results]),
+        inliers=Percentiles.of([result.inliers for result in results]),
+        states=count_states(results),
+        keyframes=sum(result.new_keyframe for result in results),
+        accuracy=accuracy(errors, len(chain.restarts)),
+        steps={
+            name: float(progress.value('processing', f'{name} [ms]') or 'nan')
+            for name in ('encode', 'match', 'pose')
+        },
+        weights=progress.value('node', 'weights'),
+        weights_hash=progress.value('node', 'weights sha256'),
+        device=progress.value('node', 'device'),
+        settings={'parameters': _parameters(options), 'machine': _machine()},
+    )
+
+
+def _draw(output: Path, data: RunData) -> list[str]:
+    """Draw everything; returns the names of the files."""
+    from loftr_ros.evaluation.demo_figures import (
+        match_pictures,
+        motion_figure,
+        node_figure,
+        write_image,
+    )
+    from loftr_ros.visualization.trajectories import save_figure
+
+    files = ['node.png']
+    if data.errors.known.any():
+        save_figure(motion_figure(data), output / 'motion.png')
+        files.insert(0, 'motion.png')
+    save_figure(node_figure(data), output / 'node.png')
+    for name, picture in match_pictures(output / BAG, data).items():
+        files.append(f'matches_{name}.png')
+        write_image(output / files[-1], picture)
+    return files
+
+
+def _parameters(options: DemoOptions) -> str:
+    return ', '.join(f'{name} {value}' for name, value in options.parameters.items()) or 'defaults'
+
+
+def _machine() -> str:
+    return f'{len(os.sched_getaffinity(0))} CPU cores, load {os.getloadavg()[0]:.1f}'
+
+
+def _integer(text: str) -> int:
+    return int(text) if text else 0
+
+
+def _progress_bar(console: Console, *columns: TextColumn) -> ProgressBar:
+    standard = ProgressBar.get_default_columns()[:2]
+    return ProgressBar(
+        *standard, MofNCompleteColumn(), TimeElapsedColumn(), *columns, console=console
+    )
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, so that it leaves no processes behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
