@@ -33,8 +33,7 @@ def position_encoding(channels: int, height: int, width: int, fix: bool) -> Tens
 def linear_attention(
     query: Tensor, key: Tensor, value: Tensor, query_mask: Tensor | None, key_mask: Tensor | None
 ) -> Tensor:
-    """Attention with the feature map elu + 1, linear in the sequence length (Katharopoulos et al.,
-    2020).
+    """Attention of linear cost with the feature map elu + 1 (Katharopoulos et al., 2020).
 
     Args:
         query: (N, L, heads, D).

@@ -21,7 +21,7 @@ def procedural_texture(size: int, rng: np.random.Generator) -> NDArray[np.uint8]
     canvas = np.clip(values, 0, 255).astype(np.uint8)
     for _ in range(int(rng.integers(20, 60))):
         _draw_shape(canvas, rng)
-    return cv2.GaussianBlur(canvas, (3, 3), 0).astype(np.uint8)
+    return np.asarray(cv2.GaussianBlur(canvas, (3, 3), 0), np.uint8)
 
 
 def _draw_shape(canvas: NDArray[np.uint8], rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""A furnished room seen by a moving camera: a sequence with exact poses and depth, made from a seed.
+"""A furnished room seen by a moving camera: images with exact poses and depth, from a seed.
 
 The world follows REP 103 (x forward, y left, z up); cameras are optical frames (z forward).
 """

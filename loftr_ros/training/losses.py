@@ -14,8 +14,7 @@ GAMMA = 2.0
 
 
 def coarse_loss(scores: Tensor, labels: Labels) -> Tensor:
-    """Focal cross-entropy of the dual softmax; both terms are divided by the number of true
-    matches.
+    """Focal cross-entropy of the dual softmax, per true match.
 
     Args:
         scores: (B, L, S) similarity before the softmax.

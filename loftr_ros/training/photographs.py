@@ -39,7 +39,7 @@ def split_photographs(
         raise ValueError(
             f'{folder}: {len(files)} photographs of {len(scenes)} scenes; at least 4 needed'
         )
-    every = max(2, round(1 / validation_share))
+    every = min(len(scenes), max(2, round(1 / validation_share)))
     held_out = set(scenes[every // 2 :: every])
     training = [p for p in files if scene_of(p) not in held_out]
     return training, [p for p in files if scene_of(p) in held_out]

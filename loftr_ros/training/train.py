@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ from .photographs import load_bank, split_photographs
 from .scenes import SceneSampler
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -91,21 +93,29 @@ class Trainer:
         # The step is part of the seed: a resumed piece draws new pairs, reproducibly.
         sampler = self.sampler(self.bank, options.seed * 1_000_003 + self.step)
         started = time.monotonic()
-        base, sums, count = self.seconds, np.zeros(2), 0
-        while self.step < options.steps:
-            size = (options.height, options.width)
-            pairs = make_pairs(sampler, self.bank, self.config, options.batch, size)
+        base, sums, count, late = self.seconds, np.zeros(2), 0, False
+        for pairs in self.stream(sampler):
+            if late or self.step >= options.steps:
+                break
             sums += self.train_step(pairs)
             count += 1
             self.step += 1
             self.seconds = base + time.monotonic() - started
-            late = options.minutes and self.seconds - base > 60 * options.minutes
+            late = 0 < 60 * options.minutes < self.seconds - base
             if self.step % options.every == 0 or self.step == options.steps or late:
                 self.report(sums / count)
                 self.save()
                 sums, count = np.zeros(2), 0
-            if late:
-                break
+
+    def stream(self, sampler: SceneSampler) -> Iterator[TrainingPairs]:
+        """Batches without end, each made while the one before is trained on."""
+        size = (self.options.height, self.options.width)
+        arguments = (sampler, self.bank, self.config, self.options.batch, size)
+        with ThreadPoolExecutor(1) as pool:
+            following = pool.submit(make_pairs, *arguments)
+            while True:
+                pairs, following = following.result(), pool.submit(make_pairs, *arguments)
+                yield pairs
 
     def train_step(self, pairs: TrainingPairs) -> tuple[float, float]:
         """One optimizer step; the coarse and the fine loss."""

@@ -1,0 +1,85 @@
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from loftr_ros.matching.weights import load_weights
+from loftr_ros.training import train
+from loftr_ros.training.options import TrainOptions
+from loftr_ros.training.photographs import load_bank
+from loftr_ros.training.train import Trainer, learning_rate
+
+
+def options(photographs: Path, steps: int, **changes: object) -> TrainOptions:
+    values = {'steps': steps, 'batch': 2, 'width': 96, 'height': 64, 'every': 2, **changes}
+    return TrainOptions(photographs, photographs.parent / 'run', **values)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def small_bank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, 'load_bank', lambda files: load_bank(files, 64))
+
+
+@pytest.mark.usefixtures('small_bank')
+def test_training_resumes_where_it_stopped(photographs: Path) -> None:
+    Trainer(options(photographs, 2)).run()
+    resumed = Trainer(options(photographs, 4))
+    assert resumed.step == 2
+    resumed.run()
+
+    assert resumed.step == 4
+    with (photographs.parent / 'run' / 'progress.csv').open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row['step'] for row in rows] == ['2', '4']
+    assert all(float(row['coarse_loss']) > 0 for row in rows)
+
+
+@pytest.mark.usefixtures('small_bank')
+def test_a_finished_training_changes_nothing(photographs: Path) -> None:
+    first = Trainer(options(photographs, 2))
+    first.run()
+    again = Trainer(options(photographs, 2))
+    again.run()
+
+    for a, b in zip(first.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.usefixtures('small_bank')
+def test_trained_weights_load_into_the_matcher(photographs: Path) -> None:
+    trainer = Trainer(options(photographs, 1))
+    trainer.run()
+
+    loaded = load_weights(trainer.export())
+
+    assert loaded.network.config == trainer.config
+
+
+@pytest.mark.usefixtures('small_bank')
+def test_a_step_lowers_the_loss_of_a_repeated_batch(photographs: Path) -> None:
+    trainer = Trainer(options(photographs, 100, warmup_steps=1, mixed_precision=False))
+    pairs = next(trainer.stream(trainer.sampler(trainer.bank, 0)))
+    losses = [trainer.train_step(pairs)[0] for _ in range(12)]
+
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'reason'),
+    [({'width': 100}, 'multiples of 16'), ({'batch': 0}, 'batch'), ({'learning_rate': 0}, 'posi')],
+)
+def test_impossible_options_are_refused(
+    tmp_path: Path, changes: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        options(tmp_path, 2, **changes)
+
+
+def test_the_learning_rate_warms_up_and_decays(tmp_path: Path) -> None:
+    plan = options(tmp_path, 1000, warmup_steps=10, decay_steps=100, learning_rate=1e-3)
+
+    assert learning_rate(plan, 0) == pytest.approx(1e-4)
+    assert learning_rate(plan, 500) == pytest.approx(1e-3)
+    assert learning_rate(plan, 950) == pytest.approx(5e-4)
+    assert learning_rate(plan, 999) == pytest.approx(1e-5)
