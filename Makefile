@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 # Tests and demos talk to this machine only, on a ROS domain of their own, and never to a ROS installation that is sourced.
 export ROS_AUTOMATIC_DISCOVERY_RANGE = LOCALHOST
-export ROS_DOMAIN_ID ?= $(shell echo $$(( 1 + $$$$ % 100 )))
+export ROS_DOMAIN_ID := $(shell echo $$(( 1 + $$$$ % 100 )))
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH RMW_IMPLEMENTATION ROS_DISTRO
 
 .DEFAULT_GOAL := help
