@@ -175,7 +175,7 @@ def _demo(options: argparse.Namespace) -> int:
         if not separator:
             raise ValueError(f'{assignment!r} is no parameter: write NAME:=VALUE')
         parameters[name] = value
-    values = {name: getattr(options, name) for name in 'data output frames rate'.split()}
+    values = {name: getattr(options, name) for name in ('data', 'output', 'frames', 'rate')}
     run_demo(DemoOptions(**values, parameters=parameters))
     return 0
 

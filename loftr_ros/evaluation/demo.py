@@ -29,7 +29,14 @@ from loftr_ros.evaluation.demo_analysis import (
     pair_errors,
     result_rate,
 )
-from loftr_ros.evaluation.demo_feed import Feed, dataset_source, room_source, write_feed
+from loftr_ros.evaluation.demo_feed import (
+    RENDERED_FRAMES,
+    RENDERED_SIZE,
+    Feed,
+    dataset_source,
+    room_source,
+    write_feed,
+)
 from loftr_ros.evaluation.demo_processes import DemoError
 from loftr_ros.evaluation.demo_recording import (
     STATES,
@@ -44,6 +51,9 @@ from loftr_ros.evaluation.demo_topics import ESTIMATED_POSE, IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from loftr_ros.evaluation.demo_figures import RunData
 
@@ -87,7 +97,7 @@ class DemoOptions:
     output: Path = Path('demo_output')
     frames: int | None = None
     rate: float | None = None
-    size: tuple[int, int] = (640, 480)
+    size: tuple[int, int] = RENDERED_SIZE
     parameters: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -134,8 +144,9 @@ def _check_ros() -> None:
     ]
     if missing:
         raise DemoError(
-            f'{" and ".join(missing)} cannot be imported. Run `make env` and use .venv/bin/loftr-ros, '
-            'or source your ROS 2 installation and the workspace that loftr_ros was built in.'
+            f'{" and ".join(missing)} cannot be imported. Run `make env` and use '
+            '.venv/bin/loftr-ros, or source your ROS 2 installation and the workspace that '
+            'loftr_ros was built in.'
         )
 
 
@@ -151,7 +162,7 @@ def _prepare(output: Path) -> Path:
 
 def _feed(options: DemoOptions, path: Path, console: Console) -> Feed:
     if options.data is None:
-        source = room_source(*((options.frames,) if options.frames else ()), size=options.size)
+        source = room_source(options.frames or RENDERED_FRAMES, options.size)
         label = 'rendering a room'
     else:
         source = dataset_source(options.data, options.frames)
@@ -214,7 +225,9 @@ def _evaluate(
     return data, summary
 
 
-def _estimate(chain: Chain, results: list[PairResult], progress: Progress) -> dict:  # type: ignore[type-arg]
+def _estimate(
+    chain: Chain, results: list[PairResult], progress: Progress
+) -> dict[int, tuple[int, NDArray[np.float64]]]:
     arrivals = {result.query_ns: result.arrival_ns for result in results}
     return {
         stamp: (arrivals.get(stamp, progress.sent[stamp]), pose)

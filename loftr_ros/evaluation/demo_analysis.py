@@ -41,7 +41,7 @@ class PairErrors:
 
     @property
     def good(self) -> NDArray[np.bool_]:
-        """bool (N,), rotation and direction both within their limits."""
+        """Whether rotation and direction are both within their limits, bool (N,)."""
         # Comparisons with NaN are False: a pose that is missing is not good.
         return (self.rotation < ROTATION_LIMIT) & (self.direction < DIRECTION_LIMIT)
 
@@ -157,6 +157,11 @@ class Summary:
     def lost(self) -> int:
         """Images that never came to the node."""
         return max(0, self.sent - self.received)
+
+    @property
+    def ignored(self) -> int:
+        """Images that the node heard and left out before their turn, as without calibration."""
+        return max(0, self.received - self.processed - self.dropped - self.refused)
 
 
 def true_motion(truth: Poses, result: PairResult) -> NDArray[np.float64] | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from loftr_ros.evaluation.demo_recording import PairResult
 
 BLUE, ORANGE, GREY, RED = '#1f6fb4', '#e8710a', '0.35', '#c0392b'
+MAX_ELONGATION = 12.0
 BACKGROUND, WHITE = 24, (245, 245, 245)
 TITLE: dict[str, Any] = {'fontsize': 11, 'loc': 'left', 'fontweight': 'bold'}
 
@@ -90,6 +91,7 @@ def match_pictures(bag: Path, data: RunData) -> dict[str, NDArray[np.uint8]]:
             images[result.query_ns],
             found,
             inliers if result.reference_T_query is not None else None,
+            caption=f'{result.matches} matches, {result.inliers} inliers (red: no inlier)',
         )
         pictures[name] = _with_headline(picture, _headline(name, index, data))
     return pictures
@@ -104,8 +106,8 @@ def motion_figure(data: RunData) -> Figure:
     direction = figure.add_subplot(grid[1, 0], sharex=rotation)
     _draw_errors(rotation, data, data.errors.rotation, ROTATION_LIMIT)
     _draw_errors(direction, data, data.errors.direction, DIRECTION_LIMIT)
-    rotation.set_title('Rotation error of each relative pose', **TITLE)
-    direction.set_title('Error of the direction of translation (state OK)', **TITLE)
+    rotation.set_title('Rotation error', **TITLE)
+    direction.set_title('Translation direction error', **TITLE)
     rotation.tick_params(labelbottom=False)
     direction.set_xlabel('time since the first image [s]')
     _draw_from_above(figure.add_subplot(grid[:, 1]), data)
@@ -132,7 +134,7 @@ def node_figure(data: RunData) -> Figure:
 def _headline(name: str, index: int, data: RunData) -> str:
     result, errors = data.results[index], data.errors
     reference, query = data.seconds([result.reference_ns, result.query_ns])
-    parts = [f'{name}: image at {query:.2f} s matched to that at {reference:.2f} s', result.state]
+    parts = [f'{name}: {reference:.2f} s (left) and {query:.2f} s (right)', result.state]
     if not np.isnan(errors.rotation[index]):
         parts.append(f'rotation error {errors.rotation[index]:.2f} deg')
     if not np.isnan(errors.direction[index]):
@@ -175,7 +177,7 @@ def _draw_from_above(axes: Axes, data: RunData) -> None:
     true = np.array([data.truth[stamp][:3, 3] for stamp in sorted(data.truth)])
     stamps = list(data.chain.poses)
     estimate = np.array([data.chain.poses[stamp][:3, 3] for stamp in stamps]).reshape(-1, 3)
-    across, along = _widest_axes(true)
+    across, along = _horizontal_axes(data.truth)
     axes.plot(true[:, across], true[:, along], '--', color=GREY, linewidth=2, label='truth')
     for number, part in enumerate(_unbroken(stamps, estimate, data.chain.restarts)):
         axes.plot(
@@ -192,9 +194,13 @@ def _draw_from_above(axes: Axes, data: RunData) -> None:
         places = np.array([data.truth[stamp][:3, 3] for stamp in data.chain.restarts])
         label = f'chain restarted at the truth ({len(places)})'
         axes.plot(places[:, across], places[:, along], 's', color=RED, markersize=6, label=label)
-    axes.set_title('Trajectory (scale from ground truth)', **TITLE)
+    axes.set_title('Trajectory from above (scale from ground truth)', **TITLE)
     axes.set(xlabel=f'{"xyz"[across]} [m]', ylabel=f'{"xyz"[along]} [m]')
-    axes.set_aspect('equal', adjustable='datalim')
+    extent = np.sort(np.ptp(true[:, [across, along]], axis=0))
+    if extent[1] < MAX_ELONGATION * extent[0]:
+        axes.set_aspect('equal', adjustable='datalim')
+    else:  # a straight line: errors across it would not be seen
+        axes.set_title('axes of different scale', loc='right', fontsize=9, color=RED)
     axes.margins(0.12)
     axes.grid(alpha=0.25)
     axes.legend(loc='upper center', bbox_to_anchor=(0.5, -0.09), ncols=2, frameon=False)
@@ -248,7 +254,14 @@ def _draw_frames(axes: Axes, data: RunData) -> None:
 
 def _legend_above(axes: Axes) -> None:
     axes.legend(
-        loc='lower right', bbox_to_anchor=(1.0, 1.0), ncols=4, frameon=False, borderaxespad=0.2
+        loc='lower right',
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=4,
+        frameon=False,
+        borderaxespad=0.2,
+        fontsize=9,
+        handlelength=1.4,
+        columnspacing=1.2,
     )
 
 
@@ -260,9 +273,10 @@ def _unbroken(
     return [part for part in np.split(positions, cuts) if len(part)]
 
 
-def _widest_axes(positions: NDArray[np.float64]) -> tuple[int, int]:
-    extent = np.ptp(positions, axis=0)
-    first, second = sorted(np.argsort(-extent, kind='stable')[:2].tolist())
+def _horizontal_axes(truth: Mapping[int, NDArray[np.float64]]) -> tuple[int, int]:
+    """Return the two axes of the world that lie across the mean down direction of the camera."""
+    down = np.abs(np.mean([pose[:3, 1] for pose in truth.values()], axis=0))
+    first, second = sorted(set(range(3)) - {int(np.argmax(down))})
     return first, second
 
 

@@ -19,6 +19,7 @@ from rosbags.highlevel import AnyReader
 
 from loftr_ros.evaluation.demo_topics import CAMERA_INFO, IMAGE
 from loftr_ros.evaluation.message_types import package_typestore
+from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 LISTENERS = 2
 """The node and the recorder."""
+
+CALIBRATION_LEAD_S = 0.3
 
 
 def main(path: Path) -> int:
@@ -72,6 +75,10 @@ def _play(player: Player, reader: AnyReader, end: threading.Event) -> None:
         if end.wait(max(0.0, (origin + time_ns - time.monotonic_ns()) / 1e9)):
             return
         for topic, stamp_ns, data in messages:
+            if topic == IMAGE and time_ns == 0:
+                # A driver's calibrations come long before; this one is the first of all.
+                time.sleep(CALIBRATION_LEAD_S)
+                origin = time.monotonic_ns()
             sent = time.time_ns()
             player.publish(topic, data)
             if topic == IMAGE:
@@ -90,8 +97,8 @@ def _moments(reader: AnyReader) -> Iterator[tuple[int, list[tuple[str, int, byte
 
 
 def _stamp(reader: AnyReader, data: bytes, kind: str) -> int:
-    header: Any = reader.deserialize(data, kind).header
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+    message: Any = reader.deserialize(data, kind)
+    return stamp_from_msg(message.header.stamp)
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -99,14 +100,14 @@ class Process:
         if process is None:
             return None
         if process.stdin is not None:
-            _close_quietly(process)
+            with contextlib.suppress(BrokenPipeError):  # it has ended already
+                process.stdin.close()
         elif process.poll() is None:
             process.send_signal(signal.SIGINT)
         for how in (signal.SIGTERM, signal.SIGKILL):
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.send_signal(how)
+            process.send_signal(how)
         return process.wait()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
@@ -133,11 +134,3 @@ def ros_environment(log_folder: Path) -> dict[str, str]:
 def _end_with_parent() -> None:
     if _LIBC is not None:
         _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _close_quietly(process: subprocess.Popen[str]) -> None:
-    try:
-        if process.stdin is not None:
-            process.stdin.close()
-    except BrokenPipeError:
-        pass  # it has ended already

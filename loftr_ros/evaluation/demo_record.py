@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from loftr_ros.evaluation.bag_writer import BagWriter
 from loftr_ros.evaluation.demo_play import report
 from loftr_ros.evaluation.demo_topics import DIAGNOSTICS, INPUTS, OUTPUTS, RELATIVE_POSE
+from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
     from loftr_ros.ros.recording import Recorder
@@ -39,8 +40,7 @@ class Recording:
         self.counts[topic] += 1
         if topic == RELATIVE_POSE:
             message = self._read(topic, data)
-            stamp = message.header.stamp
-            stamp_ns = int(stamp.sec) * 10**9 + int(stamp.nanosec)
+            stamp_ns = stamp_from_msg(message.header.stamp)
             self.last_result = {'stamp': stamp_ns, 'state': int(message.state)}
         elif topic == DIAGNOSTICS:
             self.node = {

@@ -27,6 +27,8 @@ def summary_rows(summary: Summary) -> Rows:
         f'{summary.lost} lost on the way',
         f'{summary.refused} refused',
     ]
+    if summary.ignored:
+        missing.append(f'{summary.ignored} left out')
     rows = [
         ('images', f'{summary.source}, {width}x{height} px'),
         ('sent', f'{summary.sent} at {summary.sent_rate:.1f} Hz'),
@@ -57,7 +59,7 @@ def summary_table(summary: Summary) -> Table:
 
 def write_json(path: Path, summary: Summary) -> None:
     """Write all figures; angles in degrees, times in seconds, null where there is none."""
-    values = dataclasses.asdict(summary) | {'lost': summary.lost}
+    values = dataclasses.asdict(summary) | {'lost': summary.lost, 'ignored': summary.ignored}
     path.write_text(json.dumps(_without_nan(values), indent=2) + '\n', encoding='utf-8')
 
 
@@ -80,20 +82,24 @@ def write_markdown(path: Path, summary: Summary, pictures: dict[str, str]) -> No
 def _accuracy_rows(accuracy: Accuracy | None) -> Rows:
     if accuracy is None:
         return [('errors', 'unknown: the sequence has no true poses')]
+    shares = accuracy.rotation_share, accuracy.direction_share, accuracy.good_share
+    rotation, direction, good = (f'{100 * share:.0f} %' for share in shares)
+    restarts = (
+        f'broken, restarted at the truth: {accuracy.restarts}' if accuracy.restarts else 'unbroken'
+    )
     return [
-        (
-            'rotation error',
-            f'median {accuracy.rotation.p50:.3f}°, p95 {accuracy.rotation.p95:.3f}°, '
-            f'{_percent(accuracy.rotation_share)} below {ROTATION_LIMIT:g}°',
-        ),
+        ('rotation error', f'{_angles(accuracy.rotation)}, {rotation} below {ROTATION_LIMIT:g}°'),
         (
             'direction error',
-            f'median {accuracy.direction.p50:.2f}°, p95 {accuracy.direction.p95:.2f}°, '
-            f'{_percent(accuracy.direction_share)} below {DIRECTION_LIMIT:g}°',
+            f'{_angles(accuracy.direction)}, {direction} below {DIRECTION_LIMIT:g}°',
         ),
-        ('both within limits', f'{_percent(accuracy.good_share)} of {accuracy.results} results'),
-        ('chain of poses', f'restarted at the truth {accuracy.restarts} times'),
+        ('both below', f'{good} of {accuracy.results} results'),
+        ('chain of poses', restarts),
     ]
+
+
+def _angles(values: Percentiles) -> str:
+    return f'median {values.p50:.2f}°, p95 {values.p95:.2f}°'
 
 
 def _ms(seconds: float) -> str:
@@ -102,10 +108,6 @@ def _ms(seconds: float) -> str:
 
 def _count(values: Percentiles) -> str:
     return 'unknown' if math.isnan(values.p50) else f'{values.p50:.0f}'
-
-
-def _percent(share: float) -> str:
-    return f'{100 * share:.0f} %'
 
 
 def _steps(steps: dict[str, float]) -> str:
