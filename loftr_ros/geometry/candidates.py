@@ -32,7 +32,7 @@ _SETTLED = 0.01
 _GATE = 3.5
 _FEWEST = 8
 _LEVERAGE = 10.0
-_PLANE_SCALE = 1.2
+_PLANE_SPREAD = 1.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,26 +125,30 @@ def far_candidate(
 
 def planar_candidates(
     homography: Array, explained: Flags, pairs: RayPairs, options: TwoViewOptions
-) -> list[Candidate[Motion]]:
-    """Return the motions that a homography allows.
+) -> tuple[list[Candidate[Motion]], list[Candidate[Motion]]]:
+    """Return the motions that a homography allows: free, and bound to its plane.
 
-    The plane is a constraint worth about twice the matches, but it would bend the motion of a scene
-    that is only nearly flat. It is kept (the method is 'homography' then) if the points lie on the
-    plane as well as on their epipolar lines.
+    The plane as a constraint is worth about twice the matches, but it would bend the motion of a
+    scene that is only nearly flat: see `lies_on_plane`.
     """
-    candidates = []
+    free, bound = [], []
+    used = pairs.select(explained)
     for planar in decompose(homography, pairs, explained):
         candidate = motion_candidate(planar.motion, pairs, options)
-        if candidate is None:
-            continue
-        used = pairs.select(explained)
+        if candidate is not None:
+            free.append(candidate)
         fit = refine_plane(planar, used)
-        if robust_scale(fit.errors) <= _PLANE_SCALE * robust_scale(candidate.fit.errors):
-            distances = motion_distances(fit.state, pairs, options)
-            inliers = distances <= _gate(fit, pairs, options)
-            candidate = Candidate(fit.state, fit, used, inliers, distances, 'homography')
-        candidates.append(candidate)
-    return candidates
+        distances = motion_distances(fit.state, pairs, options)
+        inliers = distances <= _gate(fit, pairs, options)
+        bound.append(Candidate(fit.state, fit, used, inliers, distances, 'homography'))
+    return free, bound
+
+
+def lies_on_plane(bound: Candidate[Motion], free: list[Candidate[Motion]]) -> bool:
+    """Tell if the matches lie on the plane as well as they do on their epipolar lines."""
+    if not free:
+        return True
+    return _spread(bound.fit) <= _PLANE_SPREAD * min(_spread(candidate.fit) for candidate in free)
 
 
 def parallax_limit(distances: Array, options: TwoViewOptions) -> float:
@@ -166,6 +170,11 @@ def points_behind(
         parallax > parallax_limit(candidate.distances[candidate.inliers], options)
     )
     return moving, moving & ~in_front(candidate.model, pairs)
+
+
+def _spread(fit: Fit[Motion]) -> float:
+    """Return the size of the larger errors: the points off a plane may be few."""
+    return float(np.quantile(np.abs(fit.errors), 0.9))
 
 
 def _gate(fit: Fit[Motion], pairs: RayPairs, options: TwoViewOptions) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -55,10 +55,6 @@ class RayPairs:
     def select(self, chosen: Flags | npt.NDArray[np.int64]) -> RayPairs:
         """Return some of the matches."""
         return RayPairs(*(getattr(self, field.name)[chosen] for field in fields(self)))
-
-    def with_sigma(self, sigma: float) -> RayPairs:
-        """Return the same matches with another sigma, px."""
-        return replace(self, sigma=np.full(len(self), sigma))
 
     def usable(self) -> Flags:
         """Tell which matches (N,) have finite rays and a positive sigma."""

@@ -18,6 +18,7 @@ from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.candidates import (
     Candidate,
     far_candidate,
+    lies_on_plane,
     motion_candidate,
     motion_distances,
     parallax_limit,
@@ -65,13 +66,12 @@ def estimate_relative_pose(
         query_camera: Camera of the query image.
         sigma: (N,) standard deviation of each query point per axis, px; None if unknown, and then
             it is estimated from the residuals.
-        confidence: (N,) confidence of each match, 0..1: the more confident ones are sampled
-            first; None if unknown.
+        confidence: (N,) probability that each match is right, 0..1, as its weight; None if unknown.
         options: Options of the estimate.
 
     Returns:
         The pose with its covariance, or the reason why there is none. Matches that are not finite,
-        have no positive sigma or lie where a camera sees nothing are never inliers.
+        have no positive sigma or confidence or lie where a camera sees nothing are never inliers.
 
     Raises:
         ValueError: The arrays do not belong together.
@@ -82,14 +82,14 @@ def estimate_relative_pose(
     if len(points[1]) != count:
         raise ValueError(f'there are {count} reference points, but {len(points[1])} query points')
     sigmas = _per_match(sigma, count, 'sigma')
-    order = _per_match(confidence, count, 'confidence')
+    with np.errstate(divide='ignore', invalid='ignore'):
+        # A match that is right with probability p holds the share p of the information.
+        sigmas = sigmas / np.sqrt(np.minimum(_per_match(confidence, count, 'confidence'), 1.0))
     pairs = RayPairs.from_points(*points, reference_camera, query_camera, sigmas)
-    usable = pairs.usable()
-    if usable.sum() < options.min_matches:
-        reason = f'{usable.sum()} usable matches, {options.min_matches} are needed'
+    chosen = np.flatnonzero(pairs.usable())
+    if len(chosen) < options.min_matches:
+        reason = f'{len(chosen)} usable matches, {options.min_matches} are needed'
         return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, count)
-    # The best come first, as PoseLib's progressive sampling expects.
-    chosen = np.flatnonzero(usable)[np.argsort(-np.nan_to_num(order[usable]), kind='stable')]
     focal_length = float(np.sqrt(reference_camera.focal_length * query_camera.focal_length))
     pose = _decide(pairs.select(chosen), focal_length, sigma is None, options)
     inliers = np.zeros(count, dtype=np.bool_)
@@ -110,7 +110,8 @@ def _decide(
         distances = motion_distances(Motion(*found[:2]), pairs, options)[supported]
         limit = parallax_limit(distances, options)
         if sigma_unknown:
-            pairs = pairs.with_sigma(max(_SMALLEST_SIGMA, robust_scale(distances)))
+            scale = robust_scale(distances / pairs.sigma[supported])
+            pairs = replace(pairs, sigma=pairs.sigma * max(_SMALLEST_SIGMA, scale))
 
     starts = [sample_rotation(pairs, options.threshold / focal_length, options.seed)]
     starts += [rotation_of(flat[0])] if flat else []
@@ -118,15 +119,17 @@ def _decide(
     if turned and _no_parallax(turned, supported, limit, options):
         return _rotation_result(turned, pairs, focal_length, options)
 
-    planar: list[Candidate[Motion]] = []
+    general = found and motion_candidate(Motion(*found[:2]), pairs, options)
+    free: list[Candidate[Motion]] = [general] if general else []
+    bound: list[Candidate[Motion]] = []
     if flat and (flat[1] & supported).sum() >= options.planar_ratio * supported.sum():
-        planar = planar_candidates(*flat, pairs, options)
-    # Where the scene is a plane, the general motion is but one of its motions, less accurate.
-    candidates = [one for one in planar if one.method == 'homography']
+        planar, bound = planar_candidates(*flat, pairs, options)
+        free += planar
+    # On a plane the free motions are but less accurate versions of those that are bound to it.
+    candidates = [one for one in bound if lies_on_plane(one, free)]
     if not candidates:
-        general = found and motion_candidate(Motion(*found[:2]), pairs, options)
         far = turned and far_candidate(turned, pairs, options)
-        candidates = [one for one in (general, far, *planar) if one]
+        candidates = [*free, *([far] if far else [])]
     return _motion_result(candidates, pairs, options)
 
 
