@@ -72,7 +72,7 @@ class Inputs:
         self._on_refusal = on_refusal
         self._on_jump = on_jump
         self._lock = threading.Lock()
-        self._exact = parameters.camera_info_sync == 'exact'
+        self._synchronized = parameters.camera_info_sync == 'synchronized'
         names, info_names = TOPICS[parameters.mode]
         self._images = [self._image_topic(name) for name in names]
         self._infos = [node.resolve_topic_name(name) for name in info_names]
@@ -80,8 +80,8 @@ class Inputs:
         self._orders = [StampOrder() for _ in self._images]
         now = time.monotonic()
         self._monitors = {name: TopicMonitor(name, now) for name in [*self._images, *self._infos]}
-        self._last_set = now
-        count = len(self._images) * (2 if self._exact else 1)
+        self._start = self._last_set = now
+        count = len(self._images) * (2 if self._synchronized else 1)
         self._synchronizer = TopicSynchronizer(
             count, parameters.queue_size, parameters.sync_slop, self._on_set
         )
@@ -116,12 +116,12 @@ class Inputs:
             ]
             set_silence = now - self._last_set
         problems = find_input_problems(
-            reports[: len(self._images)] if not self._exact else reports,
+            reports[: len(self._images)] if not self._synchronized else reports,
             set_silence,
             self._parameters.silent_timeout,
             self._parameters.sync_slop,
         )
-        if not self._exact:
+        if not self._synchronized:
             problems += self._missing_calibrations(reports[len(self._images) :])
         return reports, problems
 
@@ -192,7 +192,11 @@ class Inputs:
         To ask every driver would not do: those that do not latch would log a warning.
         """
         for index, topic in enumerate(self._infos):
-            if self._latest_infos[index] is not None or topic in self._latched or self._exact:
+            if (
+                self._latest_infos[index] is not None
+                or topic in self._latched
+                or self._synchronized
+            ):
                 continue
             latches = any(
                 endpoint.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
@@ -233,7 +237,7 @@ class Inputs:
     def _on_camera_info(self, message: CameraInfo, index: int) -> None:
         self._tick(self._infos[index], stamp_from_msg(message.header.stamp))
         self._latest_infos[index] = message
-        if self._exact:
+        if self._synchronized:
             self._synchronizer.add(len(self._images) + index, message)
 
     def _tick(self, topic: str, stamp_ns: int) -> None:
@@ -245,7 +249,9 @@ class Inputs:
         with self._lock:
             self._last_set = now
         count = len(self._images)
-        infos = messages[count:] if self._exact else self._latest_infos
+        infos = messages[count:] if self._synchronized else self._latest_infos
+        if None in infos and now - self._start < self._parameters.silent_timeout:
+            return  # a first frame without its calibration could be the reference of many poses
         images = zip(messages[:count], infos, self._images, self._infos, strict=True)
         self._on_arrival(Arrival(tuple(ImageInput(*image) for image in images), now))
 

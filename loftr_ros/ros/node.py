@@ -31,13 +31,20 @@ from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.monitoring import Refusal, WorkMonitor
 from loftr_ros.ros.outputs import Outputs
 from loftr_ros.ros.parameters import NodeParameters, ParameterError
-from loftr_ros.ros.processing import Arrival, InputError, NodeMatcher, Processor, load_matcher
+from loftr_ros.ros.processing import (
+    Arrival,
+    InputError,
+    NodeMatcher,
+    Processor,
+    free_memory,
+    load_matcher,
+)
 from loftr_ros.ros.services import Pipeline
 from loftr_ros.ros.worker import Worker
 from loftr_ros.srv import MatchImages
 
 MatcherFactory = Callable[[NodeParameters], NodeMatcher]
-Transition = Callable[['LoftrNode'], None]
+Transition = Callable[['LoftrNode', LifecycleState], None]
 
 WARM_UP_SIZE = 480, 640
 """Height and width of the images that the model is warmed up with, px."""
@@ -58,7 +65,7 @@ def _transition(
         @functools.wraps(method)
         def callback(self: LoftrNode, state: LifecycleState) -> TransitionCallbackReturn:
             try:
-                method(self)
+                method(self, state)
             except Exception as error:  # of torch, of a driver, of the file system
                 self.note_failure(f'{method.__name__[3:]} failed: {error}')
                 return failure
@@ -119,7 +126,10 @@ class LoftrNode(LifecycleNode):
             threshold, post_callback=self._on_clock_jump
         )
         if self.parameters.autostart:
-            self._autostart_timer = self.create_timer(0.0, self._autostart, clock=clock)
+            # In a group of its own, so that the node answers while the model loads.
+            self._autostart_timer = self.create_timer(
+                0.0, self._autostart, MutuallyExclusiveCallbackGroup(), clock
+            )
 
     def _autostart(self) -> None:
         self.destroy_timer(self._autostart_timer)
@@ -129,7 +139,7 @@ class LoftrNode(LifecycleNode):
     # --- lifecycle ---
 
     @_transition('inactive', failure=TransitionCallbackReturn.FAILURE)
-    def on_configure(self) -> None:
+    def on_configure(self, _: LifecycleState) -> None:
         """Load and warm up the model, start the worker, create the publishers."""
         parameters = self.parameters
         self._failure = ''
@@ -139,50 +149,49 @@ class LoftrNode(LifecycleNode):
             f'weights {matcher.weights_name} on {matcher.device}; warm-up took {seconds:.1f} s'
         )
         processor = Processor(matcher, parameters, self._refuse)
+        outputs = Outputs(self, matcher.weights_name, matcher.weights_hash)
         worker = Worker(
             self._process,
             self._on_worker_error,
             keep_all=parameters.process_every_frame,
             capacity=parameters.queue_size,
         )
-        outputs = Outputs(self, matcher.weights_name, matcher.weights_hash)
         self._pipeline = Pipeline(processor, worker, outputs)
 
     @_transition('active', failure=TransitionCallbackReturn.ERROR)
-    def on_activate(self) -> None:
+    def on_activate(self, state: LifecycleState) -> None:
         """Subscribe."""
-        super().on_activate(LifecycleState(self.state, 0))
+        super().on_activate(state)
         self._inputs = Inputs(
             self, self.parameters, self._on_arrival, self._refuse, self._reset_after_jump
         )
 
     @_transition('inactive', failure=TransitionCallbackReturn.ERROR)
-    def on_deactivate(self) -> None:
+    def on_deactivate(self, state: LifecycleState) -> None:
         """Unsubscribe, and forget the frames so far."""
         self._unsubscribe()
-        super().on_deactivate(LifecycleState(self.state, 0))
+        super().on_deactivate(state)
 
     @_transition('unconfigured', failure=TransitionCallbackReturn.ERROR)
-    def on_cleanup(self) -> None:
+    def on_cleanup(self, _: LifecycleState) -> None:
         """Give back model, worker and publishers."""
         self._release()
 
     @_transition('finalized', failure=TransitionCallbackReturn.ERROR)
-    def on_shutdown(self) -> None:
+    def on_shutdown(self, _: LifecycleState) -> None:
         """Give back everything."""
         self._release()
 
     @_transition('unconfigured', failure=TransitionCallbackReturn.FAILURE)
-    def on_error(self) -> None:
+    def on_error(self, _: LifecycleState) -> None:
         """Give back everything, to be configured anew."""
         self._release()
 
     def note_failure(self, reason: str) -> None:
         """Log why a transition failed, and keep it for /diagnostics."""
         self._failure = reason
-        self.get_logger().error(reason)
-        if self._inputs is None:
-            self._release()
+        if self.context.ok():
+            self.get_logger().error(reason)
 
     def _unsubscribe(self) -> None:
         inputs, self._inputs = self._inputs, None
@@ -201,6 +210,8 @@ class LoftrNode(LifecycleNode):
         if not pipeline.worker.stop(STOP_TIMEOUT_S):
             self.get_logger().warning('the worker is still busy with its last frame')
         pipeline.outputs.close()
+        del pipeline
+        free_memory()
 
     def destroy_node(self) -> None:
         """Give back everything and leave the graph."""
@@ -306,6 +317,8 @@ class LoftrNode(LifecycleNode):
             key = problem.partition(':')[0]
             if key not in self._reported:
                 self.get_logger().warning(problem)
+        if self._reported and not report.problems and report.topics:
+            self.get_logger().info('all inputs are there again')
         self._reported = {problem.partition(':')[0] for problem in report.problems}
 
     def _report(self) -> NodeReport:
@@ -357,8 +370,8 @@ def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_m
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        node.destroy_node()
         executor.shutdown()
+        node.destroy_node()
         rclpy.try_shutdown()
     return 0
 

@@ -141,13 +141,13 @@ class NodeParameters:
     )
     camera_info_sync: str = _declare(
         'latest',
-        'latest takes the last camera_info, whatever its stamp; exact waits for the one of the '
-        'same stamp as the image (zooming cameras).',
-        choices=('latest', 'exact'),
+        'latest takes the last camera_info, whatever its stamp; synchronized waits for the one '
+        'whose stamp is that of the image, up to sync_slop (cameras that zoom).',
+        choices=('latest', 'synchronized'),
     )
     sync_slop: float = _declare(
         0.01,
-        'Largest difference of the stamps of images that belong together, s; 0 for equal stamps.',
+        'Stamps of messages that belong together differ by less than this, s; 0 for equal stamps.',
         limits=(0.0, 10.0),
     )
     reference: str = _declare(
@@ -231,7 +231,8 @@ class NodeParameters:
     )
     silent_timeout: float = _declare(
         2.0,
-        'A topic without messages for this long is reported as silent, s.',
+        'A topic without messages for this long is reported as silent, s. For so long the first '
+        'images wait for a calibration.',
         change=Change.ANY_TIME,
         limits=(0.1, 3600.0),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -109,6 +110,13 @@ def load_matcher(parameters: NodeParameters) -> NodeMatcher:
         max_matches=parameters.max_matches or None,
     )
     return matcher
+
+
+def free_memory() -> None:
+    """Give back the memory that torch keeps for the next model, if there was one."""
+    torch = sys.modules.get('torch')
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class Processor:

@@ -179,7 +179,7 @@ def test_calibrations_of_other_stamps_are_explained_where_they_must_be_equal(
     unconfigured: Client,
 ) -> None:
     client = unconfigured
-    start(client, camera_info_sync='exact', sync_slop=0.0)
+    start(client, camera_info_sync='synchronized', sync_slop=0.0)
     camera = Camera(client)
     camera.wait_for_subscriber()
     wait_until(

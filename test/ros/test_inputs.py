@@ -1,0 +1,184 @@
+"""Subscriptions: names, quality, calibrations that come late or once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import rclpy
+from harness import wait_until
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from scenes import STEP_NS, camera_info_msg, image_msg, picture
+from sensor_msgs.msg import CameraInfo, Image
+
+from loftr_ros.ros.inputs import Inputs
+from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.ros.processing import Arrival
+
+PICTURE = picture(0)
+
+
+class Bench:
+    """Inputs of a node in this process, publishers beside them, and what arrived."""
+
+    def __init__(self, arguments: list[str], overrides: dict[str, str], parameters: Any) -> None:  # noqa: ANN401
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = Node(
+            'inputs',
+            context=self.context,
+            cli_args=['--ros-args', *arguments] if arguments else None,
+            parameter_overrides=[Parameter(name, value=v) for name, v in overrides.items()],
+        )
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.arrivals: list[Arrival] = []
+        self.refusals: list[tuple[str, str]] = []
+        self.jumps: list[str] = []
+        self.inputs = Inputs(
+            self.node,
+            NodeParameters(**parameters),
+            self.arrivals.append,
+            lambda topic, reason: self.refusals.append((topic, reason)),
+            self.jumps.append,
+        )
+        self.stamp_ns = 0
+        self.images: Any = None
+
+    def publisher(self, msg_type: type[Any], topic: str, qos: QoSProfile) -> Any:  # noqa: ANN401
+        return self.node.create_publisher(msg_type, topic, qos)
+
+    def send(self, step_ns: int = STEP_NS) -> None:
+        if self.images is None:
+            self.images = self.publisher(Image, '/image', QoSProfile(depth=5))
+        self.stamp_ns += step_ns
+        self.images.publish(image_msg(PICTURE, self.stamp_ns))
+
+    def wait(self, condition: Callable[[], object], poke: Callable[[], object]) -> None:
+        def step() -> None:
+            poke()
+            for _ in range(10):
+                self.executor.spin_once(0.005)
+
+        wait_until(condition, 'the inputs', step)
+
+    def topics(self) -> set[str]:
+        names = {subscription.topic_name for subscription in self.node.subscriptions}
+        return {name for name in names if 'parameter' not in name}
+
+    def close(self) -> None:
+        self.inputs.close()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+Make = Callable[..., Bench]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    benches: list[Bench] = []
+
+    def make_bench(
+        *arguments: str, overrides: dict[str, str] | None = None, **parameters: object
+    ) -> Bench:
+        benches.append(Bench(list(arguments), overrides or {}, parameters))
+        return benches[-1]
+
+    yield make_bench
+    for bench in benches:
+        bench.close()
+
+
+def test_a_pair_has_four_topics(make: Make) -> None:
+    bench = make(mode='pair')
+    assert bench.topics() == {'/image0', '/camera_info0', '/image1', '/camera_info1'}
+    bench.inputs.close()
+    assert bench.topics() == set()
+
+
+def test_a_remapped_image_takes_its_compressed_twin_along(make: Make) -> None:
+    remapping = ['-r', 'image:=/front/image_raw']
+    assert '/front/image_raw' in make(*remapping).topics()
+    compressed = make(*remapping, image_transport='compressed')
+    assert '/front/image_raw/compressed' in compressed.topics()
+    direct = make('-r', 'image:=/front/image/compressed', image_transport='compressed')
+    assert '/front/image/compressed' in direct.topics()
+
+
+def test_quality_is_that_of_the_parameters_unless_overridden(make: Make) -> None:
+    override = {'qos_overrides./image.subscription.reliability': 'reliable'}
+    found = {
+        subscription.topic_name: subscription.qos_profile
+        for subscription in make(overrides=override, queue_size=3).node.subscriptions
+    }
+    assert found['/image'].reliability == ReliabilityPolicy.RELIABLE
+    assert found['/camera_info'].reliability == ReliabilityPolicy.BEST_EFFORT
+    assert found['/image'].depth == found['/camera_info'].depth == 3
+
+
+def test_the_first_images_wait_for_a_calibration_but_not_for_ever(make: Make) -> None:
+    bench = make(silent_timeout=0.5)
+    start = time.monotonic()
+    bench.wait(lambda: bench.arrivals, bench.send)
+    assert time.monotonic() - start > 0.4
+    assert bench.arrivals[0].images[0].camera_info is None
+    reports, problems = bench.inputs.report()
+    assert problems == ['/camera_info has brought no calibration yet: matches come without poses']
+    assert [report.name for report in reports] == ['/image', '/camera_info']
+
+
+def test_an_image_takes_the_latest_calibration(make: Make) -> None:
+    bench = make(silent_timeout=60.0)
+    infos = bench.publisher(CameraInfo, '/camera_info', QoSProfile(depth=5))
+
+    def send() -> None:
+        infos.publish(camera_info_msg(7))
+        bench.send()
+
+    bench.wait(lambda: bench.arrivals, send)
+    first = bench.arrivals[0].images[0]
+    assert first.camera_info is not None
+    assert first.camera_info.header.stamp.nanosec == 7
+    assert (first.topic, first.camera_info_topic) == ('/image', '/camera_info')
+
+
+def test_a_latched_calibration_is_asked_for_where_it_is_latched(make: Make) -> None:
+    qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    bench = make(silent_timeout=60.0)
+    infos = bench.publisher(CameraInfo, '/camera_info', qos)
+    infos.publish(camera_info_msg(7))
+    bench.wait(infos.get_subscription_count, lambda: None)
+
+    def send() -> None:
+        bench.inputs.hear_latched()
+        bench.send()
+
+    bench.wait(lambda: bench.arrivals, send)
+    assert bench.arrivals[0].images[0].camera_info is not None
+
+
+def test_stamps_of_zero_are_explained(make: Make) -> None:
+    bench = make(silent_timeout=0.1)
+    bench.wait(lambda: bench.refusals, lambda: bench.send(0))
+    assert bench.refusals[0] == (
+        '/image',
+        'the stamp is zero: the driver must set the time of the exposure',
+    )
+
+
+def test_stamps_that_go_back_far_are_told_once_and_used(make: Make) -> None:
+    bench = make(silent_timeout=0.1)
+    bench.stamp_ns = 100 * 10**9
+    bench.wait(lambda: bench.arrivals, bench.send)
+    bench.stamp_ns, count = 0, len(bench.arrivals)
+    bench.wait(lambda: len(bench.arrivals) > count, bench.send)
+    assert len(bench.jumps) == 1
+    assert bench.jumps[0].startswith('the stamps of /image went back by 100.')
+    assert not bench.refusals
