@@ -156,18 +156,20 @@ def _with_headline(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
 def _draw_errors(axes: Axes, data: RunData, values: NDArray[np.float64], limit: float) -> None:
     known = ~np.isnan(values)
     times = data.times
-    axes.plot(times, values, '-', color=BLUE, linewidth=0.8, alpha=0.5)
-    axes.plot(times, values, 'o', color=BLUE, markersize=4, label=f'relative pose ({known.sum()})')
+    shown = np.maximum(values, limit / 90)  # at the lower end of the scale
+    axes.plot(times, shown, 'o', color=BLUE, markersize=4, label=f'relative pose ({known.sum()})')
     axes.axhline(limit, color=GREY, linestyle='--', linewidth=1, label=f'{limit:g}°')
     missing = data.errors.known & ~known
     if known.any():
         median = float(np.median(values[known]))
         axes.axhline(median, color=ORANGE, linewidth=1.4, label=f'median {median:.2g}°')
-    top = 1.15 * max(limit * 1.2, float(np.max(values[known], initial=0)))
-    axes.set_ylim(0, top)
+    top = 2 * max(2 * limit, float(np.max(values[known], initial=0)))
+    axes.set_yscale('log')  # good poses and failures differ by orders of magnitude
+    axes.set_ylim(limit / 100, top)
+    axes.yaxis.set_major_formatter('{x:g}')
     if missing.any():
-        label = f'none ({missing.sum()})'
-        axes.plot(times[missing], np.full(missing.sum(), 0.97 * top), 'x', color=RED, label=label)
+        label = f'no pose ({missing.sum()})'
+        axes.plot(times[missing], np.full(missing.sum(), 0.8 * top), 'x', color=RED, label=label)
     axes.set_ylabel('error [deg]')
     axes.grid(alpha=0.25)
     _legend_above(axes)
