@@ -248,4 +248,4 @@ def _radial(model: str, coefficients: Array, angles: Array) -> Array:
     below = 1 + square * (k[5] + square * (k[6] + square * k[7]))
     with np.errstate(divide='ignore', invalid='ignore'):
         # Where the denominator changes its sign the model ends as well.
-        return np.where(below > 0, radii * above / below, -np.inf)
+        return np.where(below > 0, radii * above / below, -1.0)

@@ -64,7 +64,10 @@ def minimize(
                 break
             continue
         gain = cost - new_cost
-        state, errors, slopes, cost = candidate, new_errors, new_slopes, new_cost
+        state, errors, slopes = candidate, new_errors, new_slopes
+        # The scale at the start holds the error of the start.
+        scale = min(scale, max(1.0, robust_scale(errors)))
+        cost = _huber_cost(errors / scale)
         damping = max(damping / 10.0, 1e-9)
         if gain < 1e-6 * cost:
             break

@@ -1,0 +1,177 @@
+"""The covariance against the spread of estimates over many draws of the noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from loftr_ros.geometry import (
+    PoseState,
+    RelativePose,
+    TwoViewOptions,
+    estimate_relative_pose,
+)
+from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
+
+if TYPE_CHECKING:
+    from test.geometry.conftest import MakeScene
+
+DRAWS = 60
+# Mean over the draws of a chi-square variable of 5 degrees of freedom, by its degrees: with 60
+# draws 99.9 % of such means lie between 0.76 and 1.27. The estimate errs on the safe side.
+LOWEST, HIGHEST = 0.45, 1.3
+
+
+def error_of(pose: RelativePose, truth: np.ndarray) -> np.ndarray:
+    assert pose.reference_T_query is not None
+    translation = truth[:3, 3] / np.linalg.norm(truth[:3, 3])
+    turn = rotation_vector(truth[:3, :3] @ pose.reference_T_query[:3, :3].T)
+    return np.concatenate([translation - pose.reference_T_query[:3, 3], turn])
+
+
+def normalized_error(pose: RelativePose, truth: np.ndarray) -> float:
+    """Return the NEES of the 5 degrees of freedom, divided by 5."""
+    assert pose.state is PoseState.OK, pose.reason
+    assert pose.reference_T_query is not None
+    assert pose.covariance is not None
+    free = np.zeros((6, 5))
+    free[:3, :2], free[3:, 2:] = tangent_basis(pose.reference_T_query[:3, 3]), np.eye(3)
+    error = free.T @ error_of(pose, truth)
+    covariance = free.T @ pose.covariance @ free
+    return float(error @ np.linalg.solve(covariance, error)) / 5
+
+
+def mean_error(scene: MakeScene, sigma: float | None, **kwargs: object) -> float:
+    options = TwoViewOptions(smooth_sigma=0.0)
+    errors = []
+    for seed in range(DRAWS):
+        made = scene(seed=seed, **kwargs)
+        sigmas = None if sigma is None else np.full(len(made.query_points), sigma)
+        pose = estimate_relative_pose(
+            made.reference_points,
+            made.query_points,
+            made.camera,
+            made.camera,
+            sigmas,
+            options=options,
+        )
+        errors.append(normalized_error(pose, made.reference_T_query))
+    return float(np.mean(errors))
+
+
+@pytest.mark.parametrize('outliers', [0.0, 0.3])
+@pytest.mark.parametrize('translation', [(0.3, 0.05, 0.1), (0.0, 0.0, 0.5)])
+def test_errors_are_as_large_as_the_covariance_tells(
+    scene: MakeScene, outliers: float, translation: tuple[float, float, float]
+) -> None:
+    mean = mean_error(scene, 0.3, outliers=outliers, translation=translation)
+    assert LOWEST < mean < HIGHEST
+
+
+def test_the_same_holds_on_a_plane(scene: MakeScene) -> None:
+    mean = mean_error(scene, 0.3, plane_tilt=20, translation=(0.5, 0.0, 0.0))
+    assert LOWEST < mean < HIGHEST
+
+
+def test_a_sigma_that_is_too_small_is_corrected_by_the_residuals(scene: MakeScene) -> None:
+    assert LOWEST < mean_error(scene, 0.05, noise=0.4) < HIGHEST
+
+
+def test_an_unknown_sigma_is_estimated(scene: MakeScene) -> None:
+    assert LOWEST < mean_error(scene, None, noise=0.4) < HIGHEST
+
+
+def test_a_sigma_that_is_too_large_is_not_corrected(scene: MakeScene) -> None:
+    assert mean_error(scene, 3.0, noise=0.3) < 0.2
+
+
+def correlated(scene: MakeScene, seed: int) -> tuple[Any, np.ndarray]:
+    """Give all matches within 40 px the same error."""
+    made = scene(noise=0.0, count=2000, seed=seed)
+    rng = np.random.default_rng(seed)
+    cells = (made.reference_points // 40).astype(int)
+    errors = 0.4 * rng.normal(size=(20, 20, 2))[cells[:, 1], cells[:, 0]]
+    return made, made.query_points + errors
+
+
+def test_matches_that_err_together_are_not_counted_one_by_one(scene: MakeScene) -> None:
+    options = TwoViewOptions(smooth_sigma=0.0)
+    errors = []
+    for seed in range(40):
+        made, query = correlated(scene, seed)
+        pose = estimate_relative_pose(
+            made.reference_points,
+            query,
+            made.camera,
+            made.camera,
+            np.full(2000, 0.4),
+            options=options,
+        )
+        errors.append(normalized_error(pose, made.reference_T_query))
+    # Counted one by one they would be too confident by the number of matches in a cell, about 10.
+    assert np.mean(errors) < 2.5
+
+
+def test_many_matches_do_not_beat_the_smooth_error(scene: MakeScene) -> None:
+    def rotation_variance(count: int) -> float:
+        made = scene(count=count, noise=0.1)
+        pose = estimate_relative_pose(
+            made.reference_points,
+            made.query_points,
+            made.camera,
+            made.camera,
+            np.full(count, 0.1),
+        )
+        assert pose.covariance is not None
+        return float(np.trace(pose.covariance[3:, 3:]))
+
+    assert rotation_variance(4000) > 0.6 * rotation_variance(1000)
+
+
+def test_the_order_is_translation_then_rotation_about_the_reference_axes(
+    scene: MakeScene,
+) -> None:
+    # The camera rolled by 90 degrees sees a flat wide strip: its weak axis is known beforehand.
+    errors, covariances = [], []
+    for seed in range(80):
+        made = scene(seed=seed, count=3000, noise=0.5, rotation=(0.0, 0.0, np.pi / 2))
+        strip = np.abs(made.reference_points[:, 1] - 240) < 25
+        pose = estimate_relative_pose(
+            made.reference_points[strip],
+            made.query_points[strip],
+            made.camera,
+            made.camera,
+            np.full(strip.sum(), 0.5),
+            options=TwoViewOptions(smooth_sigma=0.0, max_direction_sigma=1.0),
+        )
+        if pose.state is PoseState.OK and pose.covariance is not None:
+            errors.append(error_of(pose, made.reference_T_query))
+            covariances.append(pose.covariance)
+    assert len(errors) > 60
+    spread = np.std(errors, axis=0)
+    predicted = np.sqrt(np.mean([np.diag(one) for one in covariances], axis=0))
+    np.testing.assert_allclose(spread, predicted, rtol=0.6)
+
+
+def test_a_rotation_without_parallax_has_a_floor(scene: MakeScene) -> None:
+    made = scene(translation=(0, 0, 0))
+    pose = estimate_relative_pose(
+        made.reference_points, made.query_points, made.camera, made.camera, np.full(500, 0.3)
+    )
+    assert pose.covariance is not None
+    assert (np.sqrt(np.diag(pose.covariance)[3:]) > 0.5 * 1.5 / 500).all()
+
+
+def test_the_direction_has_no_variance_along_itself(scene: MakeScene) -> None:
+    made = scene()
+    pose = estimate_relative_pose(
+        made.reference_points, made.query_points, made.camera, made.camera, np.full(500, 0.3)
+    )
+    assert pose.reference_T_query is not None
+    assert pose.covariance is not None
+    direction = pose.reference_T_query[:3, 3]
+    np.testing.assert_allclose(pose.covariance[:3, :3] @ direction, 0.0, atol=1e-12)
+    np.testing.assert_allclose(pose.covariance, pose.covariance.T, atol=1e-15)
+    assert np.linalg.eigvalsh(pose.covariance).min() > -1e-12
