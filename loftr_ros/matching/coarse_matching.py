@@ -25,6 +25,19 @@ class CoarseMatches:
     confidence: Tensor
 
 
+def strongest(matches: CoarseMatches, count: int | None) -> CoarseMatches:
+    """The most confident matches of the whole batch, in their order; None keeps all."""
+    if count is None or len(matches.batch) <= count:
+        return matches
+    chosen = matches.confidence.topk(count).indices.sort().values
+    return CoarseMatches(
+        matches.batch[chosen],
+        matches.cells0[chosen],
+        matches.cells1[chosen],
+        matches.confidence[chosen],
+    )
+
+
 def similarity(features0: Tensor, features1: Tensor, temperature: float) -> Tensor:
     """Scaled correlation S of (N, L, C) and (N, S, C) features: (N, L, S), in float32."""
     channels = features0.shape[-1]

@@ -123,8 +123,10 @@ class Matcher:
     def match(self, reference: ImageFeatures, query: ImageFeatures) -> Matches:
         """Matches between two encoded images, none if nothing is found."""
         with torch.inference_mode(), self._autocast():
-            found = self.network.match(reference.maps, query.maps, self._threshold)
-            columns = _to_columns(found, self.max_matches).cpu().numpy()
+            found = self.network.match(
+                reference.maps, query.maps, self._threshold, self.max_matches
+            )
+            columns = _to_columns(found).cpu().numpy()
         return Matches(
             reference_points=to_original(columns[:, 0:2], reference.scale),
             query_points=to_original(columns[:, 2:4], query.scale),
@@ -152,15 +154,11 @@ class Matcher:
         return torch.autocast(self._device.type, dtype=dtype, enabled=enabled)
 
 
-def _to_columns(found: NetworkMatches, limit: int | None) -> Tensor:
+def _to_columns(found: NetworkMatches) -> Tensor:
     """x0 y0 x1 y1 confidence sigma cell (M, 7): one tensor, to wait for the device only once."""
     coarse = found.coarse
     single = torch.stack([coarse.confidence, found.sigma, coarse.cells0], dim=1)
-    columns = torch.cat([found.points0, found.points1, single], dim=1).float()
-    if limit is None or len(columns) <= limit:
-        return columns
-    best = coarse.confidence.topk(limit).indices
-    return columns[best.sort().values]
+    return torch.cat([found.points0, found.points1, single], dim=1).float()
 
 
 def _select_device(device: str) -> torch.device:

@@ -15,6 +15,7 @@ from .coarse_matching import (
     mask_similarity,
     mutual_matches,
     similarity,
+    strongest,
 )
 from .config import LoFTRConfig
 from .fine_matching import FineMatching, expected_offset, in_pixels
@@ -132,9 +133,13 @@ class LoFTR(nn.Module):
         )
 
     def match(
-        self, maps0: FeatureMaps, maps1: FeatureMaps, threshold: float | None = None
+        self,
+        maps0: FeatureMaps,
+        maps1: FeatureMaps,
+        threshold: float | None = None,
+        max_matches: int | None = None,
     ) -> NetworkMatches:
-        """Matches between two encoded batches."""
+        """Matches between two encoded batches; only the most confident are refined."""
         threshold = self.config.confidence_threshold if threshold is None else threshold
         coarse0, coarse1 = self.transform(maps0, maps1)
         scores = self.scores(coarse0, coarse1, maps0, maps1)
@@ -142,6 +147,7 @@ class LoFTR(nn.Module):
         inner0 = inner_cells(maps0.grid, border, maps0.tokens()[1], device)
         inner1 = inner_cells(maps1.grid, border, maps1.tokens()[1], device)
         coarse = mutual_matches(dual_softmax(scores), threshold, inner0, inner1)
+        coarse = strongest(coarse, max_matches)
         windows = self.fine_windows(coarse0, coarse1, maps0, maps1, coarse)
         if len(coarse.batch):
             windows = self.loftr_fine(*windows)

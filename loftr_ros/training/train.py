@@ -47,6 +47,7 @@ class Trainer:
             self.network.parameters(), lr=options.learning_rate, weight_decay=1e-3
         )
         self.step = 0
+        self.pairs = 0
         self.seconds = 0.0
         training, validation = split_photographs(options.photographs, options.exclude)
         self.bank = load_bank(training).to(self.device)
@@ -61,7 +62,8 @@ class Trainer:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state['network'])
         self.optimizer.load_state_dict(state['optimizer'])
-        self.step, self.seconds = state['step'], state['seconds']
+        self.step, self.pairs = state['step'], state['pairs']
+        self.seconds = state['seconds']
 
     def save(self) -> None:
         """Write the state so that a crash in between leaves the old one."""
@@ -69,6 +71,7 @@ class Trainer:
             'network': self.network.state_dict(),
             'optimizer': self.optimizer.state_dict(),
             'step': self.step,
+            'pairs': self.pairs,
             'seconds': self.seconds,
             'config': self.config.to_dict(),
         }
@@ -79,7 +82,7 @@ class Trainer:
     def export(self) -> Path:
         """Write the weights as the matcher loads them."""
         path = self.options.output / 'weights.safetensors'
-        save_weights(self.network, path, {'training_steps': str(self.step)})
+        save_weights(self.network, path, {'training_pairs': str(self.pairs)})
         return path
 
     def sampler(self, bank: TextureBank, seed: int) -> SceneSampler:
@@ -100,6 +103,7 @@ class Trainer:
             sums += self.train_step(pairs)
             count += 1
             self.step += 1
+            self.pairs += len(pairs.images0)
             self.seconds = base + time.monotonic() - started
             late = 0 < 60 * options.minutes < self.seconds - base
             if self.step % options.every == 0 or self.step == options.steps or late:
@@ -136,7 +140,7 @@ class Trainer:
         figures = self.validate()
         row = {
             'step': self.step,
-            'pairs': self.step * self.options.batch,
+            'pairs': self.pairs,
             'minutes': round(self.seconds / 60, 1),
             'learning_rate': round(learning_rate(self.options, self.step), 7),
             'coarse_loss': round(float(losses[0]), 4),
