@@ -121,14 +121,14 @@ class Tracker(Generic[Features]):
         self._check_stamp(frame)
         features, encoding = self._encode(frame)
         if self._reference is None:
-            self._advance(frame)
+            self._last_stamp_ns = frame.stamp_ns
             self._reference = _Reference(frame, features)
             return None
         reference = self._reference
         matches, matching = self._match(reference.frame, reference.features, frame, features)
         pose, solving = self._estimate(reference.frame, frame, matches)
         # Nothing can fail from here on, so the state may change.
-        self._advance(frame)
+        self._last_stamp_ns = frame.stamp_ns
         ids = self._tracks.assign(matches)
         new_keyframe = self._choose_keyframe(reference, frame, features, matches, ids)
         seconds = {'encode': encoding, 'match': matching, 'pose': solving}
@@ -157,9 +157,6 @@ class Tracker(Generic[Features]):
                 f'{frame}: its stamp is not after the last one '
                 f'({(self._last_stamp_ns - frame.stamp_ns) / 1e9:.9f} s earlier)'
             )
-
-    def _advance(self, frame: Frame) -> None:
-        self._last_stamp_ns = frame.stamp_ns
 
     def _encode(self, frame: Frame) -> tuple[Features, float]:
         frame.check()

@@ -17,65 +17,79 @@ class TrackIds:
 
     A point of a reference image is a cell of its coarse grid, so its id is the number of that cell
     plus an offset that differs for each reference. Where a point that already has an id lands close
-    to the centre of a cell of the next reference, that cell goes on with the id.
+    to the centre of a cell of the next reference, that cell goes on with the id. The distance
+    between the two is remembered, so that an id does not wander off over many handovers.
     """
 
     def __init__(self, radius: float) -> None:
         """Start with no ids; `radius` is the largest distance of a handover, px."""
         self.radius = radius
-        self._offset = 0
+        self._first_id = 0
+        self._next_id = 0
         self._cell_ids: Ids = np.empty(0, dtype=np.int64)
-        self._waiting_points: Points = np.empty((0, 2), dtype=np.float32)
+        self._cell_shifts: Points = np.empty((0, 2), dtype=np.float32)
         self._waiting_ids: Ids = np.empty(0, dtype=np.int64)
+        self._waiting_points: Points = np.empty((0, 2), dtype=np.float32)
 
     def assign(self, matches: Matches) -> Ids:
         """Return the ids (N,) of matches with the present reference."""
         self._fit_grid(matches)
         cells = matches.reference_cells
+        gridded = cells >= 0
         ids = np.full(len(matches), -1, dtype=np.int64)
-        ids[cells >= 0] = self._cell_ids[cells[cells >= 0]]
-        new = np.flatnonzero(ids < 0)
-        ids[new] = self._continue(matches.reference_points[new])
+        ids[gridded] = self._cell_ids[cells[gridded]]
+        new = np.flatnonzero(gridded & (ids < 0))
+        taken, waiting = self._nearest(matches.reference_points[new])
+        continued = new[taken]
+        ids[continued] = self._waiting_ids[waiting]
+        shifts = matches.reference_points[continued] - self._waiting_points[waiting]
+        self._cell_shifts[cells[continued]] = shifts
+        self._waiting_ids = np.delete(self._waiting_ids, waiting)
+        self._waiting_points = np.delete(self._waiting_points, waiting, axis=0)
+
         fresh = ids < 0
         ids[fresh] = self._fresh(cells[fresh])
-        self._cell_ids[cells[cells >= 0]] = ids[cells >= 0]
+        self._cell_ids[cells[gridded]] = ids[gridded]
         return ids
 
     def hand_over(self, matches: Matches, ids: Ids) -> None:
         """Make the query image of `matches` with these `ids` (N,) the next reference."""
-        self._offset += len(self._cell_ids)
+        cells = matches.reference_cells
+        gridded = cells >= 0
+        points = matches.query_points.copy()
+        # The id stands for the point beside the centre of its cell from which it was taken over.
+        points[gridded] -= self._cell_shifts[cells[gridded]]
+        self._waiting_ids, self._waiting_points = ids, points
+        self._first_id = self._next_id
         self._cell_ids = np.empty(0, dtype=np.int64)
-        self._waiting_points = matches.query_points
-        self._waiting_ids = ids
+        self._cell_shifts = np.empty((0, 2), dtype=np.float32)
 
     def forget(self) -> None:
         """Start over with no ids to hand over; none that was given is given again."""
         self.hand_over(Matches.empty(), np.empty(0, dtype=np.int64))
 
     def _fit_grid(self, matches: Matches) -> None:
-        cells = matches.reference_grid[0] * matches.reference_grid[1]
-        if cells > len(self._cell_ids):
-            added = np.full(cells - len(self._cell_ids), -1, dtype=np.int64)
-            self._cell_ids = np.concatenate([self._cell_ids, added])
+        missing = matches.reference_grid[0] * matches.reference_grid[1] - len(self._cell_ids)
+        if missing > 0:
+            self._cell_ids = np.append(self._cell_ids, np.full(missing, -1, dtype=np.int64))
+            added = np.zeros((missing, 2), dtype=np.float32)
+            self._cell_shifts = np.concatenate([self._cell_shifts, added])
+            self._next_id = max(self._next_id, self._first_id + len(self._cell_ids))
 
-    def _continue(self, points: Points) -> Ids:
-        """Take the ids of the waiting points that are mutually nearest to `points` (N, 2)."""
-        ids = np.full(len(points), -1, dtype=np.int64)
-        if not len(points) or not len(self._waiting_ids):
-            return ids
-        nearest = cv2.BFMatcher(cv2.NORM_L2, crossCheck=True).match(points, self._waiting_points)
-        pairs = [(p.queryIdx, p.trainIdx) for p in nearest if p.distance <= self.radius]
-        if pairs:
-            taken = np.array(pairs)
-            ids[taken[:, 0]] = self._waiting_ids[taken[:, 1]]
-            self._waiting_points = np.delete(self._waiting_points, taken[:, 1], axis=0)
-            self._waiting_ids = np.delete(self._waiting_ids, taken[:, 1])
-        return ids
+    def _nearest(self, points: Points) -> tuple[Ids, Ids]:
+        """Return the indices of `points` (N, 2) and waiting points that are mutually nearest."""
+        if not len(points) or not len(self._waiting_points):
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+        matcher = cv2.BFMatcher(cv2.NORM_L2, crossCheck=True)
+        nearest = matcher.match(points, self._waiting_points)
+        pairs = [(one.queryIdx, one.trainIdx) for one in nearest if one.distance <= self.radius]
+        first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        return first, second
 
     def _fresh(self, cells: Ids) -> Ids:
         """Return new ids (N,) for `cells` (N,); a match that lies on no grid (-1) gets one too."""
-        ids = self._offset + cells
+        ids = self._first_id + cells
         loose = np.flatnonzero(cells < 0)
-        ids[loose] = self._offset + len(self._cell_ids) + np.arange(len(loose))
-        self._offset += len(loose)
+        ids[loose] = self._next_id + np.arange(len(loose))
+        self._next_id += len(loose)
         return ids

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loftr_ros.frontend import TrackerOptions
+from loftr_ros.frontend.keyframes import (
+    TILES,
+    KeyframeHistory,
+    covered_tiles,
+    median_displacement,
+    needs_keyframe,
+)
+
+if TYPE_CHECKING:
+    from test.frontend.conftest import World
+
+LAX = {'min_survival': 0.0, 'min_overlap': 0.0, 'max_parallax': 10.0}
+
+
+def asks(world: World, numbers: list[int], **limits: float) -> list[bool]:
+    """Return whether each of the frames should follow frame 1 as the keyframe."""
+    options = TrackerOptions(**{**LAX, **limits})  # type: ignore[arg-type]
+    history, keyframe = KeyframeHistory(), world.frame(1)
+    return [
+        needs_keyframe(history, keyframe, world.frame(n), world.match(1, n), options)
+        for n in numbers
+    ]
+
+
+def test_a_keyframe_lasts_while_nothing_changes(world: World) -> None:
+    world.step = (0.0, 0.0, 0.0)
+    options = TrackerOptions()
+    history, keyframe = KeyframeHistory(), world.frame(1)
+    for number in range(2, 50):
+        matches = world.match(1, number)
+        assert not needs_keyframe(history, keyframe, world.frame(number), matches, options)
+
+
+def test_too_few_surviving_matches_end_it(world: World) -> None:
+    # Rows in turn, so that the same tiles stay covered.
+    world.kept_rows = {3: slice(None, None, 2), 4: slice(None, None, 4)}
+    assert asks(world, [2, 3, 4], min_survival=0.4) == [False, False, True]
+
+
+def test_a_small_overlap_ends_it(world: World) -> None:
+    world.kept_rows = {3: slice(0, 20), 4: slice(0, 10)}
+    assert asks(world, [2, 3, 4], min_overlap=0.5) == [False, False, True]
+
+
+def test_parallax_ends_it(world: World) -> None:
+    numbers = list(range(2, 16))
+    asked = asks(world, numbers, max_parallax=0.08)
+    first = numbers[asked.index(True)]
+    assert median_displacement(world.match(1, first)) > 0.08 * 320
+    assert median_displacement(world.match(1, first - 1)) <= 0.08 * 320
+
+
+def test_age_ends_it(world: World) -> None:
+    assert asks(world, [2, 3, 4], max_age_s=0.25) == [False, False, True]
+
+
+def test_a_frame_without_matches_does_not_end_it_but_several_in_a_row_do(world: World) -> None:
+    assert asks(world, [0, 0, 2, 0, 0, 0], max_failures=3) == [False] * 5 + [True]
+
+
+def test_tiles_count_where_matches_lie(world: World) -> None:
+    matches = world.match(1, 1)
+    assert covered_tiles(matches, (240, 320)) == TILES**2
+    world.kept_rows = {1: slice(0, 15)}
+    assert covered_tiles(world.match(1, 1), (240, 320)) == TILES**2 // 2
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('reference', 'first'),
+        ('min_survival', 1.1),
+        ('min_overlap', -0.1),
+        ('min_overlap', float('nan')),
+        ('max_parallax', 0.0),
+        ('max_age_s', -1.0),
+        ('min_matches', 0),
+        ('max_failures', 0),
+        ('handover_radius', -1.0),
+        ('handover_radius', float('inf')),
+    ],
+)
+def test_options_out_of_range_are_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f'{name} must be'):
+        TrackerOptions(**{name: value})  # type: ignore[arg-type]
