@@ -259,7 +259,7 @@ def _summarize(
         inliers=Percentiles.of([result.inliers for result in results]),
         states=count_states(results),
         keyframes=sum(result.new_keyframe for result in results),
-        accuracy=accuracy(errors, len(chain.restarts)),
+        accuracy=accuracy(errors, chain, feed.truth),
         steps={
             name: float(progress.value('processing', f'{name} [ms]') or 'nan')
             for name in ('encode', 'match', 'pose')

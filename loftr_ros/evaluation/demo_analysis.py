@@ -90,6 +90,7 @@ class Accuracy:
         direction_share: Share of the results with a direction error below `DIRECTION_LIMIT`.
         good_share: Share of the results with both.
         restarts: How often the chain of poses broke.
+        drift: Distance of the end of the chain from the truth, and length of the way, m.
 
     """
 
@@ -100,6 +101,7 @@ class Accuracy:
     direction_share: float
     good_share: float
     restarts: int
+    drift: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def pair_errors(results: Sequence[PairResult], truth: Poses) -> PairErrors:
     return PairErrors(rotation, direction, known)
 
 
-def accuracy(errors: PairErrors, restarts: int) -> Accuracy | None:
+def accuracy(errors: PairErrors, chain: Chain, truth: Poses) -> Accuracy | None:
     """Summarize errors; None where no true motion is known."""
     count = int(errors.known.sum())
     if not count:
@@ -199,7 +201,8 @@ def accuracy(errors: PairErrors, restarts: int) -> Accuracy | None:
         float((errors.rotation < ROTATION_LIMIT).sum() / count),
         float((errors.direction < DIRECTION_LIMIT).sum() / count),
         float(errors.good.sum() / count),
-        restarts,
+        len(chain.restarts),
+        chain_drift(chain, truth),
     )
 
 
@@ -223,6 +226,17 @@ def chain_poses(results: Sequence[PairResult], truth: Poses) -> Chain:
         step = transform(pose[:3, :3], pose[:3, 3] * length)
         poses[result.query_ns] = poses[result.reference_ns] @ step
     return Chain(dict(sorted(poses.items())), tuple(restarts))
+
+
+def chain_drift(chain: Chain, truth: Poses) -> tuple[float, float] | None:
+    """Return how far the end of the chain is from the truth, and how long the way was, m."""
+    stamps = sorted(chain.poses)
+    if not stamps:
+        return None
+    way = [truth[stamp][:3, 3] for stamp in sorted(truth) if stamps[0] <= stamp <= stamps[-1]]
+    length = np.linalg.norm(np.diff(way, axis=0), axis=1).sum()
+    error = np.linalg.norm(chain.poses[stamps[-1]][:3, 3] - truth[stamps[-1]][:3, 3])
+    return float(error), float(length)
 
 
 def latencies(results: Sequence[PairResult], sent: Mapping[int, int]) -> NDArray[np.float64]:

@@ -84,9 +84,10 @@ def _accuracy_rows(accuracy: Accuracy | None) -> Rows:
         return [('errors', 'unknown: the sequence has no true poses')]
     shares = accuracy.rotation_share, accuracy.direction_share, accuracy.good_share
     rotation, direction, good = (f'{100 * share:.0f} %' for share in shares)
-    restarts = (
-        f'broken, restarted at the truth: {accuracy.restarts}' if accuracy.restarts else 'unbroken'
-    )
+    times = accuracy.restarts
+    chain = f'restarted at the truth: {times} x' if times else 'unbroken'
+    if accuracy.drift is not None:
+        chain += f', {accuracy.drift[0]:.2g} m off after {accuracy.drift[1]:.3g} m'
     return [
         ('rotation error', f'{_angles(accuracy.rotation)}, {rotation} below {ROTATION_LIMIT:g}°'),
         (
@@ -94,7 +95,7 @@ def _accuracy_rows(accuracy: Accuracy | None) -> Rows:
             f'{_angles(accuracy.direction)}, {direction} below {DIRECTION_LIMIT:g}°',
         ),
         ('both below', f'{good} of {accuracy.results} results'),
-        ('chain of poses', restarts),
+        ('chain of poses', chain),
     ]
 
 

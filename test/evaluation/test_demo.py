@@ -17,9 +17,11 @@ from rich.console import Console
 
 from loftr_ros.evaluation.demo import DemoOptions, run_demo
 from loftr_ros.evaluation.demo_analysis import (
+    Accuracy,
     Percentiles,
     Summary,
     accuracy,
+    chain_drift,
     chain_poses,
     count_states,
     latencies,
@@ -87,16 +89,20 @@ def test_what_has_no_pose_or_no_direction_is_no_success() -> None:
     errors = pair_errors(results, TRUTH)
     assert errors.known.tolist() == [True, True, False]
     assert not errors.good.any()
-    found = accuracy(errors, restarts=0)
+    found = accuracy(errors, chain_poses(results, TRUTH), TRUTH)
     assert found is not None
     assert (found.results, found.rotation_share, found.direction_share) == (2, 0.5, 0)
-    assert accuracy(pair_errors(results, {}), 0) is None
+    assert accuracy(pair_errors(results, {}), chain_poses(results, {}), {}) is None
 
 
 def test_the_chain_takes_its_scale_from_the_truth() -> None:
     chain = chain_poses([result(0, 1, pose(1)), result(1, 2, pose(1))], TRUTH)
     assert [each[0, 3] for each in chain.poses.values()] == pytest.approx([0, 2, 5])
     assert chain.restarts == ()
+    assert chain_drift(chain, TRUTH) == pytest.approx((0, 5))
+    sideways = chain_poses([result(0, 1, pose(1, 90)), result(1, 2, pose(1))], TRUTH)
+    assert chain_drift(sideways, TRUTH) == pytest.approx((3 * math.sqrt(2), 5))
+    assert chain_drift(chain_poses([], TRUTH), TRUTH) is None
 
 
 def test_a_reference_without_a_pose_restarts_the_chain_at_the_truth() -> None:
@@ -136,7 +142,7 @@ def test_counts_that_differ_are_named() -> None:
         check_counts({'/a': 2}, {'/a': 3, '/c': 1}, Path('bag'))
 
 
-def summary(**changes: int) -> Summary:
+def summary(**changes: Accuracy | int) -> Summary:
     nothing = Percentiles.of([])
     values: dict[str, Any] = {
         'source': 'room',
@@ -165,6 +171,17 @@ def test_the_table_says_where_images_were_left() -> None:
     assert rows['latency'] == 'p50 100 ms, p95 200 ms'
     assert rows['errors'] == 'unknown: the sequence has no true poses'
     assert '2 left out' in dict(summary_rows(summary(processed=2)))['processed']
+
+
+def test_the_table_tells_errors_where_the_truth_is_known() -> None:
+    angles = Percentiles(0.1, 0.5), Percentiles(1.0, 5.0)
+    rows = dict(summary_rows(summary(accuracy=Accuracy(4, *angles, 1.0, 0.75, 0.75, 0, (0.5, 20)))))
+    assert rows['rotation error'] == 'median 0.10°, p95 0.50°, 100 % below 1°'
+    assert rows['direction error'] == 'median 1.00°, p95 5.00°, 75 % below 10°'
+    assert rows['both below'] == '75 % of 4 results'
+    assert rows['chain of poses'] == 'unbroken, 0.5 m off after 20 m'
+    broken = summary(accuracy=Accuracy(4, *angles, 1.0, 0.75, 0.75, 2))
+    assert dict(summary_rows(broken))['chain of poses'] == 'restarted at the truth: 2 x'
 
 
 def test_files_hold_the_summary(tmp_path: Path) -> None:
