@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.frontend.neighbours import mutual_neighbours
 from loftr_ros.matching.matches import Matches
 
 Ids = npt.NDArray[np.int64]
@@ -39,7 +39,9 @@ class TrackIds:
         ids = np.full(len(matches), -1, dtype=np.int64)
         ids[gridded] = self._cell_ids[cells[gridded]]
         new = np.flatnonzero(gridded & (ids < 0))
-        taken, waiting = self._nearest(matches.reference_points[new])
+        taken, waiting = mutual_neighbours(
+            matches.reference_points[new], self._waiting_points, self.radius
+        )
         continued = new[taken]
         ids[continued] = self._waiting_ids[waiting]
         shifts = matches.reference_points[continued] - self._waiting_points[waiting]
@@ -75,16 +77,6 @@ class TrackIds:
             added = np.zeros((missing, 2), dtype=np.float32)
             self._cell_shifts = np.concatenate([self._cell_shifts, added])
             self._next_id = max(self._next_id, self._first_id + len(self._cell_ids))
-
-    def _nearest(self, points: Points) -> tuple[Ids, Ids]:
-        """Return the indices of `points` (N, 2) and waiting points that are mutually nearest."""
-        if not len(points) or not len(self._waiting_points):
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-        matcher = cv2.BFMatcher(cv2.NORM_L2, crossCheck=True)
-        nearest = matcher.match(points, self._waiting_points)
-        pairs = [(one.queryIdx, one.trainIdx) for one in nearest if one.distance <= self.radius]
-        first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-        return first, second
 
     def _fresh(self, cells: Ids) -> Ids:
         """Return new ids (N,) for `cells` (N,); a match that lies on no grid (-1) gets one too."""
