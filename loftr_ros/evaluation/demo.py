@@ -252,6 +252,7 @@ def _summarize(
         processed=_integer(progress.value('processing', 'processed')),
         dropped=_integer(progress.value('processing', 'dropped')),
         refused=_integer(progress.value('inputs', f'{IMAGE} refused')),
+        errors=_integer(progress.value('processing', 'errors')),
         results=len(results),
         rate=result_rate(results, progress.sent),
         latency=Percentiles.of(latencies(results, progress.sent)),

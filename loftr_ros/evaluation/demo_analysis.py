@@ -117,6 +117,7 @@ class Summary:
         processed: Images that the node came to a result with (the first one is the reference).
         dropped: Images that a newer one replaced before their turn.
         refused: Images that the node refused.
+        errors: Images that ended in an unexpected error of the node.
         results: Relative poses that the recorder has.
         rate: Results per second, Hz.
         latency: From publishing an image to its pose at the recorder, s.
@@ -141,6 +142,7 @@ class Summary:
     processed: int
     dropped: int
     refused: int
+    errors: int
     results: int
     rate: float
     latency: Percentiles
@@ -163,7 +165,8 @@ class Summary:
     @property
     def ignored(self) -> int:
         """Images that the node heard and left out before their turn, as without calibration."""
-        return max(0, self.received - self.processed - self.dropped - self.refused)
+        used = self.processed + self.dropped + self.refused + self.errors
+        return max(0, self.received - used)
 
 
 def true_motion(truth: Poses, result: PairResult) -> NDArray[np.float64] | None:

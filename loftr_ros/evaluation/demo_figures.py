@@ -134,7 +134,7 @@ def node_figure(data: RunData) -> Figure:
 def _headline(name: str, index: int, data: RunData) -> str:
     result, errors = data.results[index], data.errors
     reference, query = data.seconds([result.reference_ns, result.query_ns])
-    parts = [f'{name}: {reference:.2f} s (left) and {query:.2f} s (right)', result.state]
+    parts = [f'{name}: reference {reference:.2f} s, query {query:.2f} s', result.state]
     if not np.isnan(errors.rotation[index]):
         parts.append(f'rotation error {errors.rotation[index]:.2f} deg')
     if not np.isnan(errors.direction[index]):

@@ -27,6 +27,8 @@ def summary_rows(summary: Summary) -> Rows:
         f'{summary.lost} lost on the way',
         f'{summary.refused} refused',
     ]
+    if summary.errors:
+        missing.append(f'{summary.errors} unexpected errors, see node.log')
     if summary.ignored:
         missing.append(f'{summary.ignored} left out')
     rows = [

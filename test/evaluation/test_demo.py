@@ -153,6 +153,7 @@ def summary(**changes: Accuracy | int) -> Summary:
         'processed': 4,
         'dropped': 5,
         'refused': 0,
+        'errors': 0,
         'results': 3,
         'rate': 3.0,
         'latency': Percentiles(0.1, 0.2),
