@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+
+CORRECT_PX = 8.0
+"""Residuals up to half a coarse cell are errors of the refinement; beyond, the cell is wrong."""
 
 
 class Trainer:
@@ -80,9 +85,12 @@ class Trainer:
         partial.replace(self.checkpoint)
 
     def export(self) -> Path:
-        """Write the weights as the matcher loads them."""
+        """Write the weights as the matcher loads them, with sigma calibrated on held-out pairs."""
+        scale = self.network.config.sigma_scale * self.sigma_ratio()
+        calibrated = LoFTR(dataclasses.replace(self.config, sigma_scale=round(scale, 3)))
+        calibrated.load_state_dict(self.network.state_dict())
         path = self.options.output / 'weights.safetensors'
-        save_weights(self.network, path, {'training_pairs': str(self.pairs)})
+        save_weights(calibrated, path, {'training_pairs': str(self.pairs)})
         return path
 
     def sampler(self, bank: TextureBank, seed: int) -> SceneSampler:
@@ -156,22 +164,16 @@ class Trainer:
             writer.writerow(row)
         print('  '.join(f'{name} {value}' for name, value in row.items()), flush=True)
 
-    @torch.no_grad()
-    def validate(self, batches: int = 4) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Precision, recall and pixel error on fixed pairs of held-out photographs."""
-        self.network.eval()
-        sampler = self.sampler(self.validation_bank, 12345)
         found = right = true = 0
         errors: list[Tensor] = []
-        for _ in range(batches):
-            size = (self.options.height, self.options.width)
-            pairs = make_pairs(sampler, self.validation_bank, self.config, 8, size)
-            matches = self.network(pairs.images0, pairs.images1)
-            error = match_errors(matches, pairs)
+        for matches, pairs in self.held_out_matches():
+            error = match_residuals(matches, pairs).norm(dim=1)
             found += len(error)
             right += int((error < 4).sum())
             true += len(pairs.labels.batch)
-            errors.append(error[error < 8])
+            errors.append(error[error < CORRECT_PX])
         error = torch.cat(errors)
         return {
             'precision_4px': right / max(found, 1),
@@ -179,9 +181,29 @@ class Trainer:
             'median_px': float(error.median()) if len(error) else math.nan,
         }
 
+    def sigma_ratio(self) -> float:
+        """Standard deviation of held-out residuals in units of sigma; 1 where sigma is honest."""
+        normalised = [torch.zeros(0, 2)]
+        for matches, pairs in self.held_out_matches():
+            residuals = match_residuals(matches, pairs)
+            correct = residuals.norm(dim=1) < CORRECT_PX
+            normalised.append((residuals / matches.sigma[:, None])[correct].cpu())
+        values = torch.cat(normalised)
+        return float(values.square().mean().sqrt()) if len(values) else 1.0
 
-def match_errors(matches: NetworkMatches, pairs: TrainingPairs) -> Tensor:
-    """Distance (M,) of found points from their true places, px; inf where unseen."""
+    def held_out_matches(self, batches: int = 4) -> Iterator[tuple[NetworkMatches, TrainingPairs]]:
+        """Matches on always the same pairs of photographs that are not trained on."""
+        self.network.eval()
+        sampler = self.sampler(self.validation_bank, 12345)
+        size = (self.options.height, self.options.width)
+        for _ in range(batches):
+            pairs = make_pairs(sampler, self.validation_bank, self.config, 8, size)
+            with torch.no_grad():
+                yield self.network(pairs.images0, pairs.images1), pairs
+
+
+def match_residuals(matches: NetworkMatches, pairs: TrainingPairs) -> Tensor:
+    """Found points minus their true places (M, 2), px; inf where the true place is not seen."""
     batch, geometry = matches.coarse.batch, pairs.geometry
     truth, seen = transfer(
         geometry.scene.select(batch),
@@ -189,8 +211,8 @@ def match_errors(matches: NetworkMatches, pairs: TrainingPairs) -> Tensor:
         geometry.camera1.select(batch),
         matches.points0[:, None],
     )
-    error = (truth[:, 0] - matches.points1).norm(dim=1)
-    return torch.where(seen[:, 0], error, torch.full_like(error, math.inf))
+    residuals = matches.points1 - truth[:, 0]
+    return torch.where(seen, residuals, torch.full_like(residuals, math.inf))
 
 
 def learning_rate(options: TrainOptions, step: int) -> float:

@@ -53,7 +53,18 @@ def test_trained_weights_load_into_the_matcher(photographs: Path) -> None:
 
     loaded = load_weights(trainer.export())
 
-    assert loaded.network.config == trainer.config
+    assert loaded.network.config.block_dims == trainer.config.block_dims
+
+
+@pytest.mark.usefixtures('small_bank')
+def test_sigma_is_calibrated_when_weights_are_written(photographs: Path) -> None:
+    trainer = Trainer(options(photographs, 1))
+    ratio = trainer.sigma_ratio()
+
+    loaded = load_weights(trainer.export())
+
+    assert ratio > 0
+    assert loaded.network.config.sigma_scale == pytest.approx(ratio, abs=1e-3)
 
 
 @pytest.mark.usefixtures('small_bank')
