@@ -29,15 +29,16 @@ def needs_keyframe(
     frame: Frame,
     matches: Matches,
     options: TrackerOptions,
+    pose_failed: bool = False,
 ) -> bool:
     """Decide whether `frame` should be the next keyframe, and update the history.
 
     It should if too few matches survive, if too little of the keyframe is still in view, if the
     matches have moved far enough for a good triangulation, or if the keyframe is old. A frame
-    without matches says nothing about the view (it may be black or blurred): only several of them
-    in a row end the keyframe.
+    without matches, or whose pose is not believed, says nothing about the view (it may be black or
+    blurred) and would be a bad link to the next keyframe: only several of them in a row end one.
     """
-    if len(matches) < options.min_matches:
+    if pose_failed or len(matches) < options.min_matches:
         history.failures += 1
         return history.failures >= options.max_failures
     tiles = covered_tiles(matches, keyframe.image.shape[:2])

@@ -24,7 +24,8 @@ class TrackerOptions:
             largest part that had.
         max_parallax: Largest median displacement of the matches, as a share of the image width.
         max_age_s: Largest time since the keyframe, s; infinity for no limit.
-        min_matches: With fewer matches than this a frame counts as failed, not as a new view.
+        min_matches: With fewer matches than this, or with a pose that is not believed, a frame counts
+            as failed, not as a new view.
         max_failures: So many failed frames in a row end a keyframe, since the scene is another.
         handover_radius: At a new keyframe an id is handed over to a cell of it whose centre is
             not farther than this from the point that had the id, px.
@@ -35,7 +36,7 @@ class TrackerOptions:
     """
 
     reference: str = 'keyframe'
-    min_survival: float = 0.4
+    min_survival: float = 0.6
     min_overlap: float = 0.5
     max_parallax: float = 0.1
     max_age_s: float = float('inf')

@@ -130,7 +130,12 @@ class Tracker(Generic[Features]):
         # Nothing can fail from here on, so the state may change.
         self._last_stamp_ns = frame.stamp_ns
         ids = self._tracks.assign(matches)
-        new_keyframe = self._choose_keyframe(reference, frame, features, matches, ids)
+        calibrated = reference.frame.camera is not None and frame.camera is not None
+        failed = calibrated and not pose.state.has_pose
+        needed = needs_keyframe(
+            reference.history, reference.frame, frame, matches, self._options, failed
+        )
+        new_keyframe = self._choose_keyframe(needed, frame, features, matches, ids)
         seconds = {'encode': encoding, 'match': matching, 'pose': solving}
         seconds['total'] = self._timer() - start
         return TrackingResult(reference.frame, frame, matches, ids, pose, new_keyframe, seconds)
@@ -180,15 +185,13 @@ class Tracker(Generic[Features]):
 
     def _choose_keyframe(
         self,
-        reference: _Reference[Features],
+        needed: bool,
         frame: Frame,
         features: Features,
         matches: Matches,
         ids: npt.NDArray[np.int64],
     ) -> bool:
-        options = self._options
-        needed = needs_keyframe(reference.history, reference.frame, frame, matches, options)
-        if not (needed or self._keyframe_requested or options.reference == 'previous'):
+        if not (needed or self._keyframe_requested or self._options.reference == 'previous'):
             return False
         self._keyframe_requested = False
         self._tracks.hand_over(matches, ids)

@@ -65,6 +65,18 @@ def test_a_frame_without_matches_does_not_end_it_but_several_in_a_row_do(world: 
     assert asks(world, [0, 0, 2, 0, 0, 0], max_failures=3) == [False] * 5 + [True]
 
 
+def test_a_pose_that_is_not_believed_makes_no_keyframe_but_several_in_a_row_do(
+    world: World,
+) -> None:
+    options = TrackerOptions(**{**LAX, 'max_age_s': 0.05})
+    history, keyframe = KeyframeHistory(), world.frame(1)
+    asked = [
+        needs_keyframe(history, keyframe, world.frame(n), world.match(1, n), options, True)
+        for n in (2, 3, 4)
+    ]
+    assert asked == [False, False, True]
+
+
 def test_tiles_count_where_matches_lie(world: World) -> None:
     matches = world.match(1, 1)
     assert covered_tiles(matches, (240, 320)) == TILES**2
