@@ -54,9 +54,9 @@ STOP_TIMEOUT_S = 10.0
 
 
 def _transition(
-    label: str, *, failure: TransitionCallbackReturn
+    during: str, after: str, *, failure: TransitionCallbackReturn
 ) -> Callable[[Transition], Callable[..., TransitionCallbackReturn]]:
-    """Turn a method into a transition to the state `label` that tells why it failed.
+    """Turn a method into a transition to the state `after` that tells why it failed.
 
     rclpy drops the exceptions of transition callbacks without a word.
     """
@@ -64,13 +64,15 @@ def _transition(
     def decorate(method: Transition) -> Callable[..., TransitionCallbackReturn]:
         @functools.wraps(method)
         def callback(self: LoftrNode, state: LifecycleState) -> TransitionCallbackReturn:
+            self.state = during
             try:
                 method(self, state)
             except Exception as error:  # of torch, of a driver, of the file system
+                self.state = state.label
                 self.note_failure(f'{method.__name__[3:]} failed: {error}')
                 return failure
-            self.state = label
-            self.get_logger().info(f'{state.label} -> {label}')
+            self.state = after
+            self.get_logger().info(f'{state.label} -> {after}')
             return TransitionCallbackReturn.SUCCESS
 
         return callback
@@ -138,7 +140,7 @@ class LoftrNode(LifecycleNode):
 
     # --- lifecycle ---
 
-    @_transition('inactive', failure=TransitionCallbackReturn.FAILURE)
+    @_transition('configuring', 'inactive', failure=TransitionCallbackReturn.FAILURE)
     def on_configure(self, _: LifecycleState) -> None:
         """Load and warm up the model, start the worker, create the publishers."""
         parameters = self.parameters
@@ -158,7 +160,7 @@ class LoftrNode(LifecycleNode):
         )
         self._pipeline = Pipeline(processor, worker, outputs)
 
-    @_transition('active', failure=TransitionCallbackReturn.ERROR)
+    @_transition('activating', 'active', failure=TransitionCallbackReturn.ERROR)
     def on_activate(self, state: LifecycleState) -> None:
         """Subscribe."""
         super().on_activate(state)
@@ -166,23 +168,23 @@ class LoftrNode(LifecycleNode):
             self, self.parameters, self._on_arrival, self._refuse, self._reset_after_jump
         )
 
-    @_transition('inactive', failure=TransitionCallbackReturn.ERROR)
+    @_transition('deactivating', 'inactive', failure=TransitionCallbackReturn.ERROR)
     def on_deactivate(self, state: LifecycleState) -> None:
         """Unsubscribe, and forget the frames so far."""
         self._unsubscribe()
         super().on_deactivate(state)
 
-    @_transition('unconfigured', failure=TransitionCallbackReturn.ERROR)
+    @_transition('cleaning up', 'unconfigured', failure=TransitionCallbackReturn.ERROR)
     def on_cleanup(self, _: LifecycleState) -> None:
         """Give back model, worker and publishers."""
         self._release()
 
-    @_transition('finalized', failure=TransitionCallbackReturn.ERROR)
+    @_transition('shutting down', 'finalized', failure=TransitionCallbackReturn.ERROR)
     def on_shutdown(self, _: LifecycleState) -> None:
         """Give back everything."""
         self._release()
 
-    @_transition('unconfigured', failure=TransitionCallbackReturn.FAILURE)
+    @_transition('recovering', 'unconfigured', failure=TransitionCallbackReturn.FAILURE)
     def on_error(self, _: LifecycleState) -> None:
         """Give back everything, to be configured anew."""
         self._release()
@@ -273,7 +275,7 @@ class LoftrNode(LifecycleNode):
 
     def _on_set_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         values = {parameter.name: parameter.value for parameter in parameters}
-        configured = self._pipeline is not None
+        configured = self.state != 'unconfigured'
         try:
             self.parameters = self.parameters.changed(values, configured=configured)
         except ParameterError as error:

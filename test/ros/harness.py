@@ -31,6 +31,9 @@ from loftr_ros.msg import Correspondences, RelativePose
 TIMEOUT = 20.0
 FLOW_NODE = [sys.executable, str(Path(__file__).with_name('flow_node.py'))]
 
+# Logs of the nodes that run.
+RUNNING: list[Path] = []
+
 
 class NodeProcess:
     """The node in a process of its own, and what it logs."""
@@ -95,6 +98,9 @@ class Client:
         for status in msg.status:
             values = {pair.key: pair.value for pair in status.values}
             self.diagnostics[status.name.rpartition(': ')[2]] = (status, values)
+
+    def find(self, condition: Callable[[Correspondences], bool]) -> list[Correspondences]:
+        return [msg for msg in list(self.correspondences) if condition(msg)]
 
     def message(self, part: str) -> str:
         return str(self.diagnostics[part][0].message) if part in self.diagnostics else ''
@@ -173,7 +179,9 @@ def wait_until(
     """Wait until something holds, doing `poke` twenty times a second meanwhile."""
     deadline = time.monotonic() + TIMEOUT
     while not condition():
-        assert time.monotonic() < deadline, f'waited {TIMEOUT} s in vain for {what}'
+        if time.monotonic() > deadline:
+            logs = '\n'.join(log.read_text(encoding='utf-8') for log in RUNNING)
+            raise AssertionError(f'waited {TIMEOUT} s in vain for {what}; the node says:\n{logs}')
         if poke is not None:
             poke()
         time.sleep(0.05)
@@ -186,12 +194,11 @@ def running_node(
     """Run the node with the matcher of the tests, or another command; it must end with 0."""
     log = directory / f'node{os.urandom(4).hex()}.log'
     node = NodeProcess(log, command or FLOW_NODE, parameters or {})
+    RUNNING.append(log)
     try:
         yield node
-    except BaseException:
-        node.stop()
-        print(node.text())
-        raise
-    code = node.stop()
+    finally:
+        RUNNING.remove(log)
+        code = node.stop()
     assert code == 0, node.text()
     assert 'Traceback' not in node.text(), node.text()

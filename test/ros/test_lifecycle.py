@@ -127,10 +127,13 @@ def test_a_deactivated_node_forgets_its_frames(unconfigured: Client) -> None:
     before = camera.stamp_ns
     assert client.change_state('activate')
     camera.wait_for_subscriber()
-    count = len(client.correspondences)
-    wait_until(lambda: len(client.correspondences) > count, 'a result', camera.send)
-    reference = client.correspondences[count].reference_camera_info.header.stamp
-    assert stamp_from_msg(reference) > before
+    wait_until(
+        lambda: client.find(lambda msg: stamp_from_msg(msg.header.stamp) > before),
+        'a result',
+        camera.send,
+    )
+    first = client.find(lambda msg: stamp_from_msg(msg.header.stamp) > before)[0]
+    assert stamp_from_msg(first.reference_camera_info.header.stamp) > before
 
 
 def test_two_cameras_are_matched_by_their_stamps(unconfigured: Client) -> None:

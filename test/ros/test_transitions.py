@@ -1,0 +1,82 @@
+"""Transitions that fail say why and leave nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import rclpy
+from flow_matcher import FlowMatcher
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+from loftr_ros.ros import node as node_module
+from loftr_ros.ros.node import LoftrNode
+from loftr_ros.ros.parameters import NodeParameters
+
+Make = Callable[..., LoftrNode]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    nodes: list[LoftrNode] = []
+
+    def make_node(factory: Callable[[NodeParameters], FlowMatcher]) -> LoftrNode:
+        autostart = Parameter('autostart', value=False)
+        nodes.append(
+            LoftrNode(
+                factory,
+                context=context,
+                namespace='transitions',
+                parameter_overrides=[autostart],
+            )
+        )
+        return nodes[-1]
+
+    yield make_node
+    for node in nodes:
+        node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_node_unconfigured(make: Make) -> None:
+    def fail(parameters: NodeParameters) -> FlowMatcher:
+        raise OSError(f'no weights {parameters.weights}')
+
+    node = make(fail)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert node.state == 'unconfigured'
+    assert node.trigger_activate() == TransitionCallbackReturn.ERROR
+    assert node.state == 'unconfigured'
+
+
+def test_a_subscription_that_fails_gives_the_model_back(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError('no such topic')
+
+    node = make(lambda _: FlowMatcher())
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    monkeypatch.setattr(node_module, 'Inputs', fail)
+    assert node.trigger_activate() == TransitionCallbackReturn.ERROR
+    assert node.state == 'unconfigured'
+    monkeypatch.undo()
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert node.state == 'active'
+
+
+def test_the_weights_cannot_change_while_they_are_loaded(make: Make) -> None:
+    reasons: list[str] = []
+
+    def load(_: NodeParameters) -> FlowMatcher:
+        weights = Parameter('weights', value='other')
+        reasons.append(node.set_parameters([weights])[0].reason)
+        return FlowMatcher()
+
+    node = make(load)
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert 'weights cannot change while the node is configured' in reasons[0]
