@@ -24,8 +24,8 @@ class TrackerOptions:
             largest part that had.
         max_parallax: Largest median displacement of the matches, as a share of the image width.
         max_age_s: Largest time since the keyframe, s; infinity for no limit.
-        min_matches: With fewer matches than this, or with a pose that is not believed, a frame counts
-            as failed, not as a new view.
+        min_matches: A frame with fewer matches counts as failed, not as a new view; so does one
+            whose pose is not believed.
         max_failures: So many failed frames in a row end a keyframe, since the scene is another.
         handover_radius: At a new keyframe an id is handed over to a cell of it whose centre is
             not farther than this from the point that had the id, px.

@@ -68,7 +68,7 @@ def test_a_frame_without_matches_does_not_end_it_but_several_in_a_row_do(world: 
 def test_a_pose_that_is_not_believed_makes_no_keyframe_but_several_in_a_row_do(
     world: World,
 ) -> None:
-    options = TrackerOptions(**{**LAX, 'max_age_s': 0.05})
+    options = TrackerOptions(max_age_s=0.05)
     history, keyframe = KeyframeHistory(), world.frame(1)
     asked = [
         needs_keyframe(history, keyframe, world.frame(n), world.match(1, n), options, True)
