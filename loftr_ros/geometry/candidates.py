@@ -20,7 +20,7 @@ from loftr_ros.geometry.homography import (
     refine_rotation,
     rotation_errors,
 )
-from loftr_ros.geometry.least_squares import Fit, leverage_factors, robust_scale
+from loftr_ros.geometry.least_squares import TOLERANCE, Fit, leverage_factors, robust_scale
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.types import Array, Flags
@@ -28,6 +28,7 @@ from loftr_ros.geometry.types import Array, Flags
 Model = TypeVar('Model')
 
 _ROUNDS = 4
+_TOLERANCES = (1.0, TOLERANCE, TOLERANCE, TOLERANCE)
 _SETTLED = 0.01
 _GATE = 3.5
 _FEWEST = 8
@@ -75,15 +76,15 @@ def motion_candidate(
     """
     distances = motion_distances(motion, pairs, options)
     inliers = distances <= options.threshold
-    for _ in range(_ROUNDS):
+    for tolerance in _TOLERANCES:
         if inliers.sum() < _FEWEST:
             return None
         used = _levelled(motion, pairs.select(inliers), options)
-        fit = refine_motion(motion, used, options.reference_sigma)
+        fit = refine_motion(motion, used, options.reference_sigma, tolerance)
         motion, fitted = fit.state, inliers
         distances = motion_distances(motion, pairs, options)
         inliers = distances <= _gate(fit, pairs, options)
-        if np.sum(inliers != fitted) <= _SETTLED * np.sum(fitted):
+        if tolerance == TOLERANCE and np.sum(inliers != fitted) <= _SETTLED * np.sum(fitted):
             break
     return Candidate(motion, fit, used, fitted, distances, 'essential')
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loftr_ros.geometry.least_squares import Fit, minimize
+from loftr_ros.geometry.least_squares import TOLERANCE, Fit, minimize
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import cross, rotation_from_vector, rotation_vector, tangent_basis
 from loftr_ros.geometry.types import Array, Flags
@@ -82,14 +82,16 @@ def sampson_errors(
     return error / deviation, slopes / deviation[:, None]
 
 
-def refine_motion(motion: Motion, pairs: RayPairs, reference_sigma: float) -> Fit[Motion]:
+def refine_motion(
+    motion: Motion, pairs: RayPairs, reference_sigma: float, tolerance: float = TOLERANCE
+) -> Fit[Motion]:
     """Minimize the Sampson errors of the matches with their sigmas, starting from `motion`."""
 
     def evaluate(candidate: Motion) -> tuple[Array, Array]:
         errors, slopes = sampson_errors(candidate, pairs, reference_sigma, pairs.sigma)
         return errors[:, None], slopes[:, None]
 
-    return minimize(evaluate, Motion.moved, motion)
+    return minimize(evaluate, Motion.moved, motion, tolerance)
 
 
 def direction_for(

@@ -16,6 +16,9 @@ HUBER = 2.5
 """Errors beyond so many standard deviations count linearly instead of squared."""
 
 _LEVERAGE_ROUNDS = 8
+_STEPS = 20
+TOLERANCE = 0.01
+"""Steps end where they lower the cost by less; one standard deviation away it is 0.5 higher."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def minimize(
     evaluate: Callable[[State], tuple[Array, Array]],
     move: Callable[[State, Array], State],
     start: State,
-    iterations: int = 20,
+    tolerance: float = TOLERANCE,
 ) -> Fit[State]:
     """Minimize the Huber cost of errors by the Levenberg-Marquardt method.
 
@@ -47,13 +50,13 @@ def minimize(
         evaluate: Returns errors (N, K), in standard deviations, and their derivatives (N, K, P).
         move: Applies a step (P,) to a state.
         start: State to start from.
-        iterations: Most steps to try.
+        tolerance: Gain of cost below which the steps end.
     """
     state = start
     errors, slopes = evaluate(state)
     scale = max(1.0, robust_scale(errors))
     cost, damping = _huber_cost(errors / scale), 1e-4
-    for _ in range(iterations):
+    for _ in range(_STEPS):
         step = _solve_step(errors, slopes, scale, damping)
         candidate = move(state, step)
         new_errors, new_slopes = evaluate(candidate)
@@ -69,7 +72,7 @@ def minimize(
         scale = min(scale, max(1.0, robust_scale(errors)))
         cost = _huber_cost(errors / scale)
         damping = max(damping / 10.0, 1e-9)
-        if gain < 1e-6 * cost:
+        if gain < tolerance:
             break
     return Fit(state, errors, slopes, max(1.0, robust_scale(errors)))
 
