@@ -120,6 +120,8 @@ class PairCommand:
                     progress.update(task, description=f'{pair_set.name}: {name}')
                     evaluator = PairEvaluator(name, matcher, self.options)
                     summaries.append(evaluator.evaluate(pair_set, lambda: progress.advance(task)))
+                    if not console.is_terminal:
+                        console.print(f'{pair_set.name}: {name}: {len(pair_set)} pairs')
         return summaries
 
     def _draw(
