@@ -31,10 +31,10 @@ def make_correspondences(count: int) -> Correspondences:
     rng = np.random.default_rng(0)
     camera = Camera(640, 480, np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]))
     view = View(1, 'camera', (480, 640), camera)
-    points = rng.uniform(0, 480, (2, count, 2)).astype(np.float32)
+    reference, query = rng.uniform(0, 480, (2, count, 2)).astype(np.float32)
     confidence, sigma = rng.uniform(0, 1, (2, count)).astype(np.float32)
     ids = np.arange(count, dtype=np.int64)
-    return Correspondences(view, view, *points, confidence, sigma, confidence > 0.5, ids)
+    return Correspondences(view, view, reference, query, confidence, sigma, confidence > 0.5, ids)
 
 
 def measure(function: Callable[[], object], rounds: int) -> dict[str, float]:
