@@ -127,6 +127,13 @@ def test_a_node_declares_all_with_ranges_and_choices(context: rclpy.Context) -> 
     node.destroy_node()
 
 
+def test_a_node_takes_the_file(context: rclpy.Context) -> None:
+    arguments = ['--ros-args', '--params-file', str(FILE)]
+    node = Node('loftr', context=context, cli_args=arguments)
+    assert declare(node) == NodeParameters()
+    node.destroy_node()
+
+
 def test_overrides_are_taken(context: rclpy.Context) -> None:
     node = make_node(context, mode='pair', sync_slop=0.0)
     assert declare(node) == NodeParameters(mode='pair', sync_slop=0.0)
