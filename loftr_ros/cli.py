@@ -86,6 +86,8 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument('--height', type=int, default=240)
     parser.add_argument('--learning-rate', type=float, default=1e-3)
     parser.add_argument('--decay-steps', type=int, default=4000)
+    parser.add_argument('--fine-matches', type=int, default=40, help='windows per pair')
+    parser.add_argument('--fine-weight', type=float, default=1.0, help='of the fine loss')
     parser.add_argument('--every', type=int, default=250, help='steps between reports')
     parser.add_argument(
         '--minutes', type=float, default=0.0, help='stop (and save) after; 0: never'
@@ -101,7 +103,8 @@ def _train(options: argparse.Namespace) -> int:
     from loftr_ros.training.train import Trainer
 
     names = 'photographs output steps batch width height learning_rate decay_steps every minutes'
-    values = {name: getattr(options, name) for name in [*names.split(), 'seed', 'device']}
+    more = ['seed', 'device', 'fine_matches', 'fine_weight']
+    values = {name: getattr(options, name) for name in [*names.split(), *more]}
     train_options = TrainOptions(
         **values, exclude=tuple(options.exclude), mixed_precision=not options.float32
     )
