@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -268,6 +269,8 @@ def test_a_clock_that_goes_back_clears_everything(unconfigured: Client, node: No
     def tick(*stamps_ns: int) -> None:
         for stamp_ns in stamps_ns:
             clock.publish(Clock(clock=stamp_to_msg(stamp_ns)))
+            # A node keeps only the last message of /clock: it must have time to take each of them.
+            time.sleep(0.1)
 
     def run() -> None:
         tick(camera.send())
