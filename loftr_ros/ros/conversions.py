@@ -113,12 +113,22 @@ def correspondences_from_msg(msg: CorrespondencesMsg) -> Correspondences:
     )
 
 
-def relative_pose_to_msg(pose: RelativePose, reference: View, query: View) -> RelativePoseMsg:
-    """Write a relative pose; one that failed has NaN for every number of it."""
+def relative_pose_to_msg(
+    pose: RelativePose, reference: View, query: View, kind: int
+) -> RelativePoseMsg:
+    """Write a relative pose; one that failed has NaN for every number of it.
+
+    Args:
+        pose: The pose, or why there is none.
+        reference: The image whose camera the pose is expressed in.
+        query: The image whose camera's pose it is.
+        kind: One of the KIND_ constants of the message.
+    """
     msg = RelativePoseMsg()
     msg.header = header_to_msg(query.stamp_ns, query.frame_id)
     msg.reference_stamp = stamp_to_msg(reference.stamp_ns)
     msg.reference_frame_id = reference.frame_id
+    msg.kind = kind
     msg.state = STATES[pose.state]
     msg.reason = pose.reason
     msg.pose = pose_to_msg(pose.reference_T_query, pose.covariance)

@@ -26,15 +26,21 @@ if TYPE_CHECKING:
 QUEUE_SIZE = 10
 
 
+def kind_of(parameters: NodeParameters) -> int:
+    """Return what the reference is to the query, as a KIND_ constant of RelativePose."""
+    if parameters.mode == 'pair':
+        return int(RelativePoseMsg.KIND_PAIR)
+    previous = parameters.reference == 'previous'
+    return int(RelativePoseMsg.KIND_PREVIOUS if previous else RelativePoseMsg.KIND_KEYFRAME)
+
+
 def result_to_msgs(
-    result: TrackingResult, weights_name: str, weights_hash: str
+    result: TrackingResult, kind: int, weights_name: str, weights_hash: str
 ) -> tuple[CorrespondencesMsg, RelativePoseMsg]:
     """Write a result as the two messages that carry it."""
     correspondences = Correspondences.of(result, weights_name, weights_hash)
-    return (
-        correspondences_to_msg(correspondences),
-        relative_pose_to_msg(result.pose, correspondences.reference, correspondences.query),
-    )
+    views = correspondences.reference, correspondences.query
+    return correspondences_to_msg(correspondences), relative_pose_to_msg(result.pose, *views, kind)
 
 
 def matches_image_to_msg(result: TrackingResult) -> Image:
@@ -62,7 +68,7 @@ class Outputs:
 
     def publish(self, result: TrackingResult, parameters: NodeParameters) -> None:
         """Publish what the parameters ask for; the picture only if somebody looks."""
-        correspondences, relative_pose = result_to_msgs(result, *self._weights)
+        correspondences, relative_pose = result_to_msgs(result, kind_of(parameters), *self._weights)
         if parameters.publish_correspondences:
             self._correspondences.publish(correspondences)
         if parameters.publish_relative_pose:

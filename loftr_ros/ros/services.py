@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from std_srvs.srv import Trigger
 
 from loftr_ros.geometry import PoseState, RelativePose
+from loftr_ros.msg import RelativePose as RelativePoseMsg
 from loftr_ros.ros.conversions import relative_pose_to_msg
 from loftr_ros.ros.correspondences import View
 from loftr_ros.ros.outputs import Outputs, result_to_msgs
@@ -49,7 +50,7 @@ def match_images(
         return _failure(response, str(error))
     matcher = processor.matcher
     response.correspondences, response.relative_pose = result_to_msgs(
-        result, matcher.weights_name, matcher.weights_hash
+        result, RelativePoseMsg.KIND_PAIR, matcher.weights_name, matcher.weights_hash
     )
     response.success, response.message = True, _summary(result)
     return response
@@ -83,7 +84,8 @@ def _failure(response: MatchImages.Response, reason: str) -> MatchImages.Respons
     # An empty RelativePose message holds the identity, which looks like an estimate.
     nowhere = View(0, '', (0, 0))
     failed = RelativePose.failed(PoseState.LOST, reason)
-    response.relative_pose = relative_pose_to_msg(failed, nowhere, nowhere)
+    kind = RelativePoseMsg.KIND_PAIR
+    response.relative_pose = relative_pose_to_msg(failed, nowhere, nowhere, kind)
     response.success, response.message = False, reason
     return response
 

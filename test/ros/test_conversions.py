@@ -30,6 +30,7 @@ from loftr_ros.ros.correspondences import Correspondences, View
 CAMERA = Camera(160, 120, np.array([[100.0, 0, 80], [0, 100, 60], [0, 0, 1]]))
 REFERENCE = View(1_000_000_007, 'left', (120, 160), CAMERA)
 QUERY = View(2_000_000_003, 'right', (240, 320))
+KIND = RelativePoseMsg.KIND_KEYFRAME
 
 
 def rotation(x: float, y: float, z: float) -> np.ndarray[Any, Any]:
@@ -141,12 +142,13 @@ def test_what_the_tracker_found_becomes_correspondences() -> None:
 
 def test_a_pose_survives_the_wire() -> None:
     sent = full_pose()
-    wire = serialize_message(relative_pose_to_msg(sent, REFERENCE, QUERY))
+    wire = serialize_message(relative_pose_to_msg(sent, REFERENCE, QUERY, KIND))
     msg = deserialize_message(wire, RelativePoseMsg)
     assert (msg.matches, msg.inliers) == (3, 2)
     assert (msg.header.stamp.sec, msg.header.frame_id) == (2, 'right')
     assert (msg.reference_stamp.sec, msg.reference_frame_id) == (1, 'left')
     assert not msg.metric
+    assert msg.kind == KIND
     received = relative_pose_from_msg(msg, sent.inliers)
     assert received.reference_T_query is not None
     assert sent.reference_T_query is not None
@@ -158,14 +160,14 @@ def test_a_pose_survives_the_wire() -> None:
 
 
 def test_without_flags_only_the_number_of_inliers_is_known() -> None:
-    received = relative_pose_from_msg(relative_pose_to_msg(full_pose(), REFERENCE, QUERY))
+    received = relative_pose_from_msg(relative_pose_to_msg(full_pose(), REFERENCE, QUERY, KIND))
     assert received.inliers.tolist().count(True) == 2
     assert len(received.inliers) == 3
 
 
 @pytest.mark.parametrize('state', [PoseState.DEGENERATE, PoseState.TOO_FEW_MATCHES, PoseState.LOST])
 def test_a_failure_is_nan_throughout(state: PoseState) -> None:
-    msg = relative_pose_to_msg(RelativePose.failed(state, 'why', 9), REFERENCE, QUERY)
+    msg = relative_pose_to_msg(RelativePose.failed(state, 'why', 9), REFERENCE, QUERY, KIND)
     position, orientation = msg.pose.pose.position, msg.pose.pose.orientation
     numbers = [position.x, position.y, position.z, orientation.x, orientation.y]
     numbers += [orientation.z, orientation.w, msg.median_residual, *msg.pose.covariance]
@@ -186,7 +188,7 @@ def test_a_rotation_alone_has_an_unbounded_translation() -> None:
         median_residual=0.5,
         reason='no parallax',
     )
-    msg = relative_pose_to_msg(sent, REFERENCE, QUERY)
+    msg = relative_pose_to_msg(sent, REFERENCE, QUERY, KIND)
     assert msg.state == RelativePoseMsg.STATE_ROTATION_ONLY
     assert np.isinf([msg.pose.covariance[0], msg.pose.covariance[7], msg.pose.covariance[14]]).all()
     received = relative_pose_from_msg(msg)
