@@ -1,6 +1,7 @@
 """What to match with what: frames, pairing, keyframes and tracks; knows no ROS and no files."""
 
-from loftr_ros.frontend.frame import Frame, FrameError
+from loftr_ros.frontend.frame import Frame, FrameError, RightView
+from loftr_ros.frontend.odometry import Odometry, OdometryEstimate, OdometryOptions
 from loftr_ros.frontend.options import TrackerOptions
 from loftr_ros.frontend.tracker import Matcher, Tracker, TrackingResult
 
@@ -8,6 +9,10 @@ __all__ = [
     'Frame',
     'FrameError',
     'Matcher',
+    'Odometry',
+    'OdometryEstimate',
+    'OdometryOptions',
+    'RightView',
     'Tracker',
     'TrackerOptions',
     'TrackingResult',

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry import Camera
+from loftr_ros.geometry.transforms import is_transform
 
 
 class FrameError(ValueError):
@@ -16,37 +17,91 @@ class FrameError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
+class RightView:
+    """The image that a second camera, fixed to the first one, took at the same time.
+
+    Attributes:
+        image: As in `Frame`.
+        camera: Calibration of the image.
+        left_T_right: float64 (4, 4), pose of this camera in the first (left) one, m. Of a
+            rectified pair it is a translation along x by the baseline.
+    """
+
+    image: npt.NDArray[Any]
+    camera: Camera
+    left_T_right: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class Frame:
-    """One image of one camera.
+    """One image of one camera, and what gives it scale.
+
+    What a frame carries decides how it is used: with `depth` in the mode rgbd, with `right` in the
+    mode stereo (depth goes first where there are both), with neither in the mode mono.
 
     Attributes:
         stamp_ns: Time of the exposure, ns.
         image: (H, W) or (H, W, 1 | 3 | 4) uint8, uint16 or float32 (0..1), colour in RGB order.
         frame_id: Name of the camera's optical frame.
         camera: Calibration of the image; None if unknown, and then no pose is estimated.
+        depth: float32 (H, W), m along the optical axis, registered to the image; NaN where
+            unknown (zero, negative and infinite values count as unknown too: REP 118).
+        right: The view of the right camera of a stereo pair.
     """
 
     stamp_ns: int
     image: npt.NDArray[Any]
     frame_id: str = ''
     camera: Camera | None = None
+    depth: npt.NDArray[np.float32] | None = None
+    right: RightView | None = None
+
+    @property
+    def mode(self) -> str:
+        """The mode in which the frame is used: 'rgbd', 'stereo' or 'mono'."""
+        if self.depth is not None:
+            return 'rgbd'
+        return 'mono' if self.right is None else 'stereo'
 
     def check(self) -> None:
-        """Refuse an image that is empty or does not belong to the camera.
+        """Refuse images that are empty or do not belong to their camera, and wrong depth.
 
         Raises:
             FrameError: The frame cannot be used.
         """
-        if not isinstance(self.image, np.ndarray) or self.image.ndim not in (2, 3):
-            shape = getattr(self.image, 'shape', type(self.image).__name__)
-            raise FrameError(f'{self}: the image must be an array (H, W) or (H, W, C), not {shape}')
-        height, width = self.image.shape[:2]
-        if not height or not width:
-            raise FrameError(f'{self}: the image is empty ({width}x{height} px)')
-        if self.camera is not None and self.camera.size != (height, width):
+        self._check_image(self.image, self.camera, 'image')
+        if self.depth is not None:
+            self._check_depth(self.depth)
+        if self.right is not None:
+            self._check_image(self.right.image, self.right.camera, 'right image')
+            if not is_transform(self.right.left_T_right):
+                raise FrameError(f'{self}: left_T_right is no rotation and translation')
+            if not np.any(self.right.left_T_right[:3, 3]):
+                raise FrameError(f'{self}: the right camera stands in the left one (no baseline)')
+
+    def _check_image(self, image: npt.NDArray[Any], camera: Camera | None, name: str) -> None:
+        if not isinstance(image, np.ndarray) or image.ndim not in (2, 3):
+            shape = getattr(image, 'shape', type(image).__name__)
             raise FrameError(
-                f'{self}: the image has {width}x{height} px, but its camera calibration is for '
-                f'{self.camera.width}x{self.camera.height} px'
+                f'{self}: the {name} must be an array (H, W) or (H, W, C), not {shape}'
+            )
+        height, width = image.shape[:2]
+        if not height or not width:
+            raise FrameError(f'{self}: the {name} is empty ({width}x{height} px)')
+        if camera is not None and camera.size != (height, width):
+            raise FrameError(
+                f'{self}: the {name} has {width}x{height} px, but its camera calibration is for '
+                f'{camera.width}x{camera.height} px'
+            )
+
+    def _check_depth(self, depth: npt.NDArray[np.float32]) -> None:
+        if not isinstance(depth, np.ndarray) or depth.dtype.kind != 'f':
+            kind = getattr(depth, 'dtype', type(depth).__name__)
+            raise FrameError(f'{self}: the depth must be an array of floats in metres, not {kind}')
+        if depth.shape != self.image.shape[:2]:
+            raise FrameError(
+                f'{self}: the depth has the shape {depth.shape}, but the image '
+                f'{self.image.shape[:2]}; depth must be registered to the image'
             )
 
     def __str__(self) -> str:

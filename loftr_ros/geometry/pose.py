@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.geometry.transforms import is_transform
+
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
@@ -74,7 +76,8 @@ class RelativePose:
             return
         if self.reference_T_query is None or self.covariance is None:
             raise ValueError(f'an estimate that is {self.state.name} needs pose and covariance')
-        _check_transform(self.reference_T_query)
+        if not is_transform(self.reference_T_query):
+            raise ValueError('a pose must be a rotation and a translation, finite and 4 x 4')
         _check_covariance(self.covariance)
 
     @classmethod
@@ -97,6 +100,21 @@ class RelativePose:
             raise ValueError(f'a translation without scale must have the length 1, not {length}')
         return cls(
             PoseState.OK, reference_T_query, covariance, False, method, inliers, median_residual
+        )
+
+    @classmethod
+    def in_metres(
+        cls,
+        reference_T_query: Array,
+        covariance: Array,
+        *,
+        method: str,
+        inliers: Flags,
+        median_residual: float,
+    ) -> RelativePose:
+        """Give a full pose whose translation is in metres."""
+        return cls(
+            PoseState.OK, reference_T_query, covariance, True, method, inliers, median_residual
         )
 
     @classmethod
@@ -137,17 +155,6 @@ class RelativePose:
             raise ValueError(f'{state.name} is not a failure')
         inliers = np.zeros(matches, dtype=np.bool_)
         return cls(state, None, None, False, 'none', inliers, float('nan'), reason)
-
-
-def _check_transform(transform: Array) -> None:
-    if transform.shape != (4, 4) or not np.isfinite(transform).all():
-        raise ValueError('a pose must be a finite 4 x 4 matrix')
-    rotation = transform[:3, :3]
-    proper = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6) and (
-        np.linalg.det(rotation) > 0
-    )
-    if not proper or not np.array_equal(transform[3], [0, 0, 0, 1]):
-        raise ValueError('a pose must be a rotation and a translation')
 
 
 def _check_covariance(covariance: Array) -> None:
