@@ -1,0 +1,118 @@
+"""Look inside the coarse transformer: its features, and who attends to whom in each layer.
+
+Linear attention never forms its weights; here they are formed, for a few cells only. Nothing in
+this module runs while the node matches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+import torch
+import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from .network import FeatureMaps, LoFTR
+    from .transformer import EncoderLayer
+
+
+@dataclass(frozen=True)
+class LayerAttention:
+    """What some cells of image 0 attend to in one layer.
+
+    Attributes:
+        kind: ``self``: the weights lie on image 0; ``cross``: on image 1.
+        weights: (P, heads, S) float32, not negative; each head's weights of a cell sum to 1.
+    """
+
+    kind: Literal['self', 'cross']
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The inside of the coarse transformer for one pair of images.
+
+    Attributes:
+        features0: (L, C) float32, transformed coarse features of image 0.
+        features1: (S, C) float32, those of image 1.
+        valid0: (L,) bool, false on padding.
+        valid1: (S,) bool.
+        layers: Attention of the chosen cells, first layer first.
+    """
+
+    features0: Tensor
+    features1: Tensor
+    valid0: Tensor
+    valid1: Tensor
+    layers: tuple[LayerAttention, ...]
+
+
+def attention_weights(query: Tensor, key: Tensor, key_mask: Tensor | None = None) -> Tensor:
+    """Weights of linear attention (Katharopoulos et al., 2020, equation 4), written out.
+
+    The weight of key j for query i is phi(q_i) phi(k_j) / sum_n phi(q_i) phi(k_n), phi = elu + 1.
+
+    Args:
+        query: (N, P, heads, D).
+        key: (N, S, heads, D).
+        key_mask: (N, S) bool, false where padded.
+
+    Returns:
+        (N, P, heads, S).
+    """
+    similarity = torch.einsum('nphd,nshd->nphs', F.elu(query) + 1, F.elu(key) + 1)
+    if key_mask is not None:
+        similarity = similarity * key_mask[:, None, None, :]
+    return similarity / similarity.sum(dim=-1, keepdim=True)
+
+
+@torch.inference_mode()
+def inspect(
+    network: LoFTR, maps0: FeatureMaps, maps1: FeatureMaps, cells: Sequence[int]
+) -> Inspection:
+    """Run the coarse transformer on one pair, layer by layer, and note the attention of cells.
+
+    Args:
+        network: The network; computed in float32 on its device.
+        maps0: Of one image.
+        maps1: Of the other one.
+        cells: Row-major indices of cells of image 0.
+
+    Raises:
+        ValueError: There is no such cell.
+    """
+    (x0, mask0), (x1, mask1) = maps0.tokens(), maps1.tokens()
+    x0, x1 = x0.float(), x1.float()
+    if any(not 0 <= cell < x0.shape[1] for cell in cells):
+        raise ValueError(f'cells {list(cells)}: image 0 has cells 0 to {x0.shape[1] - 1}')
+    chosen = torch.as_tensor(list(cells), dtype=torch.long, device=x0.device)
+    layers = []
+    # The order of LocalFeatureTransformer.forward: a test compares the outcomes.
+    for index, module in enumerate(network.loftr_coarse.layers):
+        layer = cast('EncoderLayer', module)
+        if index % 2 == 0:
+            layers.append(LayerAttention('self', _weights(layer, x0[:, chosen], x0, mask0)))
+            x0, x1 = layer(x0, x0, mask0, mask0), layer(x1, x1, mask1, mask1)
+        else:
+            layers.append(LayerAttention('cross', _weights(layer, x0[:, chosen], x1, mask1)))
+            x0 = layer(x0, x1, mask0, mask1)
+            x1 = layer(x1, x0, mask1, mask0)
+    return Inspection(x0[0], x1[0], _valid(x0, mask0), _valid(x1, mask1), tuple(layers))
+
+
+def _weights(layer: EncoderLayer, x: Tensor, source: Tensor, source_mask: Tensor | None) -> Tensor:
+    query = layer.q_proj(x).unflatten(-1, (layer.heads, -1))
+    key = layer.k_proj(source).unflatten(-1, (layer.heads, -1))
+    return attention_weights(query, key, source_mask)[0]
+
+
+def _valid(features: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return torch.ones(features.shape[1], dtype=torch.bool, device=features.device)
+    return mask[0]
