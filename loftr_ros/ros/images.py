@@ -94,7 +94,7 @@ def image_from_msg(msg: Image | CompressedImage) -> Array:
     Raises:
         ImageConversionError: The message contradicts itself, or its encoding is not known.
     """
-    image = _decompress(msg) if hasattr(msg, 'format') else _unpack(msg)
+    image = _decompress(msg) if hasattr(msg, 'format') else unpack(msg)
     if image.dtype.kind == 'f' and not np.isfinite(image).all():
         bad = int(np.count_nonzero(~np.isfinite(image)))
         raise ImageConversionError(f'{bad} of {image.size} pixel values are NaN or infinite')
@@ -128,7 +128,8 @@ def image_to_msg(image: Array, header: Header | None = None) -> Image:
     return msg
 
 
-def _unpack(msg: Image) -> Array:
+def unpack(msg: Image) -> Array:
+    """Read an image message whatever its values; else as `image_from_msg`."""
     encoding = msg.encoding
     if not msg.height or not msg.width:
         raise ImageConversionError(f'the image is empty ({msg.width}x{msg.height} px)')
