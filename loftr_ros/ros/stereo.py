@@ -61,7 +61,7 @@ def _position(info: CameraInfo) -> Array:
     p = np.array(info.p, np.float64).reshape(3, 4)
     if not np.isfinite(p).all() or not p[0, 0] or not p[1, 1]:
         return np.zeros(3)
-    return -np.linalg.solve(p[:, :3], p[:, 3])
+    return np.asarray(-np.linalg.solve(p[:, :3], p[:, 3]), np.float64)
 
 
 def _rectification(info: CameraInfo) -> Array:
