@@ -13,6 +13,7 @@ from loftr_ros.evaluation.sequences import (
     GroundTruthFrame,
     GroundTruthSequence,
     ImageSequence,
+    with_depth,
 )
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     'LAYOUTS',
+    'MODES',
     'DatasetError',
     'FrameEntry',
     'GroundTruthFrame',
@@ -28,6 +30,9 @@ __all__ = [
     'find_layout',
     'open_sequence',
 ]
+
+
+MODES = ('mono', 'stereo', 'rgbd')
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Layout:
         looks_for: The files by which it is known, for messages.
         matches: Whether a folder has this layout.
         open: Index the sequence in a folder, for one of its cameras.
+        open_stereo: The same with the views of the right camera; None where there is none.
 
     """
 
@@ -46,11 +52,12 @@ class Layout:
     looks_for: str
     matches: Callable[[Path], bool]
     open: Callable[[Path, str | None], ImageSequence]
+    open_stereo: Callable[[Path, str | None], ImageSequence] | None = None
 
 
 LAYOUTS = (
-    Layout('kitti', kitti.LOOKS_FOR, kitti.is_kitti, kitti.open_kitti),
-    Layout('euroc', euroc.LOOKS_FOR, euroc.is_euroc, euroc.open_euroc),
+    Layout('kitti', kitti.LOOKS_FOR, kitti.is_kitti, kitti.open_kitti, kitti.open_kitti_stereo),
+    Layout('euroc', euroc.LOOKS_FOR, euroc.is_euroc, euroc.open_euroc, euroc.open_euroc_stereo),
     Layout('tum', tum.LOOKS_FOR, tum.is_tum, tum.open_tum),
     Layout(
         'sevenscenes',
@@ -68,7 +75,9 @@ def find_layout(path: Path) -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.matches(path)), None)
 
 
-def open_sequence(path: Path | str, camera: str | None = None) -> GroundTruthSequence:
+def open_sequence(
+    path: Path | str, camera: str | None = None, mode: str = 'mono'
+) -> GroundTruthSequence:
     """Open a dataset folder or a ROS 2 bag.
 
     Args:
@@ -76,9 +85,12 @@ def open_sequence(path: Path | str, camera: str | None = None) -> GroundTruthSeq
             or a single .mcap or .db3 file).
         camera: Which camera of the dataset (its folder, as 'cam1'), or image topic of the bag; by
             default the first.
+        mode: One of `MODES`: what the frames carry besides their image. Bags are 'mono' only.
 
     Raises:
-        DatasetError: If nothing known is there, or it is incomplete or malformed.
+        DatasetError: If nothing known is there, it is incomplete or malformed, or it lacks what the
+            mode needs.
+        ValueError: If there is no such mode.
 
     """
     from loftr_ros.evaluation.bags import is_bag, open_bag  # only bags need rosbags
@@ -86,12 +98,26 @@ def open_sequence(path: Path | str, camera: str | None = None) -> GroundTruthSeq
     path = Path(path).expanduser()
     if not path.exists():
         raise DatasetError(path, 'there is no such file or folder', 'Check the path.')
+    if mode not in MODES:
+        raise ValueError(f'mode must be one of {", ".join(MODES)}, not {mode!r}')
     if is_bag(path):
+        if mode != 'mono':
+            raise DatasetError(path, f'a bag cannot be read in the mode {mode}', "Use 'mono'.")
         return open_bag(path, image_topic=camera)
     layout = find_layout(path)
     if layout is None:
         raise DatasetError(path, _nothing_found(path), _looked_for())
-    return layout.open(path, camera)
+    return _open_in_mode(layout, path, camera, mode)
+
+
+def _open_in_mode(layout: Layout, path: Path, camera: str | None, mode: str) -> ImageSequence:
+    if mode == 'rgbd':
+        return with_depth(layout.open(path, camera), path)
+    if mode == 'mono':
+        return layout.open(path, camera)
+    if layout.open_stereo is None:
+        raise DatasetError(path, f'{layout.name} has no right camera', 'Use another mode.')
+    return layout.open_stereo(path, camera)
 
 
 def _nothing_found(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import yaml
 
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.files import intrinsic_matrix, make_camera
-from loftr_ros.evaluation.poses import TimedPoses
-from loftr_ros.evaluation.sequences import FrameEntry, ImageSequence
+from loftr_ros.evaluation.poses import TimedPoses, invert
+from loftr_ros.evaluation.sequences import FrameEntry, ImageSequence, RightCamera
 from loftr_ros.evaluation.tables import parse_numbers, read_lines
 
 if TYPE_CHECKING:
@@ -64,6 +65,33 @@ def open_euroc(path: Path, camera: str | None = None) -> ImageSequence:
     calibration = _camera(sensor, folder / 'sensor.yaml')
     name = path.parent.name if path.name == 'mav0' else path.name
     return ImageSequence(name, 'euroc', tuple(entries), calibration, folder.name)
+
+
+def open_euroc_stereo(path: Path, camera: str | None = None) -> ImageSequence:
+    """Index cam0 with the views of cam1 of the same stamps; otherwise as `open_euroc`.
+
+    Raises:
+        DatasetError: If a file is missing or malformed, or another camera is asked for.
+
+    """
+    if camera not in {None, 'cam0'}:
+        raise DatasetError(path, f'nothing is to the right of {camera}', "The left one is 'cam0'.")
+    sequence = open_euroc(path)
+    left, right = _root(path) / 'cam0' / 'sensor.yaml', _root(path) / 'cam1' / 'sensor.yaml'
+    sensor = _read_yaml(right)
+    files = dict(_read_image_list(right.parent / 'data.csv'))
+    left_T_right = invert(_extrinsics(_read_yaml(left), left)) @ _extrinsics(sensor, right)
+    entries = (
+        replace(entry, right_path=right.parent / 'data' / files[entry.stamp_ns])
+        if entry.stamp_ns in files
+        else entry
+        for entry in sequence.entries
+    )
+    return replace(
+        sequence,
+        entries=tuple(entries),
+        right=RightCamera(_camera(sensor, right), left_T_right),
+    )
 
 
 def _root(path: Path) -> Path:

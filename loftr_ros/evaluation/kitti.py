@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.files import camera_of_images, list_images
-from loftr_ros.evaluation.poses import transform
-from loftr_ros.evaluation.sequences import FrameEntry, ImageSequence
+from loftr_ros.evaluation.poses import invert, transform
+from loftr_ros.evaluation.sequences import FrameEntry, ImageSequence, RightCamera
 from loftr_ros.evaluation.tables import parse_numbers, read_lines, read_table, seconds_to_ns
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 LOOKS_FOR = 'calib.txt beside image_0/ or image_l/'
 CAMERAS = {'image_0': 0, 'image_l': 0, 'image_1': 1, 'image_r': 1, 'image_2': 2, 'image_3': 3}
+RIGHT_OF = {'image_0': 'image_1', 'image_l': 'image_r', 'image_2': 'image_3'}
 RATE_HZ = 10
 ORTHOGONALITY = 1e-3
 
@@ -54,6 +56,40 @@ def open_kitti(path: Path, camera: str | None = None) -> ImageSequence:
     )
     calibration = camera_of_images(images[0], projection[:, :3], source=path / 'calib.txt')
     return ImageSequence(path.name, 'kitti', tuple(entries), calibration)
+
+
+def open_kitti_stereo(path: Path, camera: str | None = None) -> ImageSequence:
+    """Index a sequence with the views of the right camera; otherwise as `open_kitti`.
+
+    Raises:
+        DatasetError: If a file is missing or malformed, or the camera has none to its right.
+
+    """
+    sequence = open_kitti(path, camera)
+    left = _image_folder(path, camera).name
+    right = path / RIGHT_OF.get(left, '')
+    if left not in RIGHT_OF or not right.is_dir():
+        raise DatasetError(path, f'there are no images to the right of {left}', "Use mode 'mono'.")
+    images = list_images(right)
+    if len(images) != len(sequence):
+        raise DatasetError(
+            right,
+            f'there are {len(images)} images, but {len(sequence)} left ones',
+            'Check that the dataset is complete.',
+        )
+    source = path / 'calib.txt'
+    projection = _read_projection(source, CAMERAS[right.name])
+    left_in_first = _camera_in_first(_read_projection(source, CAMERAS[left]))
+    calibration = camera_of_images(images[0], projection[:, :3], source=source)
+    entries = (
+        replace(entry, right_path=image)
+        for entry, image in zip(sequence.entries, images, strict=True)
+    )
+    return replace(
+        sequence,
+        entries=tuple(entries),
+        right=RightCamera(calibration, invert(left_in_first) @ _camera_in_first(projection)),
+    )
 
 
 def _image_folder(path: Path, camera: str | None) -> Path:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.images import read_depth, read_image
-from loftr_ros.frontend.frame import Frame
+from loftr_ros.frontend.frame import Frame, RightView
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +63,7 @@ class FrameEntry:
         image_path: File of the image.
         world_T_camera: float64 (4, 4) or None, as in `GroundTruthFrame`.
         depth_path: File of the depth image, or None.
+        right_path: File of the right camera's image, or None.
 
     """
 
@@ -70,6 +71,21 @@ class FrameEntry:
     image_path: Path
     world_T_camera: NDArray[np.float64] | None = None
     depth_path: Path | None = None
+    right_path: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RightCamera:
+    """The right camera of a stereo sequence.
+
+    Attributes:
+        camera: Calibration of its images.
+        left_T_right: float64 (4, 4), its pose in the left camera, metres.
+
+    """
+
+    camera: Camera
+    left_T_right: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +99,8 @@ class ImageSequence:
         camera: Calibration of all images; None if unknown.
         frame_id: Name of the camera's optical frame.
         depth_scale: Units of the depth images per metre.
+        right: The right camera; where it is given, frames carry its view.
+        carry_depth: Whether frames carry the depth, too.
 
     """
 
@@ -92,6 +110,8 @@ class ImageSequence:
     camera: Camera | None
     frame_id: str = 'camera'
     depth_scale: float = 1000.0
+    right: RightCamera | None = None
+    carry_depth: bool = False
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -111,19 +131,46 @@ class ImageSequence:
         """
         entry = self.entries[index]
         image = read_image(entry.image_path)
-        self._check_size(image, entry.image_path)
-        frame = Frame(entry.stamp_ns, image, self.frame_id, self.camera)
+        _check_size(image, self.camera, entry.image_path)
         depth = None
         if entry.depth_path is not None:
             depth = read_depth(entry.depth_path, self.depth_scale)
-            self._check_size(depth, entry.depth_path)
+            _check_size(depth, self.camera, entry.depth_path)
+        frame = Frame(
+            entry.stamp_ns,
+            image,
+            self.frame_id,
+            self.camera,
+            depth if self.carry_depth else None,
+            self._right_view(entry),
+        )
         return GroundTruthFrame(frame, entry.world_T_camera, depth)
 
-    def _check_size(self, image: NDArray[Any], path: Path) -> None:
-        if self.camera is not None and image.shape[:2] != self.camera.size:
-            raise DatasetError(
-                path,
-                f'the image has {image.shape[1]}x{image.shape[0]} px, but the calibration is for '
-                f'{self.camera.width}x{self.camera.height} px',
-                'All images of a sequence have the size of the first one or of its calibration.',
-            )
+    def _right_view(self, entry: FrameEntry) -> RightView | None:
+        if self.right is None or entry.right_path is None:
+            return None
+        image = read_image(entry.right_path)
+        _check_size(image, self.right.camera, entry.right_path)
+        return RightView(image, self.right.camera, self.right.left_T_right)
+
+
+def with_depth(sequence: ImageSequence, path: Path) -> ImageSequence:
+    """Let the frames of a sequence carry their depth.
+
+    Raises:
+        DatasetError: If the sequence at `path` has no depth images.
+
+    """
+    if not any(entry.depth_path for entry in sequence.entries):
+        raise DatasetError(path, 'there are no depth images', "Use the mode 'mono'.")
+    return replace(sequence, carry_depth=True)
+
+
+def _check_size(image: NDArray[Any], camera: Camera | None, path: Path) -> None:
+    if camera is not None and image.shape[:2] != camera.size:
+        raise DatasetError(
+            path,
+            f'the image has {image.shape[1]}x{image.shape[0]} px, but the calibration is for '
+            f'{camera.width}x{camera.height} px',
+            'All images of a sequence have the size of the first one or of its calibration.',
+        )
