@@ -1,0 +1,70 @@
+"""What the metric estimate may be told, besides the options of the two-view estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """Options of depth and of the pose that is estimated with it.
+
+    The standard deviation of a depth z of a depth image is
+    `depth_noise + depth_noise_growth (z - depth_nearest)^2`, by default that of a Kinect (Nguyen,
+    Izadi and Lovell, "Modeling Kinect sensor noise for improved 3D reconstruction and tracking",
+    2012); a time-of-flight or laser camera has a smaller growth. That of stereo follows from the
+    sigma of the matches.
+
+    Attributes:
+        depth_noise: Standard deviation of the nearest depths, m.
+        depth_noise_growth: Its growth with the square of the distance, 1/m.
+        depth_nearest: Depth from which it grows, m.
+        depth_scale_sigma: Standard deviation of the scale of all depths, as a share of them.
+        depth_range: Smallest and largest depth that is used, m.
+        depth_jump: Depths around a point that differ by a larger share of the depth than this lie
+            on both sides of an edge, and the point has no depth.
+        epipolar_threshold: Largest distance of a right point from its epipolar line, px (and of
+            3.5 of its standard deviations).
+        disparity_sigma: Standard deviation of the error that all disparities share, from the
+            calibration of the pair, px.
+        min_points: With fewer points of known depth than this the estimate is without scale.
+        max_iterations: Most samples that the robust estimator draws.
+        max_translation_sigma: The scale is not determined if the translation has a larger standard
+            deviation than this share of the median depth.
+
+    Raises:
+        ValueError: A field is out of its range.
+    """
+
+    depth_noise: float = 0.0012
+    depth_noise_growth: float = 0.0019
+    depth_nearest: float = 0.4
+    depth_scale_sigma: float = 0.005
+    depth_range: tuple[float, float] = (0.1, 200.0)
+    depth_jump: float = 0.05
+    epipolar_threshold: float = 2.0
+    disparity_sigma: float = 0.05
+    min_points: int = 20
+    max_iterations: int = 1000
+    max_translation_sigma: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check all ranges."""
+        for name in (
+            'depth_noise',
+            'depth_noise_growth',
+            'depth_nearest',
+            'depth_scale_sigma',
+            'disparity_sigma',
+        ):
+            self._check(name, 0 <= getattr(self, name) < float('inf'), '0 or more, and finite')
+        for name in ('depth_jump', 'epipolar_threshold', 'max_translation_sigma'):
+            self._check(name, 0 < getattr(self, name) < float('inf'), 'positive and finite')
+        nearest, farthest = self.depth_range
+        self._check('depth_range', 0 <= nearest < farthest, 'two rising depths, 0 m or more')
+        self._check('min_points', self.min_points >= 8, 'at least 8')
+        self._check('max_iterations', self.max_iterations >= 1, 'at least 1')
+
+    def _check(self, name: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise ValueError(f'{name} must be {expected}, not {getattr(self, name)!r}')

@@ -1,0 +1,41 @@
+"""Robust absolute pose by PoseLib (LO-RANSAC with the P3P solver)."""
+
+from __future__ import annotations
+
+import numpy as np
+import poselib
+
+from loftr_ros.geometry.types import Array, Flags
+
+
+def absolute_pose(
+    points: Array, query: Array, focal_length: float, threshold: float, iterations: int, seed: int
+) -> tuple[Array, Array, Flags] | None:
+    """Estimate R (3, 3) and t (3,) with `point = R query_point + t`.
+
+    Args:
+        points: (N, 3), m, in the reference camera.
+        query: (N, 2), rays of the query camera.
+        focal_length: Turns errors of rays into px.
+        threshold: Largest error of an inlier, px.
+        iterations: Most samples.
+        seed: Seed of the samples.
+
+    Returns:
+        R, t and the inliers (N,), or None.
+    """
+    pose, report = poselib.estimate_absolute_pose(
+        query * focal_length,
+        points,
+        {'model': 'SIMPLE_PINHOLE', 'width': 0, 'height': 0, 'params': [focal_length, 0, 0]},
+        {
+            'max_reproj_error': threshold,
+            'max_iterations': iterations,
+            'min_iterations': min(20, iterations),
+            'seed': seed,
+        },
+    )
+    if not report['num_inliers'] or not np.isfinite(pose.Rt).all():
+        return None
+    rotation = np.asarray(pose.R, dtype=np.float64).T
+    return rotation, -rotation @ pose.t, np.asarray(report['inliers'], dtype=np.bool_)
