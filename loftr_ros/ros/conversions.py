@@ -17,6 +17,7 @@ from loftr_ros.msg import RelativePose as RelativePoseMsg
 from loftr_ros.ros.cameras import CameraInfoError, camera_from_msg, camera_to_msg
 from loftr_ros.ros.correspondences import Correspondences, View
 from loftr_ros.ros.images import ImageConversionError, image_from_msg, image_to_msg
+from loftr_ros.ros.quaternions import quaternion_from_rotation, rotation_from_quaternion
 from loftr_ros.ros.stamps import stamp_from_msg, stamp_to_msg
 
 __all__ = [
@@ -177,7 +178,7 @@ def pose_to_msg(transform: Array | None, covariance: Array | None) -> PoseWithCo
     if transform is None or covariance is None:
         position, quaternion, covariance = NAN[:3], NAN[:4], np.tile(NAN, 4)
     else:
-        position, quaternion = transform[:3, 3], _quaternion_xyzw(transform[:3, :3])
+        position, quaternion = transform[:3, 3], quaternion_from_rotation(transform[:3, :3])
     msg.covariance = np.array(covariance, np.float64).reshape(36)
     msg.pose.position.x, msg.pose.position.y, msg.pose.position.z = position.tolist()
     orientation = msg.pose.orientation
@@ -190,7 +191,7 @@ def pose_from_msg(msg: PoseWithCovariance) -> tuple[Array, Array]:
     position, q = msg.pose.position, msg.pose.orientation
     transform = np.eye(4)
     transform[:3, 3] = position.x, position.y, position.z
-    transform[:3, :3] = _rotation(np.array([q.x, q.y, q.z, q.w]))
+    transform[:3, :3] = rotation_from_quaternion(np.array([q.x, q.y, q.z, q.w]))
     return transform, np.array(msg.covariance, np.float64).reshape(6, 6)
 
 
@@ -205,32 +206,3 @@ def _points(flat: Any) -> Array:  # noqa: ANN401 - an array.array here, an ndarr
     if values.size % 2:
         raise ValueError(f'points must be pairs x, y, not {values.size} numbers')
     return values.reshape(-1, 2)
-
-
-def _quaternion_xyzw(rotation: Array) -> Array:
-    """Return the unit quaternion of a rotation; exact at every angle (Bar-Itzhack, 2000)."""
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rotation
-    symmetric = np.array(
-        [
-            [xx - yy - zz, xy + yx, xz + zx, zy - yz],
-            [xy + yx, yy - xx - zz, yz + zy, xz - zx],
-            [xz + zx, yz + zy, zz - xx - yy, yx - xy],
-            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
-        ]
-    )
-    quaternion = np.linalg.eigh(symmetric).eigenvectors[:, -1]
-    return quaternion if quaternion[3] >= 0 else -quaternion
-
-
-def _rotation(quaternion_xyzw: Array) -> Array:
-    length = float(np.linalg.norm(quaternion_xyzw))
-    if not abs(length - 1) < 1e-3:
-        raise ValueError(f'an orientation must be a unit quaternion, not one of length {length}')
-    x, y, z, w = quaternion_xyzw / length
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )

@@ -9,7 +9,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from loftr_ros.ros.parameters import Change, NodeParameters, ParameterError, unknown_names
+from loftr_ros.ros.declarations import Change, ParameterError, plain
+from loftr_ros.ros.parameters import NodeParameters, unknown_names
 
 
 def declare(node: Node) -> NodeParameters:
@@ -25,7 +26,7 @@ def declare(node: Node) -> NodeParameters:
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         raise ParameterError(str(error)) from error
     warn_of_unknown(node)
-    return NodeParameters(**{parameter.name: parameter.value for parameter in declared})
+    return NodeParameters(**{each.name: plain(each.value) for each in declared})
 
 
 def fields() -> tuple[dataclasses.Field[object], ...]:

@@ -20,8 +20,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from loftr_ros.ros.descriptors import overrides
+from loftr_ros.ros.frames import Arrival, DepthInput, ImageInput
 from loftr_ros.ros.monitoring import TopicMonitor, TopicReport, find_input_problems
-from loftr_ros.ros.processing import Arrival, ImageInput
 from loftr_ros.ros.stamps import SECOND_NS, Order, StampOrder, stamp_from_msg
 from loftr_ros.ros.synchronization import Subscriber, TopicSynchronizer
 
@@ -38,9 +38,14 @@ except ImportError:  # Humble
 
 TOPICS = {
     'mono': (('image',), ('camera_info',)),
+    'stereo': (('left/image', 'right/image'), ('left/camera_info', 'right/camera_info')),
+    'rgbd': (('image',), ('camera_info',)),
     'pair': (('image0', 'image1'), ('camera_info0', 'camera_info1')),
 }
 """Images and calibrations that each mode subscribes to, relative to the node's namespace."""
+
+DEPTH_TOPIC = 'depth'
+"""Depth images, which the mode rgbd subscribes to besides."""
 
 
 class Inputs:
@@ -74,14 +79,21 @@ class Inputs:
         self._lock = threading.Lock()
         self._synchronized = parameters.camera_info_sync == 'synchronized'
         names, info_names = TOPICS[parameters.mode]
-        self._images = [self._image_topic(name) for name in names]
+        self._images = [self._transported(name, parameters.image_transport) for name in names]
+        self._depth = (
+            [self._transported(DEPTH_TOPIC, parameters.depth_transport)]
+            if parameters.mode == 'rgbd'
+            else []
+        )
+        # What needs a partner of the same time, whatever camera_info_sync says.
+        self._sources = [*self._images, *self._depth]
         self._infos = [node.resolve_topic_name(name) for name in info_names]
         self._latest_infos: list[CameraInfo | None] = [None] * len(self._infos)
-        self._orders = [StampOrder() for _ in self._images]
+        self._orders = [StampOrder() for _ in self._sources]
         now = time.monotonic()
-        self._monitors = {name: TopicMonitor(name, now) for name in [*self._images, *self._infos]}
+        self._monitors = {name: TopicMonitor(name, now) for name in [*self._sources, *self._infos]}
         self._start = self._last_set = now
-        count = len(self._images) * (2 if self._synchronized else 1)
+        count = len(self._sources) + (len(self._infos) if self._synchronized else 0)
         self._synchronizer = TopicSynchronizer(
             count, parameters.queue_size, parameters.sync_slop, self._on_set
         )
@@ -116,13 +128,13 @@ class Inputs:
             ]
             set_silence = now - self._last_set
         problems = find_input_problems(
-            reports[: len(self._images)] if not self._synchronized else reports,
+            reports[: len(self._sources)] if not self._synchronized else reports,
             set_silence,
             self._parameters.silent_timeout,
             self._parameters.sync_slop,
         )
         if not self._synchronized:
-            problems += self._missing_calibrations(reports[len(self._images) :])
+            problems += self._missing_calibrations(reports[len(self._sources) :])
         return reports, problems
 
     def apply(self, parameters: NodeParameters) -> None:
@@ -138,18 +150,19 @@ class Inputs:
             if not report.received and report.silence > timeout
         ]
 
-    def _image_topic(self, name: str) -> str:
+    def _transported(self, name: str, transport: str) -> str:
         # As image_transport does: a remapping of the image holds for its compressed twin as well.
         topic: str = self._node.resolve_topic_name(name)
-        if self._parameters.image_transport == 'raw' or topic.endswith('/compressed'):
+        if transport == 'raw' or topic.endswith(f'/{transport}'):
             return topic
-        return f'{topic}/compressed'
+        return f'{topic}/{transport}'
 
     def _subscribe(self) -> list[Any]:
-        compressed = self._parameters.image_transport == 'compressed'
-        image_type = CompressedImage if compressed else Image
+        transports = [self._parameters.image_transport] * len(self._images)
+        transports += [self._parameters.depth_transport] * len(self._depth)
         subscribers = []
-        for index, topic in enumerate(self._images):
+        for index, (topic, transport) in enumerate(zip(self._sources, transports, strict=True)):
+            image_type = Image if transport == 'raw' else CompressedImage
             subscribers.append(self._subscriber(image_type, topic))
             subscribers[-1].registerCallback(self._on_image, index)
         for index, topic in enumerate(self._infos):
@@ -217,7 +230,7 @@ class Inputs:
 
     def _on_image(self, message: Image | CompressedImage, index: int) -> None:
         stamp_ns = stamp_from_msg(message.header.stamp)
-        topic = self._images[index]
+        topic = self._sources[index]
         self._tick(topic, stamp_ns)
         last_ns = self._orders[index].last_ns
         order = self._orders[index].check(stamp_ns)
@@ -238,22 +251,24 @@ class Inputs:
         self._tick(self._infos[index], stamp_from_msg(message.header.stamp))
         self._latest_infos[index] = message
         if self._synchronized:
-            self._synchronizer.add(len(self._images) + index, message)
+            self._synchronizer.add(len(self._sources) + index, message)
 
     def _tick(self, topic: str, stamp_ns: int) -> None:
         with self._lock:
             self._monitors[topic].tick(time.monotonic(), stamp_ns)
 
-    def _on_set(self, *messages: Any) -> None:  # noqa: ANN401 - images, then calibrations
+    def _on_set(self, *messages: Any) -> None:  # noqa: ANN401 - images, depth, calibrations
         now = time.monotonic()
         with self._lock:
             self._last_set = now
-        count = len(self._images)
+        count = len(self._sources)
         infos = messages[count:] if self._synchronized else self._latest_infos
         if None in infos and now - self._start < self._parameters.silent_timeout:
             return  # a first frame without its calibration could be the reference of many poses
-        images = zip(messages[:count], infos, self._images, self._infos, strict=True)
-        self._on_arrival(Arrival(tuple(ImageInput(*image) for image in images), now))
+        pictures = messages[: len(self._images)]
+        images = zip(pictures, infos, self._images, self._infos, strict=True)
+        depth = DepthInput(messages[count - 1], self._depth[0]) if self._depth else None
+        self._on_arrival(Arrival(tuple(ImageInput(*image) for image in images), now, depth))
 
 
 def _describe_late(stamp_ns: int, last_ns: int) -> str:

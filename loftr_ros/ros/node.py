@@ -25,20 +25,15 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from loftr_ros.ros import services
+from loftr_ros.ros.declarations import ParameterError
 from loftr_ros.ros.descriptors import declare
 from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
+from loftr_ros.ros.frames import Arrival, InputError
 from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.monitoring import Refusal, WorkMonitor
 from loftr_ros.ros.outputs import Outputs
-from loftr_ros.ros.parameters import NodeParameters, ParameterError
-from loftr_ros.ros.processing import (
-    Arrival,
-    InputError,
-    NodeMatcher,
-    Processor,
-    free_memory,
-    load_matcher,
-)
+from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.ros.processing import NodeMatcher, Processor, free_memory, load_matcher
 from loftr_ros.ros.services import Pipeline
 from loftr_ros.ros.worker import Worker
 from loftr_ros.srv import MatchImages

@@ -7,72 +7,24 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from loftr_ros.frontend import TrackerOptions
 from loftr_ros.geometry import TwoViewOptions
+from loftr_ros.ros.declarations import (
+    Change,
+    Declaration,
+    ParameterError,
+    declare_field,
+    plain,
+)
 
 TRACKER = TrackerOptions()
 TWO_VIEW = TwoViewOptions()
 
-
-class ParameterError(ValueError):
-    """A parameter has a value that it cannot have; the message names it and says why."""
-
-
-class Change(enum.Enum):
-    """When a parameter can be changed."""
-
-    AT_START = 'fixed when the process starts'
-    UNCONFIGURED = 'can change while the node is unconfigured'
-    ANY_TIME = 'can change at any time'
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """What is known about a parameter besides its name and default.
-
-    Attributes:
-        description: Meaning and unit.
-        change: When it can be changed.
-        choices: The values that it can have; empty for any.
-        limits: Smallest and largest number; None for no numbers.
-    """
-
-    description: str
-    change: Change = Change.UNCONFIGURED
-    choices: tuple[str, ...] = ()
-    limits: tuple[float, float] | None = None
-
-    def check(self, name: str, value: Any) -> None:  # noqa: ANN401 - of the parameter's own type
-        """Refuse a value that is none of the choices or outside the limits.
-
-        Raises:
-            ParameterError: It is.
-        """
-        if self.choices and value not in self.choices:
-            raise ParameterError(f'{name} must be {_either(self.choices)}, not {value!r}')
-        if self.limits and not self.limits[0] <= value <= self.limits[1]:
-            low, high = self.limits
-            raise ParameterError(f'{name} must be between {low:g} and {high:g}, not {value!r}')
-
-    def __str__(self) -> str:
-        """Describe the parameter in one paragraph."""
-        parts = [self.description]
-        if self.choices:
-            parts.append(f'One of: {", ".join(self.choices)}.')
-        if self.limits:
-            parts.append(f'From {self.limits[0]:g} to {self.limits[1]:g}.')
-        return ' '.join([*parts, f'{self.change.value.capitalize()}.'])
-
-
-def _declare(default: Any, description: str, **details: Any) -> Any:  # noqa: ANN401
-    return dataclasses.field(
-        default=default, metadata={'declaration': Declaration(description, **details)}
-    )
+MODES = ('mono', 'stereo', 'rgbd', 'pair')
 
 
 @dataclass(frozen=True)
@@ -83,153 +35,205 @@ class NodeParameters:
         ParameterError: A value is none of the choices or out of its limits.
     """
 
-    autostart: bool = _declare(
+    autostart: bool = declare_field(
         True,
         'Configure and activate the node by itself; false leaves that to a lifecycle manager.',
         change=Change.AT_START,
     )
-    num_threads: int = _declare(
+    num_threads: int = declare_field(
         0,
         'Threads that torch computes with on a CPU; 0 for its own choice.',
         change=Change.AT_START,
         limits=(0, 256),
     )
-    mode: str = _declare(
+    mode: str = declare_field(
         'mono',
-        'mono: match the frames of one moving camera. pair: match two cameras.',
-        choices=('mono', 'pair'),
+        'mono: match the frames of one moving camera. stereo: the same with the left of two '
+        'cameras, metric by the right one. rgbd: the same, metric by depth images. pair: match two '
+        'cameras with each other.',
+        choices=MODES,
     )
-    weights: str = _declare(
+    weights: str = declare_field(
         'lite', 'Weights of LoFTR: lite, outdoor, indoor, or the path of a .safetensors or .ckpt.'
     )
-    device: str = _declare(
+    device: str = declare_field(
         'auto', 'Where LoFTR runs: auto, cpu, cuda, or cuda with a number as in cuda:1.'
     )
-    precision: str = _declare(
+    precision: str = declare_field(
         'auto',
         'Numbers that LoFTR computes with.',
         choices=('auto', 'float32', 'float16', 'bfloat16'),
     )
-    longer_side: int = _declare(
+    longer_side: int = declare_field(
         640,
         'Images are matched at this length of the longer side, px; 0 for their own size.',
         limits=(0, 8192),
     )
-    image_transport: str = _declare(
+    image_transport: str = declare_field(
         'raw',
         'raw subscribes to sensor_msgs/Image on <image>, compressed to sensor_msgs/CompressedImage '
         'on <image>/compressed.',
         choices=('raw', 'compressed'),
     )
-    reliability: str = _declare(
+    depth_transport: str = declare_field(
+        'raw',
+        'In mode rgbd, raw subscribes to sensor_msgs/Image on <depth>, compressedDepth to '
+        'sensor_msgs/CompressedImage on <depth>/compressedDepth.',
+        choices=('raw', 'compressedDepth'),
+    )
+    reliability: str = declare_field(
         'best_effort',
         'QoS of the subscriptions: best_effort takes from every publisher, reliable only from '
         'reliable ones.',
         choices=('best_effort', 'reliable'),
     )
-    queue_size: int = _declare(
+    queue_size: int = declare_field(
         5,
         'Messages that wait in each subscription, and for their partner of the same time.',
         limits=(1, 1000),
     )
-    process_every_frame: bool = _declare(
+    process_every_frame: bool = declare_field(
         False,
         'Let queue_size frames wait rather than drop all but the newest; for replay.',
     )
-    rectified: bool = _declare(
+    rectified: bool = declare_field(
         False, 'The images are rectified (image_rect): use p of camera_info and no distortion.'
     )
-    camera_info_sync: str = _declare(
+    camera_info_sync: str = declare_field(
         'latest',
         'latest takes the last camera_info, whatever its stamp; synchronized waits for the one '
         'whose stamp is that of the image, up to sync_slop (cameras that zoom).',
         choices=('latest', 'synchronized'),
     )
-    sync_slop: float = _declare(
+    sync_slop: float = declare_field(
         0.01,
         'Stamps of messages that belong together differ by less than this, s; 0 for equal stamps.',
         limits=(0.0, 10.0),
     )
-    reference: str = _declare(
+    left_T_right: tuple[float, ...] = declare_field(
+        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0),
+        'In mode stereo, pose of the right camera in the left one, x y z qx qy qz qw, m. Without a '
+        'translation it is taken from p of the calibrations, or else from tf2.',
+        pose=True,
+    )
+    reference: str = declare_field(
         TRACKER.reference,
-        'In mode mono: match to the frame before, or to a keyframe that lasts.',
+        'In all modes but pair: match to the frame before, or to a keyframe that lasts.',
         change=Change.ANY_TIME,
         choices=('previous', 'keyframe'),
     )
-    keyframe_min_survival: float = _declare(
+    keyframe_min_survival: float = declare_field(
         TRACKER.min_survival,
         'New keyframe when fewer matches are left than this share of the most it had.',
         change=Change.ANY_TIME,
         limits=(0.0, 1.0),
     )
-    keyframe_min_overlap: float = _declare(
+    keyframe_min_overlap: float = declare_field(
         TRACKER.min_overlap,
         'New keyframe when less of its image has matches than this share of the most that had.',
         change=Change.ANY_TIME,
         limits=(0.0, 1.0),
     )
-    keyframe_max_parallax: float = _declare(
+    keyframe_max_parallax: float = declare_field(
         TRACKER.max_parallax,
         'New keyframe when the median match moved farther, as a share of the image width.',
         change=Change.ANY_TIME,
         limits=(0.001, 10.0),
     )
-    keyframe_max_age: float = _declare(
+    keyframe_max_age: float = declare_field(
         0.0,
         'New keyframe when the last one is older than this, s; 0 for no limit.',
         change=Change.ANY_TIME,
         limits=(0.0, 3600.0),
     )
-    confidence_threshold: float = _declare(
+    confidence_threshold: float = declare_field(
         0.0,
         'Smallest confidence of a match; 0 for the threshold that belongs to the weights.',
         change=Change.ANY_TIME,
         limits=(0.0, 1.0),
     )
-    max_matches: int = _declare(
+    max_matches: int = declare_field(
         0,
         'Keep only so many matches, the most confident ones; 0 for all.',
         change=Change.ANY_TIME,
         limits=(0, 1_000_000),
     )
-    min_matches: int = _declare(
+    min_matches: int = declare_field(
         TRACKER.min_matches,
         'With fewer matches no pose is estimated.',
         change=Change.ANY_TIME,
         limits=(8, 100_000),
     )
-    pose_estimator: str = _declare(
+    pose_estimator: str = declare_field(
         TWO_VIEW.estimator,
         'Robust estimator of the pose; auto is PoseLib where it is installed.',
         change=Change.ANY_TIME,
         choices=('auto', 'poselib', 'opencv'),
     )
-    pose_threshold: float = _declare(
+    pose_threshold: float = declare_field(
         TWO_VIEW.threshold,
         'Largest distance of an inlier from the model, px.',
         change=Change.ANY_TIME,
         limits=(0.01, 100.0),
     )
-    pose_min_inliers: int = _declare(
+    pose_min_inliers: int = declare_field(
         TWO_VIEW.min_inliers,
         'With fewer inliers the pose is LOST.',
         change=Change.ANY_TIME,
         limits=(8, 100_000),
     )
-    pose_min_inlier_ratio: float = _declare(
+    pose_min_inlier_ratio: float = declare_field(
         TWO_VIEW.min_inlier_ratio,
         'With a smaller share of inliers the pose is LOST.',
         change=Change.ANY_TIME,
         limits=(0.0, 1.0),
     )
-    publish_correspondences: bool = _declare(
+    publish_correspondences: bool = declare_field(
         True, 'Publish ~/correspondences.', change=Change.ANY_TIME
     )
-    publish_relative_pose: bool = _declare(True, 'Publish ~/relative_pose.', change=Change.ANY_TIME)
-    publish_matches_image: bool = _declare(
+    publish_relative_pose: bool = declare_field(
+        True, 'Publish ~/relative_pose.', change=Change.ANY_TIME
+    )
+    publish_matches_image: bool = declare_field(
         True, 'Draw and publish ~/matches_image while someone subscribes.', change=Change.ANY_TIME
     )
-    silent_timeout: float = _declare(
+    publish_odometry: bool = declare_field(
+        True, 'Publish ~/odometry, where motion is metric.', change=Change.ANY_TIME
+    )
+    publish_path: bool = declare_field(
+        True, 'Publish ~/path twice a second while someone subscribes.', change=Change.ANY_TIME
+    )
+    publish_tf: bool = declare_field(
+        True,
+        'Publish the transform odom_frame -> base_frame; needs tf2_ros. False where another node '
+        '(robot_localization) publishes it: a frame has one parent.',
+        change=Change.ANY_TIME,
+    )
+    path_length: int = declare_field(
+        1000, 'Poses that ~/path holds at most, two for a second.', limits=(2, 100_000)
+    )
+    odom_frame: str = declare_field('odom', 'Name of the frame that odometry starts in.')
+    base_frame: str = declare_field('base_link', 'Name of the frame that odometry is the pose of.')
+    extrinsics: str = declare_field(
+        'auto',
+        'Where the pose of the camera in base_frame comes from: tf for tf2, parameter for '
+        'base_T_camera, auto for tf2 where it is installed.',
+        choices=('auto', 'tf', 'parameter'),
+    )
+    base_T_camera: tuple[float, ...] = declare_field(
+        (0.0, 0.0, 0.0, -0.5, 0.5, -0.5, 0.5),
+        'Pose of the (left) optical frame in base_frame, x y z qx qy qz qw, m. The default looks '
+        'along x (REP 103).',
+        pose=True,
+    )
+    odometry_scale: str = declare_field(
+        'none',
+        'In mode mono, the scale of the motion: odometry takes the speed of nav_msgs/Odometry on '
+        '<speed> (wheels), twist that of geometry_msgs/TwistWithCovarianceStamped. With none there '
+        'is no odometry, since one camera cannot know metres.',
+        choices=('none', 'odometry', 'twist'),
+    )
+    silent_timeout: float = declare_field(
         2.0,
         'A topic without messages for this long is reported as silent, s. For so long the first '
         'images wait for a calibration.',
@@ -242,6 +246,13 @@ class NodeParameters:
         for name, declaration in declarations().items():
             declaration.check(name, getattr(self, name))
 
+    @property
+    def has_odometry(self) -> bool:
+        """Whether motion is metric, so that there is odometry to publish."""
+        return self.mode in ('stereo', 'rgbd') or (
+            self.mode == 'mono' and self.odometry_scale != 'none'
+        )
+
     def changed(self, values: Mapping[str, Any], *, configured: bool) -> NodeParameters:
         """Return these parameters with other `values` (names that are no fields are left out).
 
@@ -250,9 +261,9 @@ class NodeParameters:
         """
         known = declarations()
         changes = {
-            name: value
+            name: plain(value)
             for name, value in values.items()
-            if name in known and value != getattr(self, name)
+            if name in known and plain(value) != getattr(self, name)
         }
         for name in changes:
             if known[name].change is Change.AT_START:
@@ -313,13 +324,10 @@ def to_yaml() -> str:
     lines = ['# Parameters of the node loftr and their defaults.', '/**:', '  ros__parameters:']
     for field in _FIELDS:
         comment = textwrap.wrap(str(field.metadata['declaration']), 100 - len('    # '))
-        value = yaml.safe_dump({field.name: field.default}).strip()
-        lines += ['', *(f'    # {line}' for line in comment), f'    {value}']
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        value = yaml.safe_dump(default, default_flow_style=True).partition('\n')[0]
+        lines += ['', *(f'    # {line}' for line in comment), f'    {field.name}: {value}']
     return '\n'.join(lines) + '\n'
-
-
-def _either(choices: tuple[str, ...]) -> str:
-    return ' or '.join(choices)
 
 
 if __name__ == '__main__':

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loftr_ros.frontend import Frame, FrameError, Matcher, Tracker, TrackingResult
-from loftr_ros.ros.cameras import CameraInfoError, camera_from_msg
-from loftr_ros.ros.images import ImageConversionError, image_from_msg, prepare
-from loftr_ros.ros.stamps import stamp_from_msg
+from loftr_ros.ros.frames import (
+    Arrival,
+    FrameReader,
+    ImageInput,
+    InputError,
+    Lookup,
+    Refuse,
+    read_frame,
+)
+from loftr_ros.ros.images import prepare
 
 if TYPE_CHECKING:
-    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-
     from loftr_ros.ros.parameters import NodeParameters
 
-Refuse = Callable[[str, str], None]
 
-
-class InputError(ValueError):
-    """The input of a topic cannot be used.
-
-    Attributes:
-        topic: Where it came from.
-        reason: What is wrong with it.
-    """
-
-    def __init__(self, topic: str, reason: str) -> None:
-        super().__init__(f'{topic}: {reason}')
-        self.topic = topic
-        self.reason = reason
+def know_no_transform(_target: str, _source: str) -> None:
+    """Stand for tf2 where it is not installed."""
 
 
 class NodeMatcher(Matcher[Any], Protocol):
@@ -60,36 +51,6 @@ class NodeMatcher(Matcher[Any], Protocol):
 
     def warm_up(self, height: int, width: int) -> float:
         """Match once, for images of this size, px; returns the time that it took, s."""
-
-
-@dataclass(frozen=True)
-class ImageInput:
-    """An image as it arrived.
-
-    Attributes:
-        image: The image.
-        camera_info: Its calibration; None if there is none so far.
-        topic: Where the image came from.
-        camera_info_topic: Where the calibration comes from.
-    """
-
-    image: Image | CompressedImage
-    camera_info: CameraInfo | None
-    topic: str
-    camera_info_topic: str
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """What is processed at once: the image of one camera, or those of two.
-
-    Attributes:
-        images: One image, or the reference and the query.
-        received: When the last of the messages came, s of the monotonic clock.
-    """
-
-    images: tuple[ImageInput, ...]
-    received: float
 
 
 def load_matcher(parameters: NodeParameters) -> NodeMatcher:
@@ -122,12 +83,26 @@ def free_memory() -> None:
 class Processor:
     """Turns arrivals into results; for use by one thread."""
 
-    def __init__(self, matcher: NodeMatcher, parameters: NodeParameters, refuse: Refuse) -> None:
-        """Process with `matcher`; `refuse(topic, reason)` hears of unusable calibrations."""
+    def __init__(
+        self,
+        matcher: NodeMatcher,
+        parameters: NodeParameters,
+        refuse: Refuse,
+        lookup: Lookup = know_no_transform,
+    ) -> None:
+        """Process what arrives in the mode of the parameters.
+
+        Args:
+            matcher: Matches the images.
+            parameters: Mode and options.
+            refuse: Hears of the topic and the reason of each calibration that is not used.
+            lookup: Knows transforms between cameras.
+        """
         self.matcher = matcher
         self.tracker = Tracker(matcher, parameters.tracker_options())
+        self._mode = parameters.mode
         self._rectified = parameters.rectified
-        self._refuse = refuse
+        self._reader = FrameReader(parameters, refuse, lookup)
         self._calibrated: bool | None = None
         prepare()
 
@@ -138,7 +113,7 @@ class Processor:
         self.matcher.max_matches = parameters.max_matches or None
 
     def process(self, arrival: Arrival) -> TrackingResult | None:
-        """Match what arrived: one image to the tracker's reference, or two to each other.
+        """Match what arrived: a frame to the tracker's reference, or two images to each other.
 
         Returns:
             The result; None for a frame that has no reference yet.
@@ -146,13 +121,17 @@ class Processor:
         Raises:
             InputError: An image cannot be used.
         """
-        frames = [self._frame(image) for image in arrival.images]
         try:
-            if len(frames) == 2:
-                return self.tracker.match_pair(*frames)
-            return self._track(frames[0])
+            if self._mode == 'pair':
+                reference, query = arrival.images
+                return self.tracker.match_pair(
+                    self._reader.image(reference), self._reader.image(query)
+                )
+            return self._track(self._frame(arrival))
         except FrameError as error:
-            raise InputError(arrival.images[-1].topic, str(error)) from error
+            # The stamps of a sequence are those of its first camera; of a pair, the last counts.
+            image = arrival.images[-1 if self._mode == 'pair' else 0]
+            raise InputError(image.topic, str(error)) from error
 
     def match_images(self, reference: ImageInput, query: ImageInput) -> TrackingResult:
         """Match two images that have nothing to do with those that arrive.
@@ -187,33 +166,9 @@ class Processor:
         self._calibrated = calibrated
         return result
 
-    def _frame(self, image: ImageInput) -> Frame:
-        frame, problem = read_frame(image, self._rectified)
-        if problem:
-            # The matches are as good without a calibration: only the pose has to wait.
-            self._refuse(image.camera_info_topic, problem)
-        return frame
-
-
-def read_frame(image: ImageInput, rectified: bool) -> tuple[Frame, str]:
-    """Read an image with its calibration.
-
-    Returns:
-        The frame, and why its calibration was left out ('' if it was not).
-
-    Raises:
-        InputError: The image cannot be used.
-    """
-    try:
-        pixels = image_from_msg(image.image)
-    except ImageConversionError as error:
-        raise InputError(image.topic, str(error)) from error
-    camera, problem = None, ''
-    if image.camera_info is not None:
-        try:
-            height, width = pixels.shape[:2]
-            camera = camera_from_msg(image.camera_info, (height, width), rectified=rectified)
-        except CameraInfoError as error:
-            problem = str(error)
-    header = image.image.header
-    return Frame(stamp_from_msg(header.stamp), pixels, header.frame_id, camera), problem
+    def _frame(self, arrival: Arrival) -> Frame:
+        if arrival.depth is not None:
+            return self._reader.rgbd(arrival.images[0], arrival.depth)
+        if self._mode == 'stereo':
+            return self._reader.stereo(*arrival.images)
+        return self._reader.image(arrival.images[0])

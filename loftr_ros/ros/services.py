@@ -12,8 +12,9 @@ from loftr_ros.geometry import PoseState, RelativePose
 from loftr_ros.msg import RelativePose as RelativePoseMsg
 from loftr_ros.ros.conversions import relative_pose_to_msg
 from loftr_ros.ros.correspondences import View
+from loftr_ros.ros.frames import Arrival, ImageInput, InputError
 from loftr_ros.ros.outputs import Outputs, result_to_msgs
-from loftr_ros.ros.processing import Arrival, ImageInput, InputError, Processor
+from loftr_ros.ros.processing import Processor
 from loftr_ros.ros.worker import Worker, WorkerStoppedError
 from loftr_ros.srv import MatchImages
 

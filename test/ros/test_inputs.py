@@ -14,11 +14,12 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from scenes import STEP_NS, camera_info_msg, image_msg, picture
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from loftr_ros.ros.frames import Arrival
 from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.parameters import NodeParameters
-from loftr_ros.ros.processing import Arrival
+from loftr_ros.ros.stamps import stamp_from_msg
 
 PICTURE = picture(0)
 
@@ -101,6 +102,59 @@ def test_a_pair_has_four_topics(make: Make) -> None:
     assert bench.topics() == {'/image0', '/camera_info0', '/image1', '/camera_info1'}
     bench.inputs.close()
     assert bench.topics() == set()
+
+
+def test_a_stereo_pair_has_four_topics(make: Make) -> None:
+    names = {f'/{side}/{kind}' for side in ('left', 'right') for kind in ('image', 'camera_info')}
+    assert make(mode='stereo').topics() == names
+
+
+def test_depth_is_an_image_more_with_a_transport_of_its_own(make: Make) -> None:
+    assert make(mode='rgbd').topics() == {'/image', '/camera_info', '/depth'}
+    bench = make('-r', 'depth:=/cam/depth', mode='rgbd', depth_transport='compressedDepth')
+    assert bench.topics() == {'/image', '/camera_info', '/cam/depth/compressedDepth'}
+    types = {each.topic_name: each.msg_type for each in bench.node.subscriptions}
+    assert types['/image'] is Image
+    assert types['/cam/depth/compressedDepth'] is CompressedImage
+
+
+@pytest.mark.parametrize('camera_info_sync', ['latest', 'synchronized'])
+def test_an_image_waits_for_its_depth(make: Make, camera_info_sync: str) -> None:
+    bench = make(mode='rgbd', silent_timeout=60.0, camera_info_sync=camera_info_sync)
+    infos = bench.publisher(CameraInfo, '/camera_info', QoSProfile(depth=5))
+    depths = bench.publisher(Image, '/depth', QoSProfile(depth=5))
+    missing = 0
+
+    def send() -> None:
+        nonlocal missing
+        bench.send()
+        infos.publish(camera_info_msg(bench.stamp_ns))
+        if bench.stamp_ns // STEP_NS % 2:
+            missing += 1
+            return
+        depths.publish(image_msg(PICTURE, bench.stamp_ns))
+
+    bench.wait(lambda: len(bench.arrivals) > 2, send)
+    assert missing
+    for arrival in bench.arrivals:
+        assert arrival.depth is not None
+        assert arrival.depth.topic == '/depth'
+        stamp_ns = stamp_from_msg(arrival.depth.image.header.stamp)
+        assert stamp_ns == stamp_from_msg(arrival.images[0].image.header.stamp)
+        assert stamp_ns // STEP_NS % 2 == 0
+        assert arrival.images[0].camera_info is not None
+
+
+def test_a_silent_depth_topic_is_named(make: Make) -> None:
+    bench = make(mode='rgbd', silent_timeout=0.2)
+    deadline = time.monotonic() + 0.6
+
+    def silent() -> bool:
+        return time.monotonic() > deadline
+
+    bench.wait(silent, bench.send)
+    _, problems = bench.inputs.report()
+    assert problems[0].startswith('/depth has no publisher: is the driver running')
 
 
 def test_a_remapped_image_takes_its_compressed_twin_along(make: Make) -> None:

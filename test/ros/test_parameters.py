@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rclpy
 import yaml
@@ -14,11 +15,10 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from loftr_ros.frontend import TrackerOptions
+from loftr_ros.ros.declarations import Change, ParameterError, plain, transform_from_pose
 from loftr_ros.ros.descriptors import declare
 from loftr_ros.ros.parameters import (
-    Change,
     NodeParameters,
-    ParameterError,
     declarations,
     to_yaml,
     unknown_names,
@@ -45,6 +45,7 @@ def test_the_file_holds_all_parameters_with_their_defaults() -> None:
         'run: python -m loftr_ros.ros.parameters > config/loftr.yaml'
     )
     values = yaml.safe_load(FILE.read_text(encoding='utf-8'))['/**']['ros__parameters']
+    values = {name: plain(value) for name, value in values.items()}
     assert values == dataclasses.asdict(NodeParameters())
     assert [type(value) for value in values.values()] == [
         type(value) for value in dataclasses.asdict(NodeParameters()).values()
@@ -68,9 +69,14 @@ def test_parameters_reach_the_options_of_the_tracker() -> None:
 @pytest.mark.parametrize(
     ('values', 'reason'),
     [
-        ({'mode': 'stereoscopic'}, "mode must be mono or pair, not 'stereoscopic'"),
+        (
+            {'mode': 'stereoscopic'},
+            "mode must be mono or stereo or rgbd or pair, not 'stereoscopic'",
+        ),
         ({'queue_size': 0}, 'queue_size must be between 1 and 1000, not 0'),
         ({'pose_threshold': float('nan')}, 'pose_threshold must be between 0.01 and 100, not nan'),
+        ({'base_T_camera': (0.0, 1.0)}, r'base_T_camera must be 7 numbers .* not \[0.0, 1.0\]'),
+        ({'left_T_right': (1.0,) * 7}, 'left_T_right must end in a unit quaternion .* length 2'),
         ({'keyframe_min_overlap': 1.5}, 'keyframe_min_overlap must be between 0 and 1, not 1.5'),
     ],
 )
@@ -101,6 +107,31 @@ def test_thresholds_change_while_running_and_foreign_names_are_left_alone() -> N
     assert changed == NodeParameters(pose_threshold=3.0)
 
 
+def test_a_pose_is_given_as_position_and_quaternion() -> None:
+    base_T_camera = transform_from_pose(NodeParameters().base_T_camera)
+    # The default looks ahead: the optical z is the x of the base, the optical x its -y (REP 103).
+    np.testing.assert_allclose(base_T_camera[:3, :3] @ [0, 0, 1], [1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(base_T_camera[:3, :3] @ [1, 0, 0], [0, -1, 0], atol=1e-12)
+    moved = transform_from_pose((1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 1.0))
+    np.testing.assert_array_equal(moved[:3, 3], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'expected'),
+    [
+        (NodeParameters(mode='mono'), False),
+        (NodeParameters(mode='mono', odometry_scale='twist'), True),
+        (NodeParameters(mode='stereo'), True),
+        (NodeParameters(mode='rgbd'), True),
+        (NodeParameters(mode='pair', odometry_scale='twist'), False),
+    ],
+)
+def test_there_is_odometry_only_where_metres_are_known(
+    parameters: NodeParameters, expected: bool
+) -> None:
+    assert parameters.has_odometry is expected
+
+
 def test_misspelt_names_come_with_the_nearest_parameter() -> None:
     assert unknown_names(['weigths', 'xyzzy', 'mode', 'use_sim_time', 'qos_overrides./a.b']) == {
         'weigths': 'weights',
@@ -123,7 +154,7 @@ def test_a_node_declares_all_with_ranges_and_choices(context: rclpy.Context) -> 
         ranges = [*descriptor.integer_range, *descriptor.floating_point_range]
         assert bool(ranges) == (declaration.limits is not None)
     mode = node.describe_parameter('mode').additional_constraints
-    assert mode.startswith('mono, pair; can change')
+    assert mode.startswith('mono, stereo, rgbd, pair; can change')
     node.destroy_node()
 
 
@@ -135,8 +166,10 @@ def test_a_node_takes_the_file(context: rclpy.Context) -> None:
 
 
 def test_overrides_are_taken(context: rclpy.Context) -> None:
-    node = make_node(context, mode='pair', sync_slop=0.0)
-    assert declare(node) == NodeParameters(mode='pair', sync_slop=0.0)
+    pose = (0.1, 0.0, 0.3, 0.0, 0.0, 0.0, 1.0)
+    node = make_node(context, mode='pair', sync_slop=0.0, base_T_camera=list(pose))
+    expected = NodeParameters(mode='pair', sync_slop=0.0, base_T_camera=pose)
+    assert declare(node) == expected
     node.destroy_node()
 
 

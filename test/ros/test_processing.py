@@ -9,8 +9,9 @@ from scenes import STEP_NS, camera_info_msg, compressed_msg, image_msg, picture
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from loftr_ros.frontend import TrackingResult
+from loftr_ros.ros.frames import Arrival, ImageInput, InputError
 from loftr_ros.ros.parameters import NodeParameters
-from loftr_ros.ros.processing import Arrival, ImageInput, InputError, Processor
+from loftr_ros.ros.processing import Processor
 
 CALIBRATION = camera_info_msg(0)
 

@@ -1,0 +1,202 @@
+"""From the messages of one moment to the frame that the frontend takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loftr_ros.frontend import Frame, RightView
+from loftr_ros.ros.cameras import CameraInfoError, camera_from_msg
+from loftr_ros.ros.declarations import transform_from_pose
+from loftr_ros.ros.depth import depth_from_msg
+from loftr_ros.ros.images import ImageConversionError, image_from_msg
+from loftr_ros.ros.stamps import stamp_from_msg
+from loftr_ros.ros.stereo import right_camera_from_msgs
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+    from loftr_ros.geometry import Camera
+    from loftr_ros.ros.parameters import NodeParameters
+
+Array = npt.NDArray[np.float64]
+Refuse = Callable[[str, str], None]
+Lookup = Callable[[str, str], Array | None]
+"""Returns a_T_b (4, 4) for the names of two frames; None where it is not known."""
+
+
+class InputError(ValueError):
+    """The input of a topic cannot be used.
+
+    Attributes:
+        topic: Where it came from.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, topic: str, reason: str) -> None:
+        super().__init__(f'{topic}: {reason}')
+        self.topic = topic
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """An image as it arrived.
+
+    Attributes:
+        image: The image.
+        camera_info: Its calibration; None if there is none so far.
+        topic: Where the image came from.
+        camera_info_topic: Where the calibration comes from.
+    """
+
+    image: Image | CompressedImage
+    camera_info: CameraInfo | None
+    topic: str
+    camera_info_topic: str
+
+
+@dataclass(frozen=True)
+class DepthInput:
+    """A depth image as it arrived, and the topic that it came from."""
+
+    image: Image | CompressedImage
+    topic: str
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What is processed at once: the image of one camera, or those of two.
+
+    Attributes:
+        images: One image, or the reference and the query, or the left and the right one.
+        received: When the last of the messages came, s of the monotonic clock.
+        depth: Depth of the one image; None but in mode rgbd.
+    """
+
+    images: tuple[ImageInput, ...]
+    received: float
+    depth: DepthInput | None = None
+
+
+class FrameReader:
+    """Reads frames; a calibration that cannot be used costs the pose, an image the frame."""
+
+    def __init__(self, parameters: NodeParameters, refuse: Refuse, lookup: Lookup) -> None:
+        """Read frames of the mode of the parameters.
+
+        Args:
+            parameters: Mode, rectification and pose of the right camera.
+            refuse: Hears of the topic and the reason of each calibration that is not used.
+            lookup: Knows where the right camera stands if neither parameters nor calibration do.
+        """
+        self._rectified = parameters.rectified
+        self._refuse = refuse
+        self._lookup = lookup
+        self._left_T_right = transform_from_pose(parameters.left_T_right)
+
+    def image(self, image: ImageInput) -> Frame:
+        """Read a single image.
+
+        Raises:
+            InputError: The image cannot be used.
+        """
+        frame, problem = read_frame(image, self._rectified)
+        if problem:
+            # The matches are as good without a calibration: only the pose has to wait.
+            self._refuse(image.camera_info_topic, problem)
+        return frame
+
+    def rgbd(self, image: ImageInput, depth: DepthInput) -> Frame:
+        """Read an image with its depth.
+
+        Raises:
+            InputError: The image or its depth cannot be used.
+        """
+        frame = self.image(image)
+        try:
+            metres = depth_from_msg(depth.image)
+        except ImageConversionError as error:
+            raise InputError(depth.topic, str(error)) from error
+        (height, width), (rows, columns) = frame.image.shape[:2], metres.shape
+        if (rows, columns) != (height, width):
+            raise InputError(
+                depth.topic,
+                f'the depth has {columns}x{rows} px, but the image {width}x{height} px: depth must '
+                'be registered to the image (depth_image_proc/register)',
+            )
+        return Frame(frame.stamp_ns, frame.image, frame.frame_id, frame.camera, depth=metres)
+
+    def stereo(self, left: ImageInput, right: ImageInput) -> Frame:
+        """Read the images of both cameras; without all calibration the frame has none at all.
+
+        Raises:
+            InputError: An image cannot be used.
+        """
+        frame, other = self.image(left), self.image(right)
+        view = self._right_view(left, right, other)
+        camera = None if view is None else frame.camera
+        return Frame(frame.stamp_ns, frame.image, frame.frame_id, camera, right=view)
+
+    def _right_view(self, left: ImageInput, right: ImageInput, frame: Frame) -> RightView | None:
+        if frame.camera is None:
+            return None
+        try:
+            pose = self._right_camera(left, right)
+        except CameraInfoError as error:
+            self._refuse(right.camera_info_topic, str(error))
+            return None
+        if pose is None:
+            self._refuse(
+                right.camera_info_topic,
+                'p holds no baseline, and no transform from '
+                f'{left.image.header.frame_id!r} to {right.image.header.frame_id!r} is known: '
+                'calibrate the pair, publish the transform or set left_T_right',
+            )
+            return None
+        return RightView(frame.image, frame.camera, pose)
+
+    def _right_camera(self, left: ImageInput, right: ImageInput) -> Array | None:
+        if self._left_T_right[:3, 3].any():
+            return self._left_T_right
+        pose = None
+        if left.camera_info is not None and right.camera_info is not None:
+            infos = left.camera_info, right.camera_info
+            pose = right_camera_from_msgs(*infos, rectified=self._rectified)
+        if pose is None:
+            pose = self._lookup(left.image.header.frame_id, right.image.header.frame_id)
+        return pose if pose is not None and pose[:3, 3].any() else None
+
+
+def read_frame(image: ImageInput, rectified: bool) -> tuple[Frame, str]:
+    """Read an image with its calibration.
+
+    Returns:
+        The frame, and why its calibration was left out ('' if it was not).
+
+    Raises:
+        InputError: The image cannot be used.
+    """
+    try:
+        pixels = image_from_msg(image.image)
+    except ImageConversionError as error:
+        raise InputError(image.topic, str(error)) from error
+    camera, problem = _read_camera(image, pixels, rectified)
+    header = image.image.header
+    return Frame(stamp_from_msg(header.stamp), pixels, header.frame_id, camera), problem
+
+
+def _read_camera(
+    image: ImageInput, pixels: npt.NDArray[Any], rectified: bool
+) -> tuple[Camera | None, str]:
+    if image.camera_info is None:
+        return None, ''
+    height, width = pixels.shape[:2]
+    try:
+        return camera_from_msg(image.camera_info, (height, width), rectified=rectified), ''
+    except CameraInfoError as error:
+        return None, str(error)

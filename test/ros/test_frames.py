@@ -1,0 +1,143 @@
+"""Frames of the metric modes: what is read, and what is refused by name."""
+
+from __future__ import annotations
+
+import array
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scenes import FOCAL, HEIGHT, MATRIX, WIDTH, camera_info_msg, header, image_msg, picture
+from sensor_msgs.msg import CameraInfo, Image
+
+from loftr_ros.ros.frames import DepthInput, FrameReader, ImageInput, InputError
+from loftr_ros.ros.parameters import NodeParameters
+
+BASELINE = 0.2
+Array = npt.NDArray[np.float64]
+
+
+class Bench:
+    """A reader, what it refused, and what it was told of the frames of the robot."""
+
+    def __init__(self, known: Array | None = None, **parameters: object) -> None:
+        self.refusals: list[tuple[str, str]] = []
+        self.asked: list[tuple[str, str]] = []
+        self.known = known
+        self.reader = FrameReader(
+            NodeParameters(**parameters),  # type: ignore[arg-type]
+            lambda topic, reason: self.refusals.append((topic, reason)),
+            self.lookup,
+        )
+
+    def lookup(self, target: str, source: str) -> Array | None:
+        self.asked.append((target, source))
+        return self.known
+
+
+def image_input(name: str, info: CameraInfo | None) -> ImageInput:
+    return ImageInput(image_msg(picture(0), 5), info, f'/{name}/image', f'/{name}/camera_info')
+
+
+def stereo_info(shift: float = 0.0) -> CameraInfo:
+    msg = camera_info_msg(5)
+    p = np.column_stack([MATRIX, [-FOCAL * shift, 0, 0]])
+    msg.p = p.reshape(12)
+    msg.r = np.eye(3).reshape(9)
+    return msg
+
+
+def depth_input(rows: int = HEIGHT, columns: int = WIDTH) -> DepthInput:
+    values = np.full((rows, columns), 1500, np.uint16)
+    values[0, 0] = 0
+    msg = Image(header=header(5), height=rows, width=columns, encoding='16UC1', step=2 * columns)
+    msg.data = array.array('B', values.tobytes())
+    return DepthInput(msg, '/depth')
+
+
+def translation(x: float) -> Array:
+    transform = np.eye(4)
+    transform[0, 3] = x
+    return transform
+
+
+def test_depth_belongs_to_the_frame_in_metres() -> None:
+    frame = Bench().reader.rgbd(image_input('camera', camera_info_msg(5)), depth_input())
+    assert frame.mode == 'rgbd'
+    assert frame.depth is not None
+    assert np.isnan(frame.depth[0, 0])
+    assert frame.depth[1, 1] == np.float32(1.5)
+    frame.check()
+
+
+def test_depth_that_is_not_registered_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match='/depth: the depth has 80x60 px, but the image 160x120'):
+        Bench().reader.rgbd(image_input('camera', None), depth_input(60, 80))
+
+
+def test_a_picture_in_place_of_depth_is_refused_by_name() -> None:
+    depth = DepthInput(image_msg(picture(0), 5), '/depth')
+    with pytest.raises(InputError, match="/depth: encoding 'mono8' holds no depth"):
+        Bench().reader.rgbd(image_input('camera', None), depth)
+
+
+def test_the_right_camera_stands_where_the_calibration_says() -> None:
+    bench = Bench(mode='stereo')
+    frame = bench.reader.stereo(
+        image_input('left', stereo_info()), image_input('right', stereo_info(BASELINE))
+    )
+    assert frame.mode == 'stereo'
+    assert frame.right is not None
+    np.testing.assert_allclose(frame.right.left_T_right, translation(BASELINE), atol=1e-9)
+    assert not bench.refusals
+    assert not bench.asked
+    frame.check()
+
+
+def test_the_parameter_goes_before_the_calibration() -> None:
+    bench = Bench(left_T_right=(0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0))
+    frame = bench.reader.stereo(
+        image_input('left', stereo_info()), image_input('right', stereo_info(BASELINE))
+    )
+    assert frame.right is not None
+    np.testing.assert_array_equal(frame.right.left_T_right, translation(0.5))
+
+
+def test_tf_is_asked_where_the_calibration_holds_no_baseline() -> None:
+    bench = Bench(translation(0.3))
+    left, right = image_input('left', stereo_info()), image_input('right', stereo_info())
+    right.image.header.frame_id = 'right_optical'
+    frame = bench.reader.stereo(left, right)
+    assert bench.asked == [('camera_optical', 'right_optical')]
+    assert frame.right is not None
+    np.testing.assert_array_equal(frame.right.left_T_right, translation(0.3))
+
+
+@pytest.mark.parametrize('known', [None, np.eye(4)])
+def test_without_any_baseline_there_is_no_calibration_and_the_reason_is_told(
+    known: Array | None,
+) -> None:
+    bench = Bench(known)
+    frame = bench.reader.stereo(
+        image_input('left', stereo_info()), image_input('right', stereo_info())
+    )
+    assert frame.camera is None
+    assert frame.right is None
+    assert bench.refusals[0][0] == '/right/camera_info'
+    assert 'p holds no baseline' in bench.refusals[0][1]
+    assert 'left_T_right' in bench.refusals[0][1]
+
+
+def test_swapped_cameras_leave_the_frame_without_calibration() -> None:
+    bench = Bench()
+    frame = bench.reader.stereo(
+        image_input('left', stereo_info(BASELINE)), image_input('right', stereo_info())
+    )
+    assert frame.camera is None
+    assert 'swapped' in bench.refusals[0][1]
+
+
+def test_a_right_camera_without_calibration_leaves_the_frame_without_one() -> None:
+    frame = Bench().reader.stereo(image_input('left', stereo_info()), image_input('right', None))
+    assert frame.camera is None
+    assert frame.right is None
