@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loftr_ros import __version__
+from loftr_ros.cli_training import add_evaluate_conditions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_match(commands)
     _add_train(commands)
     _add_evaluate_pairs(commands)
+    add_evaluate_conditions(commands)
     _add_demo(commands)
     return parser
 

@@ -71,39 +71,19 @@ class PairCommand:
             raise ValueError(f'max_pairs is 0 (for all) or more, not {self.max_pairs}')
         console = console or new_console()
         sets = find_pair_sets(self.data, self.sets, self.max_pairs or None)
-        matchers, settings = self._matchers()
+        matchers, settings = load_matchers(
+            self.weights, self.peers, self.device, self.options.longer_side
+        )
         summaries = self._evaluate(sets, matchers, console)
         console.print(summary_table(summaries))
         if self.json is not None:
-            write_json(self.json, to_json(summaries, self._settings() | {'weights': settings}))
+            settings = settings_of(self.options, self.max_pairs) | {'weights': settings}
+            write_json(self.json, to_json(summaries, settings))
             console.print(f'figures: {self.json}')
         if self.out is not None:
             self._draw(sets, matchers, summaries, self.out)
             console.print(f'pictures: {self.out}')
         return summaries
-
-    def _matchers(self) -> tuple[dict[str, PairMatcher[Any]], dict[str, Any]]:
-        """Load all matchers; return them and what identifies the weights, by name."""
-        unknown = [name for name in self.peers if name not in PEERS]
-        if unknown:
-            raise ValueError(f'unknown peer {unknown[0]!r}; there are {", ".join(PEERS)}')
-        matchers: dict[str, PairMatcher[Any]] = {name: PEERS[name]() for name in self.peers}
-        settings: dict[str, Any] = {}
-        for weights in self.weights:
-            from loftr_ros.matching.matcher import Matcher  # torch is slow to load
-
-            matcher = Matcher(weights, device=self.device, longer_side=self.options.longer_side)
-            name = weights if matcher.weights_name == weights else _stem(weights, matchers)
-            matchers[name] = matcher
-            settings[name] = {
-                'hash': matcher.weights_hash,
-                'device': matcher.device,
-                'precision': matcher.precision,
-                'confidence_threshold': matcher.confidence_threshold,
-            }
-        if not matchers:
-            raise ValueError('there is nothing to evaluate: give weights or peers')
-        return matchers, settings
 
     def _evaluate(
         self,
@@ -145,17 +125,50 @@ class PairCommand:
                 figure = recall_figure(errors, title=pair_set.name)
                 save_figure(figure, out / pair_set.name / 'recall.png')
 
-    def _settings(self) -> dict[str, Any]:
-        return {
-            **dataclasses.asdict(self.options),
-            'max_pairs': self.max_pairs,
-            'estimator': 'USAC_MAGSAC',
-            'loftr_ros': __version__,
-            'opencv': cv2.__version__,
-            'opencv_threads': cv2.getNumThreads(),
-            'cpus': os.cpu_count(),
-            'machine': platform.machine(),
+
+def load_matchers(
+    weights: Sequence[str], peers: Sequence[str], device: str, longer_side: int
+) -> tuple[dict[str, PairMatcher[Any]], dict[str, Any]]:
+    """Load all matchers; return them and what identifies the weights, by name.
+
+    Raises:
+        ValueError: If a matcher is unknown or cannot be loaded, or there is none.
+
+    """
+    unknown = [name for name in peers if name not in PEERS]
+    if unknown:
+        raise ValueError(f'unknown peer {unknown[0]!r}; there are {", ".join(PEERS)}')
+    matchers: dict[str, PairMatcher[Any]] = {name: PEERS[name]() for name in peers}
+    settings: dict[str, Any] = {}
+    for source in weights:
+        from loftr_ros.matching.matcher import Matcher  # torch is slow to load
+
+        matcher = Matcher(source, device=device, longer_side=longer_side)
+        name = source if matcher.weights_name == source else _stem(source, matchers)
+        matchers[name] = matcher
+        settings[name] = {
+            'hash': matcher.weights_hash,
+            'device': matcher.device,
+            'precision': matcher.precision,
+            'confidence_threshold': matcher.confidence_threshold,
         }
+    if not matchers:
+        raise ValueError('there is nothing to evaluate: give weights or peers')
+    return matchers, settings
+
+
+def settings_of(options: EvaluationOptions, max_pairs: int) -> dict[str, Any]:
+    """Return what the figures of a run depend on, for its JSON file."""
+    return {
+        **dataclasses.asdict(options),
+        'max_pairs': max_pairs,
+        'estimator': 'USAC_MAGSAC',
+        'loftr_ros': __version__,
+        'opencv': cv2.__version__,
+        'opencv_threads': cv2.getNumThreads(),
+        'cpus': os.cpu_count(),
+        'machine': platform.machine(),
+    }
 
 
 def new_console() -> Console:

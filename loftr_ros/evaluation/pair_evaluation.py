@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic
 
 import cv2
 import numpy as np
 
+from loftr_ros.evaluation.conditions import CLEAN, Condition, View
 from loftr_ros.evaluation.metrics import (
     direction_angle_error,
     disparity_errors,
@@ -22,6 +23,7 @@ from loftr_ros.evaluation.metrics import (
 from loftr_ros.evaluation.middlebury import DisparityPair, open_middlebury
 from loftr_ros.evaluation.pairs import PoseSet
 from loftr_ros.evaluation.peers import Features, PairMatcher
+from loftr_ros.evaluation.poses import invert
 from loftr_ros.evaluation.resizing import ResizedImage, resize
 from loftr_ros.evaluation.robust import EssentialPose, estimate_pose
 
@@ -177,9 +179,11 @@ class PairEvaluator(Generic[Features]):
         name: str,
         matcher: PairMatcher[Features],
         options: EvaluationOptions = EvaluationOptions(),
+        condition: Condition = CLEAN,
     ) -> None:
         self.name = name
         self.options = options
+        self.condition = condition
         self._matcher = matcher
 
     def evaluate(self, pair_set: PairSet, on_pair: Callable[[], None] = lambda: None) -> SetSummary:
@@ -218,14 +222,15 @@ class PairEvaluator(Generic[Features]):
     def _match_poses(
         self, pair_set: PoseSet, pair: PosePair, cache: FeatureCache[Features]
     ) -> MatchedPair:
-        views = []
-        for index in (pair.reference, pair.query):
-            frame = pair_set.sequence[index].frame
-            if frame.camera is None:
-                raise ValueError(f'{pair_set.name} has poses but no calibration')
-            views.append(resize(frame.image, self.options.longer_side, frame.camera))
-        reference, query = views
-        keys = pair.reference, pair.query
+        views = [
+            self._view(pair_set, index, query=query)
+            for index, query in ((pair.reference, False), (pair.query, True))
+        ]
+        reference, query = (view.image for view in views)
+        before, after = (view.original_T_view for view in views)
+        pair = replace(pair, reference_T_query=invert(before) @ pair.reference_T_query @ after)
+        # As a query, a frame may look otherwise than as a reference.
+        keys = (pair.reference, False), (pair.query, self.condition.query_only)
         matches, milliseconds = self._run(cache, keys, reference, query)
         cv2.setRNGSeed(self.options.seed)
         points = matches.reference_points, matches.query_points
@@ -241,6 +246,13 @@ class PairEvaluator(Generic[Features]):
             milliseconds,
         )
         return MatchedPair(reference, query, matches, estimate, result)
+
+    def _view(self, pair_set: PoseSet, index: int, *, query: bool) -> View:
+        truth = pair_set.sequence[index]
+        if truth.frame.camera is None:
+            raise ValueError(f'{pair_set.name} has poses but no calibration')
+        image = resize(truth.frame.image, self.options.longer_side, truth.frame.camera)
+        return self.condition.view(image, truth, (pair_set.name, index), query)
 
     def _match_disparity(self, pair: DisparityPair, cache: FeatureCache[Features]) -> MatchedPair:
         reference = resize(pair.left, self.options.longer_side)

@@ -1,0 +1,189 @@
+"""The command `loftr-ros evaluate-conditions`: matchers side by side under hard conditions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+
+from loftr_ros.evaluation.conditions import CONDITIONS, Condition
+from loftr_ros.evaluation.metrics import AUC_THRESHOLDS
+from loftr_ros.evaluation.pair_command import PEERS, load_matchers, new_console, settings_of
+from loftr_ros.evaluation.pair_evaluation import EvaluationOptions, PairEvaluator, SetSummary
+from loftr_ros.evaluation.pair_report import to_json, write_json, write_picture
+from loftr_ros.evaluation.pairs import PoseSet, find_pair_sets
+from loftr_ros.visualization.bars import grouped_bars
+from loftr_ros.visualization.trajectories import save_figure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from loftr_ros.evaluation.peers import PairMatcher
+
+Summaries = dict[str, list[SetSummary]]
+
+
+@dataclass(frozen=True)
+class ConditionCommand:
+    """What to evaluate under which conditions, and where to put it.
+
+    Attributes:
+        data: Folder of one dataset or of several.
+        json: File for all figures; None writes none.
+        out: Folder for pictures; None draws none.
+        conditions: Names, of `CONDITIONS`.
+        sets: Names of sets, with wildcards; empty for all that have poses.
+        weights: Names or files of LoFTR weights.
+        peers: Classical matchers, of `PEERS`.
+        max_pairs: Greatest number of pairs of a set; 0 for all.
+        device: Device of LoFTR.
+        options: What all matchers have in common.
+
+    """
+
+    data: Path
+    json: Path | None = None
+    out: Path | None = None
+    conditions: tuple[str, ...] = tuple(CONDITIONS)
+    sets: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ('lite',)
+    peers: tuple[str, ...] = tuple(PEERS)
+    max_pairs: int = 20
+    device: str = 'auto'
+    options: EvaluationOptions = field(default_factory=EvaluationOptions)
+
+    def run(self, console: Console | None = None) -> Summaries:
+        """Evaluate, print the table, write the files; return the summaries of each condition.
+
+        Raises:
+            DatasetError: If a dataset is missing or malformed.
+            ValueError: If a condition or matcher is unknown, or no set fits.
+
+        """
+        if self.max_pairs < 0:
+            raise ValueError(f'max_pairs is 0 (for all) or more, not {self.max_pairs}')
+        console = console or new_console()
+        sets = self._sets()
+        matchers, weights = load_matchers(
+            self.weights, self.peers, self.device, self.options.longer_side
+        )
+        summaries = self._evaluate(sets, matchers, console)
+        console.print(condition_table(summaries))
+        if self.json is not None:
+            settings = settings_of(self.options, self.max_pairs) | {'weights': weights}
+            content = {name: to_json(of_one, settings) for name, of_one in summaries.items()}
+            write_json(self.json, content)
+            console.print(f'figures: {self.json}')
+        if self.out is not None:
+            self._draw(sets, matchers, summaries, self.out)
+            console.print(f'pictures: {self.out}')
+        return summaries
+
+    def _sets(self) -> dict[Condition, list[PoseSet]]:
+        """Find which sets each condition can be applied to."""
+        unknown = [name for name in self.conditions if name not in CONDITIONS]
+        if unknown:
+            raise ValueError(f'unknown condition {unknown[0]!r}; there are {", ".join(CONDITIONS)}')
+        found = find_pair_sets(self.data, self.sets, self.max_pairs or None)
+        posed = [pair_set for pair_set in found if isinstance(pair_set, PoseSet)]
+        chosen = [CONDITIONS[name] for name in self.conditions]
+        sets = {c: [s for s in posed if not c.needs_depth or _has_depth(s)] for c in chosen}
+        for condition, fitting in sets.items():
+            if not fitting:
+                what = 'depth and poses' if condition.needs_depth else 'poses'
+                raise ValueError(f'{condition.name}: no set in {self.data} has {what}')
+        return sets
+
+    def _evaluate(
+        self,
+        sets: Mapping[Condition, Sequence[PoseSet]],
+        matchers: Mapping[str, PairMatcher[Any]],
+        console: Console,
+    ) -> Summaries:
+        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+        total = sum(len(pair_set) for fitting in sets.values() for pair_set in fitting)
+        summaries: Summaries = {condition.name: [] for condition in sets}
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task('', total=total * len(matchers))
+            for condition, fitting in sets.items():
+                for pair_set in fitting:
+                    for name, matcher in matchers.items():
+                        label = f'{condition.name}: {pair_set.name}: {name}'
+                        progress.update(task, description=label)
+                        evaluator = PairEvaluator(name, matcher, self.options, condition)
+                        summary = evaluator.evaluate(pair_set, lambda: progress.advance(task))
+                        summaries[condition.name].append(summary)
+                if not console.is_terminal:
+                    console.print(f'{condition.name}: {len(fitting)} sets')
+        return summaries
+
+    def _draw(
+        self,
+        sets: Mapping[Condition, Sequence[PoseSet]],
+        matchers: Mapping[str, PairMatcher[Any]],
+        summaries: Summaries,
+        out: Path,
+    ) -> None:
+        """Draw the middle pair of each set, never a chosen one, and the bars of all figures."""
+        for condition, fitting in sets.items():
+            for pair_set in fitting:
+                for name, matcher in matchers.items():
+                    evaluator = PairEvaluator(name, matcher, self.options, condition)
+                    pair = evaluator.match(pair_set, len(pair_set) // 2)
+                    path = out / pair_set.name / f'{condition.name}_{name}.png'
+                    write_picture(path, pair, f'{condition.name}: {name}')
+        middle = AUC_THRESHOLDS[1]
+        bars = {
+            name: {c: 100 * mean_figures(of_one)[name][1] for c, of_one in summaries.items()}
+            for name in matchers
+        }
+        figure = grouped_bars(bars, label=f'AUC of the pose error at {middle:g} degrees [%]')
+        save_figure(figure, out / 'conditions.png')
+
+
+def mean_figures(summaries: Sequence[SetSummary]) -> dict[str, list[float]]:
+    """Average AUC, precision and number of matches of each matcher over its sets."""
+    rows: dict[str, list[list[float]]] = {}
+    for summary in summaries:
+        figures = [*summary.auc, summary.mean('precision'), summary.mean('matches')]
+        rows.setdefault(summary.matcher, []).append(figures)
+    return {matcher: _mean_of_known(np.array(values)) for matcher, values in rows.items()}
+
+
+def condition_table(summaries: Summaries) -> Table:
+    """Lay out the figures per condition and matcher, each the mean over the sets."""
+    table = Table(title='Relative pose under hard conditions, mean over the sets')
+    table.add_column('condition')
+    table.add_column('matcher')
+    auc = [f'AUC@{threshold:g}°' for threshold in AUC_THRESHOLDS]
+    for column in (*auc, 'precision', 'matches', 'sets'):
+        table.add_column(column, justify='right')
+    for condition, of_one in summaries.items():
+        table.add_section()
+        figures = mean_figures(of_one)
+        for row, (matcher, (*shares, matches)) in enumerate(figures.items()):
+            cells = [f'{100 * share:.1f}' if np.isfinite(share) else '-' for share in shares]
+            count = sum(summary.matcher == matcher for summary in of_one)
+            first = '' if row else condition
+            table.add_row(first, matcher, *cells, f'{matches:.0f}', str(count))
+    return table
+
+
+def _mean_of_known(rows: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
+    """Average the columns over the rows in which they are known; NaN where none is."""
+    known = np.isfinite(rows)
+    with np.errstate(invalid='ignore'):
+        means: list[float] = (np.where(known, rows, 0).sum(axis=0) / known.sum(axis=0)).tolist()
+    return means
+
+
+def _has_depth(pair_set: PoseSet) -> bool:
+    entries = pair_set.sequence.entries
+    used = {index for pair in pair_set.pairs for index in (pair.reference, pair.query)}
+    return all(entries[index].depth_path is not None for index in used)
