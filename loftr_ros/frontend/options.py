@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from loftr_ros.geometry import TwoViewOptions
+from loftr_ros.geometry import MetricOptions, TwoViewOptions
 
 REFERENCES = ('previous', 'keyframe')
 
@@ -30,6 +30,7 @@ class TrackerOptions:
         handover_radius: At a new keyframe an id is handed over to a cell of it whose centre is
             not farther than this from the point that had the id, px.
         two_view: Options of the pose estimate.
+        metric: Options of depth, and of the estimate with it.
 
     Raises:
         ValueError: A field is out of its range.
@@ -44,6 +45,7 @@ class TrackerOptions:
     max_failures: int = 3
     handover_radius: float = 2.0
     two_view: TwoViewOptions = field(default_factory=TwoViewOptions)
+    metric: MetricOptions = field(default_factory=MetricOptions)
 
     def __post_init__(self) -> None:
         """Check all ranges."""

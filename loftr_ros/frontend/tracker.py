@@ -10,11 +10,19 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.frontend.depths import ReferenceDepths
 from loftr_ros.frontend.frame import Frame, FrameError
 from loftr_ros.frontend.keyframes import KeyframeHistory, needs_keyframe
 from loftr_ros.frontend.options import TrackerOptions
 from loftr_ros.frontend.tracks import TrackIds
-from loftr_ros.geometry import PoseState, RelativePose, TwoViewOptions, estimate_relative_pose
+from loftr_ros.geometry import (
+    PoseState,
+    RelativePose,
+    TwoViewOptions,
+    estimate_metric_pose,
+    estimate_relative_pose,
+)
+from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.matching.matches import Matches
 
 Timer = Callable[[], float]
@@ -43,7 +51,10 @@ class TrackingResult:
         track_ids: int64 (N,), equal for the same point of the scene over frames.
         pose: Pose of the query camera in the reference camera, or why there is none.
         new_keyframe: Whether the query is the reference of the following frames.
-        seconds: Time spent on 'encode', 'match', 'pose' and in 'total', s.
+        seconds: Time spent on 'encode', 'match', 'pose' and in 'total', s; also on 'depth' where
+            the reference has a depth image or a right view.
+        scale_problem: Why the pose is not metric although the reference has a depth image or a
+            right view; otherwise empty.
     """
 
     reference: Frame
@@ -53,13 +64,19 @@ class TrackingResult:
     pose: RelativePose
     new_keyframe: bool
     seconds: dict[str, float]
+    scale_problem: str = ''
 
 
 @dataclass
 class _Reference(Generic[Features]):
     frame: Frame
     features: Features
+    depths: ReferenceDepths[Features]
     history: KeyframeHistory = field(default_factory=KeyframeHistory)
+
+    @classmethod
+    def of(cls, frame: Frame, features: Features) -> _Reference[Features]:
+        return cls(frame, features, ReferenceDepths(frame, features))
 
 
 class Tracker(Generic[Features]):
@@ -122,23 +139,25 @@ class Tracker(Generic[Features]):
         features, encoding = self._encode(frame)
         if self._reference is None:
             self._last_stamp_ns = frame.stamp_ns
-            self._reference = _Reference(frame, features)
+            self._reference = _Reference.of(frame, features)
             return None
         reference = self._reference
         matches, matching = self._match(reference.frame, reference.features, frame, features)
-        pose, solving = self._estimate(reference.frame, frame, matches)
+        pose, problem, solving = self._estimate(reference, frame, matches)
         # Nothing can fail from here on, so the state may change.
         self._last_stamp_ns = frame.stamp_ns
         ids = self._tracks.assign(matches)
         calibrated = reference.frame.camera is not None and frame.camera is not None
-        failed = calibrated and not pose.state.has_pose
+        failed = calibrated and (not pose.state.has_pose or bool(problem))
         needed = needs_keyframe(
             reference.history, reference.frame, frame, matches, self._options, failed
         )
         new_keyframe = self._choose_keyframe(needed, frame, features, matches, ids)
-        seconds = {'encode': encoding, 'match': matching, 'pose': solving}
+        seconds = {'encode': encoding, 'match': matching, **solving}
         seconds['total'] = self._timer() - start
-        return TrackingResult(reference.frame, frame, matches, ids, pose, new_keyframe, seconds)
+        return TrackingResult(
+            reference.frame, frame, matches, ids, pose, new_keyframe, seconds, problem
+        )
 
     def match_pair(self, reference: Frame, query: Frame) -> TrackingResult:
         """Match two frames that have nothing to do with the sequence; ids count from 0.
@@ -150,11 +169,12 @@ class Tracker(Generic[Features]):
         reference_features, encoding0 = self._encode(reference)
         query_features, encoding1 = self._encode(query)
         matches, matching = self._match(reference, reference_features, query, query_features)
-        pose, solving = self._estimate(reference, query, matches)
+        pair = _Reference.of(reference, reference_features)
+        pose, problem, solving = self._estimate(pair, query, matches)
         ids = TrackIds(0.0).assign(matches)
-        seconds = {'encode': encoding0 + encoding1, 'match': matching, 'pose': solving}
+        seconds = {'encode': encoding0 + encoding1, 'match': matching, **solving}
         seconds['total'] = self._timer() - start
-        return TrackingResult(reference, query, matches, ids, pose, False, seconds)
+        return TrackingResult(reference, query, matches, ids, pose, False, seconds, problem)
 
     def _check_stamp(self, frame: Frame) -> None:
         if self._last_stamp_ns is not None and frame.stamp_ns <= self._last_stamp_ns:
@@ -179,9 +199,37 @@ class Tracker(Generic[Features]):
             raise FrameError(f'{query} cannot be matched to {reference}: {error}') from error
 
     def _estimate(
-        self, reference: Frame, query: Frame, matches: Matches
-    ) -> tuple[RelativePose, float]:
-        return self._timed(lambda: _estimate(reference, query, matches, self._options.two_view))
+        self, reference: _Reference[Features], query: Frame, matches: Matches
+    ) -> tuple[RelativePose, str, dict[str, float]]:
+        """Return the pose, why it is not metric though it could be, and the times taken."""
+        frame, problem = reference.frame, ''
+        seconds: dict[str, float] = {}
+        if frame.mode != 'mono' and frame.camera is not None and query.camera is not None:
+            metric, problem, seconds = self._estimate_metric(reference, query, matches)
+            if metric is not None:
+                return metric, '', seconds
+        pose, solving = self._timed(
+            lambda: _estimate(frame, query, matches, self._options.two_view)
+        )
+        return pose, problem, {**seconds, 'pose': seconds.get('pose', 0.0) + solving}
+
+    def _estimate_metric(
+        self, reference: _Reference[Features], query: Frame, matches: Matches
+    ) -> tuple[RelativePose | None, str, dict[str, float]]:
+        try:
+            depths, finding = self._timed(
+                lambda: reference.depths.at(matches, self._match_right, self._options.metric)
+            )
+        except ValueError as error:
+            return None, f'the right image cannot be used: {error}', {}
+        pose, solving = self._timed(
+            lambda: _estimate_metric(reference.frame, query, matches, depths, self._options)
+        )
+        found = pose if pose.state.has_pose else None
+        return found, pose.reason, {'depth': finding, 'pose': solving}
+
+    def _match_right(self, left: Features, right: npt.NDArray[Any]) -> Matches:
+        return self.matcher.match(left, self.matcher.encode(right))
 
     def _choose_keyframe(
         self,
@@ -195,7 +243,7 @@ class Tracker(Generic[Features]):
             return False
         self._keyframe_requested = False
         self._tracks.hand_over(matches, ids)
-        self._reference = _Reference(frame, features)
+        self._reference = _Reference.of(frame, features)
         return True
 
     def _timed(self, call: Callable[[], Result]) -> tuple[Result, float]:
@@ -219,4 +267,22 @@ def _estimate(
         matches.sigma,
         matches.confidence,
         options,
+    )
+
+
+def _estimate_metric(
+    reference: Frame, query: Frame, matches: Matches, depths: PointDepths, options: TrackerOptions
+) -> RelativePose:
+    if reference.camera is None or query.camera is None:
+        raise ValueError('a pose in metres needs two calibrated cameras')
+    return estimate_metric_pose(
+        matches.reference_points,
+        matches.query_points,
+        depths,
+        reference.camera,
+        query.camera,
+        matches.sigma,
+        matches.confidence,
+        options=options.two_view,
+        metric=options.metric,
     )
