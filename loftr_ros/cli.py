@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loftr_ros import __version__
+from loftr_ros.cli_reports import add_explain
 from loftr_ros.cli_training import add_evaluate_conditions
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'loftr_ros {__version__}')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     _add_match(commands)
+    add_explain(commands)
     _add_train(commands)
     _add_evaluate_pairs(commands)
     add_evaluate_conditions(commands)
