@@ -8,6 +8,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from loftr_ros.ros.monitoring import HORIZON_S, TopicReport, WorkReport
+from loftr_ros.ros.odometry import OdometryReport
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class NodeReport:
         work: Its processing.
         model: Name, hash and device of the weights; empty before configuration.
         failure: Why the last configuration failed; '' if it did not.
+        odometry: Its odometry; None where there is none.
     """
 
     name: str
@@ -35,11 +37,14 @@ class NodeReport:
     work: WorkReport = field(default_factory=WorkReport)
     model: dict[str, str] = field(default_factory=dict)
     failure: str = ''
+    odometry: OdometryReport | None = None
 
 
 def diagnostics_to_msg(report: NodeReport, stamp: Time) -> DiagnosticArray:
-    """Write a report as the three statuses node, inputs and processing."""
+    """Write a report as the statuses node, inputs and processing, and odometry where there is."""
     array = DiagnosticArray(status=[_node(report), _inputs(report), _processing(report)])
+    if report.odometry is not None:
+        array.status.append(_odometry(report, report.odometry))
     array.header.stamp = stamp
     return array
 
@@ -91,6 +96,20 @@ def _processing(report: NodeReport) -> DiagnosticStatus:
         message = f'{work.errors} unexpected errors, the last: {work.last_error}'
         return _status(report, 'processing', DiagnosticStatus.ERROR, message, values)
     return _status(report, 'processing', DiagnosticStatus.OK, work.state or 'no result yet', values)
+
+
+def _odometry(report: NodeReport, odometry: OdometryReport) -> DiagnosticStatus:
+    values = {
+        'published': str(odometry.published),
+        'gaps': str(odometry.gaps),
+        'standard deviation [m]': f'{odometry.deviation:.3f}',
+        'missing': odometry.missing,
+    }
+    if odometry.problem or odometry.missing:
+        message = odometry.problem or f'no estimate: {odometry.missing}'
+        return _status(report, 'odometry', DiagnosticStatus.WARN, message, values)
+    message = 'estimating' if odometry.published else 'no motion yet'
+    return _status(report, 'odometry', DiagnosticStatus.OK, message, values)
 
 
 def _status(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
 from collections.abc import Callable
@@ -31,48 +30,24 @@ from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
 from loftr_ros.ros.frames import Arrival, InputError
 from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.monitoring import Refusal, WorkMonitor
+from loftr_ros.ros.odometry import OdometryOutputs, check_extrinsics
+from loftr_ros.ros.odometry_inputs import OdometryInputs
 from loftr_ros.ros.outputs import Outputs
 from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.ros.pipeline import Pipeline
 from loftr_ros.ros.processing import NodeMatcher, Processor, free_memory, load_matcher
-from loftr_ros.ros.services import Pipeline
+from loftr_ros.ros.transforms import TransformListener
+from loftr_ros.ros.transitions import transition
 from loftr_ros.ros.worker import Worker
 from loftr_ros.srv import MatchImages
 
 MatcherFactory = Callable[[NodeParameters], NodeMatcher]
-Transition = Callable[['LoftrNode', LifecycleState], None]
 
 WARM_UP_SIZE = 480, 640
 """Height and width of the images that the model is warmed up with, px."""
 
 CLOCK_JUMP = Duration(seconds=-0.5)
 STOP_TIMEOUT_S = 10.0
-
-
-def _transition(
-    during: str, after: str, *, failure: TransitionCallbackReturn
-) -> Callable[[Transition], Callable[..., TransitionCallbackReturn]]:
-    """Turn a method into a transition to the state `after` that tells why it failed.
-
-    rclpy drops the exceptions of transition callbacks without a word.
-    """
-
-    def decorate(method: Transition) -> Callable[..., TransitionCallbackReturn]:
-        @functools.wraps(method)
-        def callback(self: LoftrNode, state: LifecycleState) -> TransitionCallbackReturn:
-            self.state = during
-            try:
-                method(self, state)
-            except Exception as error:  # of torch, of a driver, of the file system
-                self.state = state.label
-                self.note_failure(f'{method.__name__[3:]} failed: {error}')
-                return failure
-            self.state = after
-            self.get_logger().info(f'{state.label} -> {after}')
-            return TransitionCallbackReturn.SUCCESS
-
-        return callback
-
-    return decorate
 
 
 class LoftrNode(LifecycleNode):
@@ -94,6 +69,7 @@ class LoftrNode(LifecycleNode):
         self._matcher_factory = matcher_factory
         self._pipeline: Pipeline | None = None
         self._inputs: Inputs | None = None
+        self._odometry_inputs: OdometryInputs | None = None
         self._failure = ''
         self._reported: set[str] = set()
         self._work = WorkMonitor()
@@ -135,54 +111,70 @@ class LoftrNode(LifecycleNode):
 
     # --- lifecycle ---
 
-    @_transition('configuring', 'inactive', failure=TransitionCallbackReturn.FAILURE)
+    @transition('configuring', 'inactive', failure=TransitionCallbackReturn.FAILURE)
     def on_configure(self, _: LifecycleState) -> None:
         """Load and warm up the model, start the worker, create the publishers."""
         parameters = self.parameters
         self._failure = ''
+        check_extrinsics(parameters)
         matcher = self._matcher_factory(parameters)
         seconds = matcher.warm_up(*WARM_UP_SIZE)
         self.get_logger().info(
             f'weights {matcher.weights_name} on {matcher.device}; warm-up took {seconds:.1f} s'
         )
-        processor = Processor(matcher, parameters, self._refuse)
+        transforms = TransformListener(self if parameters.needs_transforms else None)
+        processor = Processor(matcher, parameters, self._refuse, transforms.lookup)
         outputs = Outputs(self, matcher.weights_name, matcher.weights_hash)
+        odometry = None
+        if parameters.has_odometry:
+            odometry = OdometryOutputs(self, parameters, transforms.lookup)
+        elif parameters.mode == 'mono':
+            self.get_logger().info('one camera knows no scale: no odometry (odometry_scale)')
         worker = Worker(
             self._process,
             self._on_worker_error,
             keep_all=parameters.process_every_frame,
             capacity=parameters.queue_size,
         )
-        self._pipeline = Pipeline(processor, worker, outputs)
+        self._pipeline = Pipeline(processor, worker, outputs, odometry, transforms)
 
-    @_transition('activating', 'active', failure=TransitionCallbackReturn.ERROR)
+    @transition('activating', 'active', failure=TransitionCallbackReturn.ERROR)
     def on_activate(self, state: LifecycleState) -> None:
         """Subscribe."""
         super().on_activate(state)
         self._inputs = Inputs(
             self, self.parameters, self._on_arrival, self._refuse, self._reset_after_jump
         )
+        pipeline = self._pipeline
+        if pipeline is not None and pipeline.odometry is not None:
+            self._odometry_inputs = OdometryInputs(
+                self, self.parameters, pipeline.set_pose, pipeline.set_speed, self._refuse
+            )
 
-    @_transition('deactivating', 'inactive', failure=TransitionCallbackReturn.ERROR)
+    @transition('deactivating', 'inactive', failure=TransitionCallbackReturn.ERROR)
     def on_deactivate(self, state: LifecycleState) -> None:
         """Unsubscribe, and forget the frames so far."""
         self._unsubscribe()
         super().on_deactivate(state)
 
-    @_transition('cleaning up', 'unconfigured', failure=TransitionCallbackReturn.ERROR)
+    @transition('cleaning up', 'unconfigured', failure=TransitionCallbackReturn.ERROR)
     def on_cleanup(self, _: LifecycleState) -> None:
         """Give back model, worker and publishers."""
         self._release()
 
-    @_transition('shutting down', 'finalized', failure=TransitionCallbackReturn.ERROR)
+    @transition('shutting down', 'finalized', failure=TransitionCallbackReturn.ERROR)
     def on_shutdown(self, _: LifecycleState) -> None:
         """Give back everything."""
         self._release()
 
-    @_transition('recovering', 'unconfigured', failure=TransitionCallbackReturn.FAILURE)
+    @transition('recovering', 'unconfigured', failure=TransitionCallbackReturn.FAILURE)
     def on_error(self, _: LifecycleState) -> None:
         """Give back everything, to be configured anew."""
         self._release()
+
+    def note_success(self, before: str) -> None:
+        """Log a transition."""
+        self.get_logger().info(f'{before} -> {self.state}')
 
     def note_failure(self, reason: str) -> None:
         """Log why a transition failed, and keep it for /diagnostics."""
@@ -194,9 +186,12 @@ class LoftrNode(LifecycleNode):
         inputs, self._inputs = self._inputs, None
         if inputs is not None:
             inputs.close()
+        odometry_inputs, self._odometry_inputs = self._odometry_inputs, None
+        if odometry_inputs is not None:
+            odometry_inputs.close()
         if self._pipeline is not None:
             self._pipeline.worker.clear()
-            self._pipeline.worker.call(self._pipeline.processor.reset)
+            self._pipeline.worker.call(self._pipeline.reset)
         self._reported.clear()
 
     def _release(self) -> None:
@@ -206,7 +201,7 @@ class LoftrNode(LifecycleNode):
             return
         if not pipeline.worker.stop(STOP_TIMEOUT_S):
             self.get_logger().warning('the worker is still busy with its last frame')
-        pipeline.outputs.close()
+        pipeline.close()
         del pipeline
         free_memory()
 
@@ -232,7 +227,7 @@ class LoftrNode(LifecycleNode):
             self._refuse(error.topic, error.reason)
             return
         if result is not None:
-            pipeline.outputs.publish(result, self.parameters)
+            pipeline.publish(result, self.parameters)
         self._work.succeeded(result, arrival.received, time.monotonic())
 
     def _refuse(self, topic: str, reason: str) -> None:
@@ -262,7 +257,7 @@ class LoftrNode(LifecycleNode):
             return
         if not self.parameters.process_every_frame:
             pipeline.worker.clear()
-        pipeline.worker.call(pipeline.processor.reset)
+        pipeline.worker.call(pipeline.reset)
         self._work.was_reset()
         self.get_logger().warning(f'{reason}: everything before is forgotten')
 
@@ -292,10 +287,10 @@ class LoftrNode(LifecycleNode):
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._inputs is not None:
             self._inputs.clear()
-        return services.trigger(response, self._pipeline, Processor.reset, self.state)
+        return services.trigger(response, self._pipeline, Pipeline.reset, self.state)
 
     def _on_set_keyframe(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return services.trigger(response, self._pipeline, Processor.set_keyframe, self.state)
+        return services.trigger(response, self._pipeline, Pipeline.set_keyframe, self.state)
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self.paused = request.data
@@ -332,6 +327,9 @@ class LoftrNode(LifecycleNode):
                 'weights sha256': matcher.weights_hash,
                 'device': matcher.device,
             }
+        odometry = None if pipeline is None or not pipeline.odometry else pipeline.odometry.report
+        if odometry is not None and odometry.problem:
+            problems.append(odometry.problem)
         return NodeReport(
             name=self.get_fully_qualified_name().lstrip('/'),
             state=self.state,
@@ -342,6 +340,7 @@ class LoftrNode(LifecycleNode):
             work=self._work.report(now, 0 if pipeline is None else pipeline.worker.dropped),
             model=model,
             failure=self._failure,
+            odometry=odometry,
         )
 
 

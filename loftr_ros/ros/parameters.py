@@ -253,6 +253,11 @@ class NodeParameters:
             self.mode == 'mono' and self.odometry_scale != 'none'
         )
 
+    @property
+    def needs_transforms(self) -> bool:
+        """Whether transforms of the robot may be asked for."""
+        return self.mode == 'stereo' or (self.has_odometry and self.extrinsics != 'parameter')
+
     def changed(self, values: Mapping[str, Any], *, configured: bool) -> NodeParameters:
         """Return these parameters with other `values` (names that are no fields are left out).
 

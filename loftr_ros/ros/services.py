@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from std_srvs.srv import Trigger
@@ -12,23 +11,14 @@ from loftr_ros.geometry import PoseState, RelativePose
 from loftr_ros.msg import RelativePose as RelativePoseMsg
 from loftr_ros.ros.conversions import relative_pose_to_msg
 from loftr_ros.ros.correspondences import View
-from loftr_ros.ros.frames import Arrival, ImageInput, InputError
-from loftr_ros.ros.outputs import Outputs, result_to_msgs
-from loftr_ros.ros.processing import Processor
-from loftr_ros.ros.worker import Worker, WorkerStoppedError
+from loftr_ros.ros.frames import ImageInput, InputError
+from loftr_ros.ros.outputs import result_to_msgs
+from loftr_ros.ros.worker import WorkerStoppedError
 from loftr_ros.srv import MatchImages
 
 if TYPE_CHECKING:
     from loftr_ros.frontend import TrackingResult
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    """What exists while the node is configured."""
-
-    processor: Processor
-    worker: Worker[Arrival]
-    outputs: Outputs
+    from loftr_ros.ros.pipeline import Pipeline
 
 
 def match_images(
@@ -60,16 +50,15 @@ def match_images(
 def trigger(
     response: Trigger.Response,
     pipeline: Pipeline | None,
-    action: Callable[[Processor], None],
+    action: Callable[[Pipeline], None],
     state: str,
 ) -> Trigger.Response:
-    """Do something with the processor between two frames."""
+    """Do something with the pipeline between two frames."""
     if pipeline is None:
         response.success, response.message = False, _not_configured(state)
         return response
-    processor = pipeline.processor
     try:
-        pipeline.worker.call(lambda: action(processor)).result()
+        pipeline.worker.call(lambda: action(pipeline)).result()
     except WorkerStoppedError as error:
         response.success, response.message = False, str(error)
         return response

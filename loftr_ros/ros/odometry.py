@@ -1,0 +1,211 @@
+"""Odometry of the base as nav_msgs/Odometry, nav_msgs/Path and the transform odom -> base."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from geometry_msgs.msg import PoseStamped, TwistWithCovariance
+from nav_msgs.msg import Odometry as OdometryMsg
+from nav_msgs.msg import Path
+
+from loftr_ros.frontend import Odometry, OdometryEstimate
+from loftr_ros.ros import transforms
+from loftr_ros.ros.conversions import header_to_msg, pose_to_msg
+from loftr_ros.ros.declarations import ParameterError, transform_from_pose
+
+if TYPE_CHECKING:
+    from rclpy.lifecycle import LifecycleNode
+
+    from loftr_ros.frontend import TrackingResult
+    from loftr_ros.ros.frames import Lookup
+    from loftr_ros.ros.parameters import NodeParameters
+
+Array = npt.NDArray[np.float64]
+
+QUEUE_SIZE = 10
+PATH_PERIOD_NS = 500_000_000
+"""A pose is added to the path, and the path published, once in this time of the stamps."""
+
+
+@dataclass(frozen=True)
+class OdometryReport:
+    """State of the odometry.
+
+    Attributes:
+        published: Estimates so far.
+        gaps: How often motion was missing before an estimate.
+        deviation: Standard deviation of the last position (root of the summed variances), m.
+        missing: Why the last frame had no estimate; '' if it had one.
+        problem: What keeps it from working at all; '' for nothing.
+    """
+
+    published: int = 0
+    gaps: int = 0
+    deviation: float = float('nan')
+    missing: str = ''
+    problem: str = ''
+
+
+def odometry_to_msg(estimate: OdometryEstimate, odom_frame: str, base_frame: str) -> OdometryMsg:
+    """Write an estimate: the pose in the odometry frame, the twist in that of the base."""
+    msg = OdometryMsg(child_frame_id=base_frame)
+    msg.header = header_to_msg(estimate.stamp_ns, odom_frame)
+    msg.pose = pose_to_msg(estimate.odom_T_base, estimate.covariance)
+    msg.twist = _twist_to_msg(estimate.twist, estimate.twist_covariance)
+    return msg
+
+
+def _twist_to_msg(twist: Array, covariance: Array) -> TwistWithCovariance:
+    msg = TwistWithCovariance(covariance=np.array(covariance, np.float64).reshape(36))
+    linear, angular = msg.twist.linear, msg.twist.angular
+    linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = twist.tolist()
+    return msg
+
+
+def check_extrinsics(parameters: NodeParameters) -> None:
+    """Refuse to depend on tf2 where it is not installed.
+
+    Raises:
+        ParameterError: The parameters do.
+    """
+    if parameters.extrinsics == 'tf' and not transforms.is_available():
+        raise ParameterError(
+            'extrinsics is tf, but tf2_ros is not installed (apt install ros-<distro>-tf2-ros): '
+            'set extrinsics to parameter, and base_T_camera'
+        )
+
+
+class OdometryOutputs:
+    """Chains the motion of the camera and publishes it; for use by one thread, but for `report`."""
+
+    def __init__(self, node: LifecycleNode, parameters: NodeParameters, lookup: Lookup) -> None:
+        """Create the publishers; `lookup` knows the transforms of tf2.
+
+        Raises:
+            ParameterError: The parameters depend on tf2, which is not installed.
+        """
+        check_extrinsics(parameters)
+        self._node = node
+        self._parameters = parameters
+        self._lookup = lookup
+        self._odometry: Odometry | None = None
+        self._start: tuple[Array, Array] | None = None
+        self._path: deque[PoseStamped] = deque(maxlen=parameters.path_length)
+        self._path_ns: int | None = None
+        self._report = OdometryReport()
+        create = node.create_lifecycle_publisher
+        self._odometry_publisher = create(OdometryMsg, '~/odometry', QUEUE_SIZE)
+        self._path_publisher = create(Path, '~/path', QUEUE_SIZE)
+        self._sender = transforms.TransformSender(node)
+        if parameters.publish_tf and not transforms.is_available():
+            node.get_logger().warning(
+                'publish_tf: tf2_ros is not installed, so the transform '
+                f'{parameters.odom_frame} -> {parameters.base_frame} is not published'
+            )
+
+    @property
+    def report(self) -> OdometryReport:
+        """The present state."""
+        return self._report
+
+    def publish(self, result: TrackingResult, parameters: NodeParameters) -> None:
+        """Go on by a result of the tracker, and publish what the parameters ask for."""
+        odometry = self._odometry or self._begin(result.query.frame_id)
+        if odometry is None:
+            return
+        estimate = odometry.update(result)
+        if estimate is None or not estimate.metric:
+            self._note(missing=_describe_missing(result, self._parameters))
+            return
+        self._note(estimate)
+        parents = parameters.odom_frame, parameters.base_frame
+        if parameters.publish_odometry:
+            self._odometry_publisher.publish(odometry_to_msg(estimate, *parents))
+        if parameters.publish_tf:
+            header = header_to_msg(estimate.stamp_ns, parameters.odom_frame)
+            self._sender.send(header, parameters.base_frame, estimate.odom_T_base)
+        self._extend_path(estimate, parameters)
+
+    def reset(self) -> None:
+        """Forget all motion; the base is at the origin again."""
+        self._odometry = self._start = None
+        self._path.clear()
+        self._path_ns = None
+
+    def set_pose(self, odom_T_base: Array, covariance: Array) -> None:
+        """Say where the base is now.
+
+        Raises:
+            ValueError: The pose is no rigid transform, or the covariance is none.
+        """
+        self._start = odom_T_base, covariance
+        if self._odometry is not None:
+            self._odometry.reset(odom_T_base, covariance)
+        self._path.clear()
+        self._path_ns = None
+
+    def set_speed(self, stamp_ns: int, metres_per_second: float) -> None:
+        """Say how fast the base was at a time, which gives mono its scale."""
+        if self._odometry is not None:
+            self._odometry.set_speed(stamp_ns, metres_per_second)
+
+    def close(self) -> None:
+        """Take the publishers back."""
+        for publisher in (self._odometry_publisher, self._path_publisher):
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._sender.close()
+
+    def _begin(self, camera_frame: str) -> Odometry | None:
+        """Start as soon as it is known where the camera stands on the base."""
+        base_T_camera = self._find_extrinsics(camera_frame)
+        if base_T_camera is None:
+            base = self._parameters.base_frame
+            problem = f'{base}: tf2 knows no transform to {camera_frame!r}, so there is no odometry'
+            self._note(problem=f'{problem} (base_frame, extrinsics)')
+            return None
+        self._odometry = Odometry(base_T_camera)
+        if self._start is not None:
+            self._odometry.reset(*self._start)
+        return self._odometry
+
+    def _find_extrinsics(self, camera_frame: str) -> Array | None:
+        parameters = self._parameters
+        if parameters.extrinsics == 'parameter' or not transforms.is_available():
+            return transform_from_pose(parameters.base_T_camera)
+        return self._lookup(parameters.base_frame, camera_frame)
+
+    def _extend_path(self, estimate: OdometryEstimate, parameters: NodeParameters) -> None:
+        if self._path_ns is not None and estimate.stamp_ns - self._path_ns < PATH_PERIOD_NS:
+            return
+        self._path_ns = estimate.stamp_ns
+        header = header_to_msg(estimate.stamp_ns, parameters.odom_frame)
+        pose = pose_to_msg(estimate.odom_T_base, estimate.covariance).pose
+        self._path.append(PoseStamped(header=header, pose=pose))
+        if parameters.publish_path and self._path_publisher.get_subscription_count():
+            self._path_publisher.publish(Path(header=header, poses=list(self._path)))
+
+    def _note(
+        self, estimate: OdometryEstimate | None = None, missing: str = '', problem: str = ''
+    ) -> None:
+        published, gaps, deviation = (
+            self._report.published,
+            self._report.gaps,
+            self._report.deviation,
+        )
+        if estimate is not None:
+            published, gaps = published + 1, gaps + estimate.gap
+            deviation = float(np.sqrt(np.trace(estimate.covariance[:3, :3])))
+        self._report = OdometryReport(published, gaps, deviation, missing, problem)
+
+
+def _describe_missing(result: TrackingResult, parameters: NodeParameters) -> str:
+    pose = result.pose
+    if not pose.state.has_pose:
+        return f'{pose.state.name}: {pose.reason}'
+    if parameters.mode == 'mono':
+        return 'no motion in metres: no speed of that time has come (odometry_scale)'
+    return f'no motion in metres: {result.scale_problem or pose.reason}'

@@ -1,0 +1,105 @@
+"""What the odometry is told from outside: where the base is, and how fast it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from geometry_msgs.msg import PoseWithCovarianceStamped, TwistWithCovarianceStamped
+from nav_msgs.msg import Odometry as OdometryMsg
+from rclpy.qos import qos_profile_sensor_data
+
+from loftr_ros.geometry.transforms import is_transform
+from loftr_ros.ros.conversions import pose_from_msg
+from loftr_ros.ros.frames import Refuse
+from loftr_ros.ros.stamps import stamp_from_msg
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from loftr_ros.ros.parameters import NodeParameters
+
+Array = npt.NDArray[np.float64]
+OnPose = Callable[[Array, Array], None]
+OnSpeed = Callable[[int, float], None]
+
+SPEED_TOPIC = 'speed'
+SPEED_TYPES = {'odometry': OdometryMsg, 'twist': TwistWithCovarianceStamped}
+
+
+def pose_of_base(msg: PoseWithCovarianceStamped, odom_frame: str) -> tuple[Array, Array]:
+    """Read where the base is: odom_T_base (4, 4) and its covariance (6, 6).
+
+    Raises:
+        ValueError: The pose is one in another frame, or it is not finite, or its covariance.
+    """
+    if msg.header.frame_id not in ('', odom_frame):
+        raise ValueError(f'the pose is one in {msg.header.frame_id!r}, not in {odom_frame!r}')
+    odom_T_base, covariance = pose_from_msg(msg.pose)
+    if not is_transform(odom_T_base):
+        raise ValueError('the position is not finite')
+    if not np.isfinite(covariance).all() or (np.diag(covariance) < 0).any():
+        raise ValueError('the covariance is not finite, or has a negative variance')
+    return odom_T_base, covariance
+
+
+def speed_of(msg: OdometryMsg | TwistWithCovarianceStamped) -> tuple[int, float]:
+    """Read the time, ns, and the length of the velocity, m/s.
+
+    Raises:
+        ValueError: The velocity is not finite.
+    """
+    linear = msg.twist.twist.linear
+    speed = float(np.linalg.norm([linear.x, linear.y, linear.z]))
+    if not np.isfinite(speed):
+        raise ValueError('the velocity is not finite')
+    return stamp_from_msg(msg.header.stamp), speed
+
+
+class OdometryInputs:
+    """Subscriptions of the odometry."""
+
+    def __init__(
+        self,
+        node: Node,
+        parameters: NodeParameters,
+        on_pose: OnPose,
+        on_speed: OnSpeed,
+        refuse: Refuse,
+    ) -> None:
+        """Subscribe to ~/set_pose, and to the speed where it gives the scale."""
+        self._node = node
+        self._parameters = parameters
+        self._on_pose = on_pose
+        self._on_speed = on_speed
+        self._refuse = refuse
+        self._subscriptions: list[Any] = [
+            node.create_subscription(PoseWithCovarianceStamped, '~/set_pose', self._on_set_pose, 10)
+        ]
+        if parameters.mode == 'mono':
+            kind = SPEED_TYPES[parameters.odometry_scale]
+            self._subscriptions.append(
+                node.create_subscription(
+                    kind, SPEED_TOPIC, self._on_speed_msg, qos_profile_sensor_data
+                )
+            )
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+
+    def _on_set_pose(self, msg: PoseWithCovarianceStamped) -> None:
+        try:
+            self._on_pose(*pose_of_base(msg, self._parameters.odom_frame))
+        except ValueError as error:
+            self._refuse('set_pose', str(error))
+
+    def _on_speed_msg(self, msg: OdometryMsg | TwistWithCovarianceStamped) -> None:
+        try:
+            self._on_speed(*speed_of(msg))
+        except ValueError as error:
+            self._refuse(SPEED_TOPIC, str(error))

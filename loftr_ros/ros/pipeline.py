@@ -1,0 +1,75 @@
+"""What exists while the node is configured, and what is done with all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from loftr_ros.frontend import TrackingResult
+    from loftr_ros.ros.frames import Arrival
+    from loftr_ros.ros.odometry import OdometryOutputs
+    from loftr_ros.ros.outputs import Outputs
+    from loftr_ros.ros.parameters import NodeParameters
+    from loftr_ros.ros.processing import Processor
+    from loftr_ros.ros.transforms import TransformListener
+    from loftr_ros.ros.worker import Worker
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """From an arrival to all that is published.
+
+    Attributes:
+        processor: Makes results.
+        worker: The thread that does all of it.
+        outputs: Publishes matches and poses.
+        odometry: Publishes odometry; None where motion is not metric.
+        transforms: Hears the transforms of the robot.
+    """
+
+    processor: Processor
+    worker: Worker[Arrival]
+    outputs: Outputs
+    odometry: OdometryOutputs | None
+    transforms: TransformListener
+
+    def publish(self, result: TrackingResult, parameters: NodeParameters) -> None:
+        """Publish a result; in the worker's thread."""
+        self.outputs.publish(result, parameters)
+        if self.odometry is not None:
+            self.odometry.publish(result, parameters)
+
+    def set_keyframe(self) -> None:
+        """Make the next frame the keyframe; in the worker's thread."""
+        self.processor.set_keyframe()
+
+    def reset(self) -> None:
+        """Forget all frames so far and all motion; in the worker's thread."""
+        self.processor.reset()
+        if self.odometry is not None:
+            self.odometry.reset()
+
+    def set_pose(
+        self, odom_T_base: npt.NDArray[np.float64], covariance: npt.NDArray[np.float64]
+    ) -> None:
+        """Set the pose of the base between two frames; from any thread."""
+        odometry = self.odometry
+        if odometry is not None:
+            self.worker.call(lambda: odometry.set_pose(odom_T_base, covariance))
+
+    def set_speed(self, stamp_ns: int, metres_per_second: float) -> None:
+        """Tell the odometry how fast the base was; from any thread."""
+        odometry = self.odometry
+        if odometry is not None:
+            self.worker.call(lambda: odometry.set_speed(stamp_ns, metres_per_second))
+
+    def close(self) -> None:
+        """Give back what others listen to or send to; the worker is stopped before."""
+        self.outputs.close()
+        if self.odometry is not None:
+            self.odometry.close()
+        self.transforms.close()

@@ -1,0 +1,102 @@
+"""Transforms between frames of the robot, through tf2 where it is installed.
+
+The wheels of ROS 2 on PyPI lack tf2_ros and tf2_msgs: there nothing is known and nothing sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from geometry_msgs.msg import Transform, TransformStamped
+from rclpy.time import Time
+
+from loftr_ros.ros.quaternions import quaternion_from_rotation, rotation_from_quaternion
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+    from std_msgs.msg import Header
+
+try:
+    import tf2_ros
+except ImportError:
+    tf2_ros = None
+
+Array = npt.NDArray[np.float64]
+
+
+def is_available() -> bool:
+    """Tell whether tf2_ros is installed."""
+    return tf2_ros is not None
+
+
+class TransformListener:
+    """Knows what the robot publishes on /tf and /tf_static; nothing without tf2_ros."""
+
+    def __init__(self, node: Node | None) -> None:
+        """Subscribe, where tf2_ros is installed and there is a node."""
+        self._buffer: Any = None
+        self._listener: Any = None
+        if tf2_ros is not None and node is not None:
+            self._buffer = tf2_ros.Buffer()
+            self._listener = tf2_ros.TransformListener(self._buffer, node)
+
+    def lookup(self, target: str, source: str) -> Array | None:
+        """Return the newest target_T_source (4, 4), m; None where it is not known."""
+        if tf2_ros is None or self._buffer is None:
+            return None
+        try:
+            found = self._buffer.lookup_transform(target, source, Time())
+        except tf2_ros.TransformException:
+            return None
+        return transform_from_msg(found.transform)
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        if self._listener is not None:
+            self._listener.unregister()
+        self._listener = self._buffer = None
+
+
+class TransformSender:
+    """Sends transforms to /tf; does nothing without tf2_ros."""
+
+    def __init__(self, node: Node) -> None:
+        """Create the publisher, where tf2_ros is installed."""
+        self._node = node
+        self._broadcaster: Any = None if tf2_ros is None else tf2_ros.TransformBroadcaster(node)
+
+    def send(self, header: Header, child: str, transform: Array) -> None:
+        """Send the pose (4, 4) of the frame `child` in the frame of the header."""
+        if self._broadcaster is not None:
+            self._broadcaster.sendTransform(transform_to_msg(header, child, transform))
+
+    def close(self) -> None:
+        """Take the publisher back."""
+        if self._broadcaster is not None:
+            self._node.destroy_publisher(self._broadcaster.pub_tf)
+        self._broadcaster = None
+
+
+def transform_to_msg(header: Header, child: str, transform: Array) -> TransformStamped:
+    """Write the pose (4, 4) of the frame `child` in the frame of the header."""
+    msg = TransformStamped(header=header, child_frame_id=child)
+    translation, rotation = msg.transform.translation, msg.transform.rotation
+    translation.x, translation.y, translation.z = transform[:3, 3].tolist()
+    quaternion = quaternion_from_rotation(transform[:3, :3])
+    rotation.x, rotation.y, rotation.z, rotation.w = quaternion.tolist()
+    return msg
+
+
+def transform_from_msg(msg: Transform) -> Array:
+    """Read a transform (4, 4).
+
+    Raises:
+        ValueError: Its rotation is no unit quaternion.
+    """
+    q, translation = msg.rotation, msg.translation
+    transform = np.eye(4)
+    transform[:3, :3] = rotation_from_quaternion(np.array([q.x, q.y, q.z, q.w]))
+    transform[:3, 3] = translation.x, translation.y, translation.z
+    return transform

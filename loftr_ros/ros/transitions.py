@@ -1,0 +1,56 @@
+"""Transitions of the lifecycle that tell why they failed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+
+
+class Managed(Protocol):
+    """A node that keeps its state in words."""
+
+    state: str
+
+    def note_success(self, before: str) -> None:
+        """Tell of a transition from the state `before`."""
+
+    def note_failure(self, reason: str) -> None:
+        """Tell why a transition failed."""
+
+
+Node = TypeVar('Node', bound=Managed)
+
+
+def transition(
+    during: str, after: str, *, failure: TransitionCallbackReturn
+) -> Callable[
+    [Callable[[Node, LifecycleState], None]],
+    Callable[[Node, LifecycleState], TransitionCallbackReturn],
+]:
+    """Turn a method into a transition to the state `after` that tells why it failed.
+
+    rclpy drops the exceptions of transition callbacks without a word.
+    """
+
+    def decorate(
+        method: Callable[[Node, LifecycleState], None],
+    ) -> Callable[[Node, LifecycleState], TransitionCallbackReturn]:
+        @functools.wraps(method)
+        def callback(self: Node, state: LifecycleState) -> TransitionCallbackReturn:
+            self.state = during
+            try:
+                method(self, state)
+            except Exception as error:  # of torch, of a driver, of the file system
+                self.state = state.label
+                self.note_failure(f'{method.__name__[3:]} failed: {error}')
+                return failure
+            self.state = after
+            self.note_success(state.label)
+            return TransitionCallbackReturn.SUCCESS
+
+        return callback
+
+    return decorate
