@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ class CoarseMatches:
         batch: (M,) int64, the pair of each match.
         cells0: (M,) int64, row-major cell of image 0.
         cells1: (M,) int64, row-major cell of image 1.
-        confidence: (M,) float, product of the two softmax values.
+        confidence: (M,) float, product of the two softmax values, or what is calibrated from it.
     """
 
     batch: Tensor
@@ -36,6 +36,24 @@ def strongest(matches: CoarseMatches, count: int | None) -> CoarseMatches:
         matches.cells1[chosen],
         matches.confidence[chosen],
     )
+
+
+def calibrate(matches: CoarseMatches, knots: tuple[float, ...]) -> CoarseMatches:
+    """Confidence as the share of right matches, by linear interpolation between the knots.
+
+    Args:
+        matches: With the dual softmax as their confidence.
+        knots: Shares at evenly spaced values of the dual softmax from 0 to 1; none changes nothing.
+    """
+    if not knots:
+        return matches
+    confidence = matches.confidence.float()
+    shares = torch.tensor(knots, device=confidence.device)
+    position = confidence.clamp(0, 1) * (len(knots) - 1)
+    lower = position.floor().clamp(max=len(knots) - 2)
+    index = lower.long()
+    share = torch.lerp(shares[index], shares[index + 1], position - lower)
+    return replace(matches, confidence=share)
 
 
 def similarity(features0: Tensor, features1: Tensor, temperature: float) -> Tensor:

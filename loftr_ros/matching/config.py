@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 Stem = Literal['conv7', 'unshuffle']
@@ -36,6 +37,9 @@ class LoFTRConfig:
         cell_offset: Pixel coordinate of the centre of cell (0, 0) along each axis, pixel centres at
             integers. The official weights count from the outer corner of the first pixel: -0.5.
         sigma_scale: Factor that makes the heat map's deviation the deviation of the error.
+        confidence_knots: Share of right matches at evenly spaced values of the dual softmax from 0
+            to 1, linear in between: what is given out as confidence. Empty gives out the dual
+            softmax. Which matches are found does not depend on it.
     """
 
     resolution: tuple[int, int] = (8, 2)
@@ -55,6 +59,7 @@ class LoFTRConfig:
     border_cells: int = 2
     cell_offset: float = -0.5
     sigma_scale: float = 1.0
+    confidence_knots: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse combinations that no network can have."""
@@ -72,10 +77,17 @@ class LoFTRConfig:
             raise ValueError(
                 'coarse_dim and fine_dim must equal the channels of their feature maps'
             )
+        self._check_knots()
         if self.coarse_dim % (4 * self.coarse_heads) or self.fine_dim % self.fine_heads:
             raise ValueError(
                 'dimensions must be divisible by the heads (and by 4 at the coarse level)'
             )
+
+    def _check_knots(self) -> None:
+        knots = self.confidence_knots
+        rising = all(a <= b for a, b in pairwise(knots))
+        if len(knots) == 1 or not rising or not all(0 <= knot <= 1 for knot in knots):
+            raise ValueError(f'confidence_knots must rise within [0, 1], not {knots}')
 
     @property
     def stages(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .backbone import ResNetFPN
 from .coarse_matching import (
     CoarseMatches,
+    calibrate,
     dual_softmax,
     inner_cells,
     mask_similarity,
@@ -153,7 +154,7 @@ class LoFTR(nn.Module):
             windows = self.loftr_fine(*windows)
         fine = expected_offset(*windows)
         points = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
-        return NetworkMatches(coarse, *points)
+        return NetworkMatches(calibrate(coarse, self.config.confidence_knots), *points)
 
     def forward(self, images0: Tensor, images1: Tensor) -> NetworkMatches:
         """Matches of two batches of images (N, 1, H, W)."""

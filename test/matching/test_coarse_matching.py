@@ -4,12 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loftr_ros.matching.coarse_matching import (
+    CoarseMatches,
+    calibrate,
     dual_softmax,
     inner_cells,
     mask_similarity,
     mutual_matches,
     similarity,
 )
+from loftr_ros.matching.config import LITE, LoFTRConfig
 
 
 def all_cells(count: int) -> torch.Tensor:
@@ -75,3 +78,42 @@ def test_the_confidence_is_finite_for_features_of_any_size(
     assert torch.isfinite(confidence).all()
     assert confidence.min() >= 0
     assert confidence.max() <= 1
+
+
+def with_confidence(*confidence: float) -> CoarseMatches:
+    cells = torch.arange(len(confidence))
+    return CoarseMatches(torch.zeros_like(cells), cells, cells, torch.tensor(confidence))
+
+
+def test_confidence_is_read_between_the_knots() -> None:
+    found = calibrate(with_confidence(0.0, 0.25, 0.5, 0.9, 1.0), (0.1, 0.7, 0.9))
+
+    assert found.confidence.tolist() == pytest.approx([0.1, 0.4, 0.7, 0.86, 0.9])
+
+
+def test_without_knots_confidence_stays_as_it_is() -> None:
+    matches = with_confidence(0.2, 0.6)
+
+    assert calibrate(matches, ()) is matches
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=20))
+def test_calibration_keeps_the_order_of_matches(values: list[float]) -> None:
+    knots = (0.05, 0.3, 0.3, 0.8, 0.95)
+
+    found = calibrate(with_confidence(*sorted(values)), knots).confidence
+
+    assert (found.diff() >= 0).all()
+    assert ((found >= 0.05 - 1e-6) & (found <= 0.95 + 1e-6)).all()
+
+
+@pytest.mark.parametrize('knots', [(0.5,), (0.5, 0.4), (0.0, 1.5), (float('nan'), 1.0)])
+def test_knots_that_do_not_rise_are_refused(knots: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match='confidence_knots must rise'):
+        LoFTRConfig(confidence_knots=knots)
+
+
+def test_knots_travel_with_the_configuration() -> None:
+    config = LoFTRConfig.from_dict({**LITE.to_dict(), 'confidence_knots': [0.0, 0.6, 1.0]})
+
+    assert config.confidence_knots == (0.0, 0.6, 1.0)
