@@ -5,12 +5,12 @@ err together, and what the calibration (or a rolling shutter, or the time stamps
 over the image. Counting the matches as independent makes the covariance shrink with their number
 without limit. Here the image is divided into tiles, and
 
+- each tile has an error of its own of `smooth_sigma` px, common to all its matches, which no
+  number of matches removes: the effective number of matches is at most that of the tiles;
 - the spread of the tiles' summed gradients shows how much the errors within a tile agree
   (a cluster-robust estimate: K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using
-  generalized linear models", 1986). Its ratio to the spread that independent matches would show
-  inflates the covariance, as does a residual scale above the expected one; neither deflates it;
-- each tile has an error of its own of `smooth_sigma` px, common to all its matches, which no
-  number of matches removes: the effective number of matches is at most that of the tiles.
+  generalized linear models", 1986). Its ratio to the spread that the above would show inflates the
+  covariance, as does a residual scale above the expected one; neither deflates it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from loftr_ros.geometry.least_squares import Fit, huber_weights
 from loftr_ros.geometry.rays import RayPairs
@@ -35,8 +36,8 @@ def fit_covariance(fit: Fit[State], pairs: RayPairs, smooth_sigma: float) -> tup
         smooth_sigma: Standard deviation of the error that a tile's matches share, px.
 
     Returns:
-        float64 (P, P), and the factor by which the variance exceeds that of independent matches
-        with the expected errors. Infinite where the matches do not determine the parameters.
+        float64 (P, P), and the factor by which the tiles' gradients exceed the expected ones.
+        Infinite where the matches do not determine the parameters.
     """
     parameters = fit.slopes.shape[2]
     weights = huber_weights(fit.errors / fit.scale)[..., None]
@@ -48,17 +49,21 @@ def fit_covariance(fit: Fit[State], pairs: RayPairs, smooth_sigma: float) -> tup
     inverse = np.linalg.inv(information)
 
     _, index = np.unique(pairs.tiles, return_inverse=True)
-    count = int(index.max()) + 1
-    gradients = np.zeros((count, parameters))
-    np.add.at(gradients, index, np.sum(weights * fit.slopes * fit.errors[..., None], axis=1))
-    few_tiles = count / max(count - parameters, 1)
-    agreement = few_tiles * np.trace(inverse @ gradients.T @ gradients) / parameters
-    inflation = max(1.0, fit.scale**2, float(agreement))
+    shared = _tile_sums(core * (smooth_sigma / pairs.sigma)[:, None, None], index)
+    expected = max(1.0, fit.scale**2) * information + np.einsum('tkp,tkq->pq', shared, shared)
 
-    shared = np.zeros((count, *core.shape[1:]))
-    np.add.at(shared, index, core * (smooth_sigma / pairs.sigma)[:, None, None])
-    smooth = inverse @ np.einsum('tkp,tkq->pq', shared, shared) @ inverse
-    return inflation * inverse + smooth, inflation
+    gradients = _tile_sums(np.sum(weights * fit.slopes * fit.errors[..., None], axis=1), index)
+    few_tiles = len(gradients) / max(len(gradients) - parameters, 1)
+    # The fit makes the sum over all tiles zero; comparing with `expected` treats all axes alike.
+    ratio = np.einsum('tp,pq,tq->', gradients, np.linalg.inv(expected), gradients)
+    inflation = max(1.0, few_tiles * float(ratio) / parameters)
+    return inflation * inverse @ expected @ inverse, inflation
+
+
+def _tile_sums(values: Array, index: npt.NDArray[np.int64]) -> Array:
+    sums = np.zeros((int(index.max()) + 1, *values.shape[1:]))
+    np.add.at(sums, index, values)
+    return sums
 
 
 def _equilibrated(information: Array) -> Array:
