@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.frontend.distances import DistanceLog
 from loftr_ros.frontend.frame import Frame
+from loftr_ros.frontend.mono_scale import PointScale
 from loftr_ros.frontend.tracker import TrackingResult
+from loftr_ros.geometry import PoseState
 from loftr_ros.geometry.transforms import (
     compound,
     exponential,
@@ -21,6 +24,9 @@ from loftr_ros.geometry.transforms import (
 
 Array = npt.NDArray[np.float64]
 
+_STILL_SHARE = 0.003
+"""A translation by less than this share of the depth passes for a mere rotation: 1.5 px of 500."""
+
 
 @dataclass(frozen=True)
 class OdometryOptions:
@@ -32,6 +38,9 @@ class OdometryOptions:
     Attributes:
         gap_speed: Standard deviation of the velocity over a gap, m/s.
         gap_turn_rate: Standard deviation of the angular velocity over a gap, rad/s.
+        distance_sigma: Standard deviation of an external distance, as a share of it.
+        distance_gap_s: External speeds or distances farther apart than this leave the distance
+            between them unknown, s.
 
     Raises:
         ValueError: A field is out of its range.
@@ -39,10 +48,12 @@ class OdometryOptions:
 
     gap_speed: float = 1.0
     gap_turn_rate: float = 0.5
+    distance_sigma: float = 0.02
+    distance_gap_s: float = 0.5
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        for name in ('gap_speed', 'gap_turn_rate'):
+        for name in ('gap_speed', 'gap_turn_rate', 'distance_sigma', 'distance_gap_s'):
             if not 0 < getattr(self, name) < float('inf'):
                 raise ValueError(f'{name} must be positive and finite, not {getattr(self, name)!r}')
 
@@ -93,7 +104,10 @@ class _Motion:
 class Odometry:
     """Chain the relative poses of a tracker to the pose of the base in the odometry frame.
 
-    The pose starts at the origin, or where `reset` puts it. Not for use by several threads.
+    The pose starts at the origin, or where `reset` puts it. Poses without scale are chained in a
+    unit of their own, which the first of them defines and shared points carry on, until external
+    speeds or distances give them one; the position then starts over, in metres. Not for use by
+    several threads at the same time.
     """
 
     def __init__(
@@ -108,10 +122,13 @@ class Odometry:
         if not is_transform(self._base_T_camera):
             raise ValueError('base_T_camera must be a rotation and a translation, 4 x 4')
         self._options = options or OdometryOptions()
+        self._distances = DistanceLog(self._options.distance_gap_s)
+        self._points = PointScale()
         self._start = _Placed(0, np.eye(4), np.zeros((6, 6)))
         self._reference: _Placed | None = None
         self._last_motion: _Motion | None = None
         self._last: OdometryEstimate | None = None
+        self._metric: bool | None = None
         self._gap = False
 
     def reset(self, odom_T_base: Array, covariance: Array | None = None) -> None:
@@ -134,6 +151,22 @@ class Odometry:
         self._reference = self._reset_reference()
         self._last, self._last_motion, self._gap = None, None, False
 
+    def set_speed(self, stamp_ns: int, metres_per_second: float) -> None:
+        """Give the forward speed of the base at a time, as scale for poses that have none.
+
+        Raises:
+            ValueError: The speed is not finite.
+        """
+        self._distances.add_speed(stamp_ns, metres_per_second)
+
+    def set_distance(self, stamp_ns: int, metres: float) -> None:
+        """Give the distance travelled so far (an odometer), instead of speeds.
+
+        Raises:
+            ValueError: The distance is not finite.
+        """
+        self._distances.add_distance(stamp_ns, metres)
+
     def update(self, result: TrackingResult) -> OdometryEstimate | None:
         """Go on by one result of the tracker.
 
@@ -144,6 +177,9 @@ class Odometry:
         motion = self._base_motion(result)
         if motion is None:
             return None
+        if self._metric is False and motion.metric:
+            reference = self._start_over(reference)
+        self._metric = motion.metric
         pose, covariance = compound(
             reference.odom_T_base,
             reference.covariance,
@@ -159,58 +195,97 @@ class Odometry:
             self._reference = _Placed(motion.stamp_ns, pose, covariance)
         return estimate
 
+    def _start_over(self, reference: _Placed) -> _Placed:
+        """Put the reference back to where the way began, since its position has no scale."""
+        pose = reference.odom_T_base.copy()
+        pose[:3, 3] = self._start.odom_T_base[:3, 3]
+        covariance = np.zeros((6, 6))
+        covariance[:3, :3] = self._start.covariance[:3, :3]
+        covariance[3:, 3:] = reference.covariance[3:, 3:]
+        self._reference = _Placed(reference.stamp_ns, pose, covariance)
+        self._last_motion, self._gap = None, True
+        return self._reference
+
     def _place(self, frame: Frame) -> _Placed:
         """Return the pose of the reference; where it is not known, predict it."""
         if self._reference is not None and self._reference.stamp_ns == frame.stamp_ns:
             return self._reference
+        self._points.forget()
         if self._last is not None:
-            self._reference, self._gap = self._predicted(self._last, frame.stamp_ns), True
+            last = _Placed(self._last.stamp_ns, self._last.odom_T_base, self._last.covariance)
+            self._gap, self._reference = True, self._predicted(last, self._last.twist, frame)
+        elif self._reference is not None:
+            still = np.zeros(6)
+            self._gap, self._reference = True, self._predicted(self._reference, still, frame)
         else:
-            self._gap = self._reference is not None
-            start = self._reference or self._start
-            still = self._resting(start)
-            self._reference = (
-                self._predicted(still, frame.stamp_ns)
-                if self._gap
-                else _Placed(frame.stamp_ns, start.odom_T_base, start.covariance)
-            )
+            start = self._start
+            self._reference = _Placed(frame.stamp_ns, start.odom_T_base, start.covariance)
         return self._reference
 
-    def _resting(self, placed: _Placed) -> OdometryEstimate:
-        return OdometryEstimate(
-            placed.stamp_ns,
-            placed.odom_T_base,
-            placed.covariance,
-            np.zeros(6),
-            np.zeros((6, 6)),
-            metric=True,
-            gap=True,
-        )
-
-    def _predicted(self, last: OdometryEstimate, stamp_ns: int) -> _Placed:
-        seconds = abs(stamp_ns - last.stamp_ns) / 1e9
-        speed, turn_rate = np.linalg.norm(last.twist[:3]), np.linalg.norm(last.twist[3:])
+    def _predicted(self, before: _Placed, twist: Array, frame: Frame) -> _Placed:
+        seconds = abs(frame.stamp_ns - before.stamp_ns) / 1e9
+        speed, turn_rate = np.linalg.norm(twist[:3]), np.linalg.norm(twist[3:])
         deviations = np.repeat(
             [speed + self._options.gap_speed, turn_rate + self._options.gap_turn_rate], 3
         )
         pose, covariance = compound(
-            last.odom_T_base,
-            last.covariance,
-            exponential(last.twist * seconds),
+            before.odom_T_base,
+            before.covariance,
+            exponential(twist * seconds),
             np.diag((deviations * seconds) ** 2),
         )
-        return _Placed(stamp_ns, pose, covariance)
+        return _Placed(frame.stamp_ns, pose, covariance)
 
     def _base_motion(self, result: TrackingResult) -> _Motion | None:
         pose = result.pose
-        if not pose.metric or pose.reference_T_query is None or pose.covariance is None:
+        if pose.reference_T_query is None or pose.covariance is None:
             return None
+        if pose.metric:
+            self._points.forget()
+            return self._moved_base(result, pose.reference_T_query, pose.covariance, True)
+        length = self._length(result)
+        if length is None:
+            return None
+        distance, deviation, metric = length
+        if metric is False and self._metric:
+            return None
+        scaled, covariance = _scaled(pose.reference_T_query, pose.covariance, distance, deviation)
+        self._points.remember(result, scaled)
+        return self._moved_base(result, scaled, covariance, metric)
+
+    def _length(self, result: TrackingResult) -> tuple[float, float, bool] | None:
+        """Return the length of a translation without scale, its deviation, and if it is metric."""
+        full = result.pose.state is PoseState.OK
+        external = self._distances.between(result.reference.stamp_ns, result.query.stamp_ns)
+        if external is not None:
+            still = 0.0 if full else external
+            deviation = float(np.hypot(self._options.distance_sigma * external, still))
+            return external, deviation, True
+        metric = bool(self._metric)
+        depth = self._points.median_depth
+        if depth is None:
+            return None if metric else self._first_length(result)
+        if not full:
+            return 0.0, _STILL_SHARE * depth, metric
+        shared = self._points.length_of(result)
+        return None if shared is None else (*shared, metric)
+
+    def _first_length(self, result: TrackingResult) -> tuple[float, float, bool]:
+        """Return the length of a motion that shares no points with those before it."""
+        speed = 0.0 if self._last is None else float(np.linalg.norm(self._last.twist[:3]))
+        seconds = (result.query.stamp_ns - result.reference.stamp_ns) / 1e9
+        length = speed * seconds
+        return (length, length, False) if length > 0 else (1.0, 0.0, False)
+
+    def _moved_base(
+        self, result: TrackingResult, motion: Array, covariance: Array, metric: bool
+    ) -> _Motion:
         camera = self._base_T_camera
         return _Motion(
             result.query.stamp_ns,
-            camera @ pose.reference_T_query @ inverse_transform(camera),
-            move_covariance(camera, pose.reference_T_query, pose.covariance),
-            True,
+            camera @ motion @ inverse_transform(camera),
+            move_covariance(camera, motion, covariance),
+            metric,
         )
 
     def _twist(self, reference: _Placed, motion: _Motion) -> tuple[Array, Array]:
@@ -244,3 +319,20 @@ class Odometry:
             invert_covariance(last.reference_T_query, last.covariance),
         )
         return _Placed(self._reference.stamp_ns, pose, covariance)
+
+
+def _scaled(
+    motion: Array, covariance: Array, length: float, deviation: float
+) -> tuple[Array, Array]:
+    """Give a length to the unit translation of a motion, or its deviation to one that has none."""
+    scaled, direction = motion.copy(), motion[:3, 3]
+    scaled[:3, 3] = length * direction
+    spread = np.zeros((6, 6))
+    spread[3:, 3:] = covariance[3:, 3:]
+    if not direction.any():
+        spread[:3, :3] = deviation**2 * np.eye(3)
+        return scaled, spread
+    sizes = np.array([length] * 3 + [1.0] * 3)
+    spread = covariance * np.outer(sizes, sizes)
+    spread[:3, :3] += deviation**2 * np.outer(direction, direction)
+    return scaled, spread
