@@ -114,9 +114,10 @@ class Inputs:
             order.reset()
 
     def count_refusal(self, topic: str) -> None:
-        """Count a message of a topic that turned out to be unusable."""
+        """Count a message of a topic that turned out to be unusable, if it is one of these."""
         with self._lock:
-            self._monitors[topic].refused += 1
+            if topic in self._monitors:
+                self._monitors[topic].refused += 1
 
     def report(self) -> tuple[list[TopicReport], list[str]]:
         """Return the state of all topics, and what is wrong with them in words."""

@@ -30,6 +30,9 @@ QUEUE_SIZE = 10
 PATH_PERIOD_NS = 500_000_000
 """A pose is added to the path, and the path published, once in this time of the stamps."""
 
+MAX_SPEEDS = 1000
+"""So many speeds are kept until the first motion."""
+
 
 @dataclass(frozen=True)
 class OdometryReport:
@@ -94,6 +97,7 @@ class OdometryOutputs:
         self._lookup = lookup
         self._odometry: Odometry | None = None
         self._start: tuple[Array, Array] | None = None
+        self._speeds: deque[tuple[int, float]] = deque(maxlen=MAX_SPEEDS)
         self._path: deque[PoseStamped] = deque(maxlen=parameters.path_length)
         self._path_ns: int | None = None
         self._report = OdometryReport()
@@ -133,6 +137,7 @@ class OdometryOutputs:
     def reset(self) -> None:
         """Forget all motion; the base is at the origin again."""
         self._odometry = self._start = None
+        self._speeds.clear()
         self._path.clear()
         self._path_ns = None
 
@@ -152,6 +157,9 @@ class OdometryOutputs:
         """Say how fast the base was at a time, which gives mono its scale."""
         if self._odometry is not None:
             self._odometry.set_speed(stamp_ns, metres_per_second)
+        else:
+            # The first keyframe needs the speeds from its own time on.
+            self._speeds.append((stamp_ns, metres_per_second))
 
     def close(self) -> None:
         """Take the publishers back."""
@@ -170,6 +178,8 @@ class OdometryOutputs:
         self._odometry = Odometry(base_T_camera)
         if self._start is not None:
             self._odometry.reset(*self._start)
+        while self._speeds:
+            self._odometry.set_speed(*self._speeds.popleft())
         return self._odometry
 
     def _find_extrinsics(self, camera_frame: str) -> Array | None:

@@ -75,9 +75,10 @@ class OdometryInputs:
         self._on_pose = on_pose
         self._on_speed = on_speed
         self._refuse = refuse
-        self._subscriptions: list[Any] = [
-            node.create_subscription(PoseWithCovarianceStamped, '~/set_pose', self._on_set_pose, 10)
-        ]
+        self._set_pose = node.create_subscription(
+            PoseWithCovarianceStamped, '~/set_pose', self._on_set_pose, 10
+        )
+        self._subscriptions: list[Any] = [self._set_pose]
         if parameters.mode == 'mono':
             kind = SPEED_TYPES[parameters.odometry_scale]
             self._subscriptions.append(
@@ -96,10 +97,10 @@ class OdometryInputs:
         try:
             self._on_pose(*pose_of_base(msg, self._parameters.odom_frame))
         except ValueError as error:
-            self._refuse('set_pose', str(error))
+            self._refuse(self._set_pose.topic_name, str(error))
 
     def _on_speed_msg(self, msg: OdometryMsg | TwistWithCovarianceStamped) -> None:
         try:
             self._on_speed(*speed_of(msg))
         except ValueError as error:
-            self._refuse(SPEED_TOPIC, str(error))
+            self._refuse(self._node.resolve_topic_name(SPEED_TOPIC), str(error))

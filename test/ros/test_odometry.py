@@ -1,0 +1,103 @@
+"""Odometry: messages, what it is told from outside, and what it depends on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseWithCovarianceStamped, TwistWithCovarianceStamped
+from nav_msgs.msg import Odometry as OdometryMsg
+from std_msgs.msg import Header
+
+from loftr_ros.frontend import OdometryEstimate
+from loftr_ros.ros import transforms
+from loftr_ros.ros.conversions import pose_from_msg
+from loftr_ros.ros.declarations import ParameterError
+from loftr_ros.ros.odometry import check_extrinsics, odometry_to_msg
+from loftr_ros.ros.odometry_inputs import pose_of_base, speed_of
+from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.ros.transforms import transform_from_msg, transform_to_msg
+
+
+def turned(x: float, y: float, z: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Return a pose at a position, turned by 90 degrees to the left."""
+    pose = np.eye(4)
+    pose[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    pose[:3, 3] = x, y, z
+    return pose
+
+
+def test_an_estimate_becomes_pose_and_twist_in_their_frames() -> None:
+    covariance = np.diag([1.0, 2, 3, 4, 5, 6])
+    twist_covariance = np.diag([6.0, 5, 4, 3, 2, 1])
+    twist = np.arange(6, dtype=np.float64)
+    estimate = OdometryEstimate(
+        1_500_000_000, turned(1, 2, 3), covariance, twist, twist_covariance, True, False
+    )
+    msg = odometry_to_msg(estimate, 'odom', 'base')
+    assert (msg.header.frame_id, msg.child_frame_id) == ('odom', 'base')
+    assert (msg.header.stamp.sec, msg.header.stamp.nanosec) == (1, 500_000_000)
+    pose, found = pose_from_msg(msg.pose)
+    np.testing.assert_allclose(pose, turned(1, 2, 3), atol=1e-12)
+    np.testing.assert_array_equal(found, covariance)
+    assert (msg.twist.twist.linear.y, msg.twist.twist.angular.z) == (1.0, 5.0)
+    np.testing.assert_array_equal(np.reshape(msg.twist.covariance, (6, 6)), twist_covariance)
+
+
+def test_a_transform_survives_its_message() -> None:
+    msg = transform_to_msg(Header(frame_id='odom'), 'base', turned(1, 2, 3))
+    assert (msg.header.frame_id, msg.child_frame_id) == ('odom', 'base')
+    np.testing.assert_allclose(transform_from_msg(msg.transform), turned(1, 2, 3), atol=1e-12)
+
+
+def pose_msg(frame: str = 'odom', x: float = 1.0, w: float = 1.0) -> PoseWithCovarianceStamped:
+    msg = PoseWithCovarianceStamped(header=Header(frame_id=frame))
+    msg.pose.pose.position.x, msg.pose.pose.orientation.w = x, w
+    return msg
+
+
+@pytest.mark.parametrize('frame', ['odom', ''])
+def test_the_base_can_be_put_at_a_pose(frame: str) -> None:
+    pose, covariance = pose_of_base(pose_msg(frame), 'odom')
+    np.testing.assert_array_equal(pose[:3, 3], [1, 0, 0])
+    assert not covariance.any()
+
+
+@pytest.mark.parametrize(
+    ('msg', 'reason'),
+    [
+        (pose_msg('map'), "one in 'map', not in 'odom'"),
+        (pose_msg(x=float('nan')), 'position is not finite'),
+        (pose_msg(w=0.0), 'unit quaternion'),
+    ],
+)
+def test_a_pose_that_is_none_is_refused(msg: PoseWithCovarianceStamped, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        pose_of_base(msg, 'odom')
+
+
+def test_a_covariance_that_is_none_is_refused() -> None:
+    msg = pose_msg()
+    msg.pose.covariance = np.diag([-1.0, 1, 1, 1, 1, 1]).reshape(36)
+    with pytest.raises(ValueError, match='negative variance'):
+        pose_of_base(msg, 'odom')
+
+
+@pytest.mark.parametrize('kind', [OdometryMsg, TwistWithCovarianceStamped])
+def test_the_speed_is_the_length_of_the_velocity(
+    kind: type[OdometryMsg | TwistWithCovarianceStamped],
+) -> None:
+    msg = kind()
+    msg.header.stamp.sec = 2
+    msg.twist.twist.linear.x, msg.twist.twist.linear.y = -3.0, 4.0
+    assert speed_of(msg) == (2_000_000_000, 5.0)
+    msg.twist.twist.linear.z = float('inf')
+    with pytest.raises(ValueError, match='velocity is not finite'):
+        speed_of(msg)
+
+
+@pytest.mark.skipif(transforms.is_available(), reason='tf2_ros is installed')
+def test_without_tf2_the_extrinsics_must_be_a_parameter() -> None:
+    check_extrinsics(NodeParameters(mode='rgbd'))
+    with pytest.raises(ParameterError, match='extrinsics is tf, but tf2_ros is not installed'):
+        check_extrinsics(NodeParameters(mode='rgbd', extrinsics='tf'))
+    assert transforms.TransformListener(None).lookup('a', 'b') is None
