@@ -53,15 +53,13 @@ class DistanceLog:
         """Return the distance between two times, m; None where it was not measured."""
         if not self._stamps or start_ns < self._stamps[0]:
             return None
-        late = end_ns - self._stamps[-1]
-        if late > self._gap_ns:
+        if end_ns - self._stamps[-1] > self._gap_ns:
             return None
         stamps = np.array(self._stamps, dtype=np.int64) - self._stamps[0]
-        distances = np.array(self._distances)
-        times = np.array([start_ns, end_ns]) - self._stamps[0]
-        first, last = np.interp(times, stamps, distances)
-        # The newest sample may be a little older than the image.
-        last += max(late, 0) / 1e9 * self._speeds[-1]
+        times = np.array([start_ns, end_ns], dtype=np.int64) - self._stamps[0]
+        # The newest sample may be a little older than the images.
+        late = np.maximum(times - stamps[-1], 0) / 1e9
+        first, last = np.interp(times, stamps, np.array(self._distances)) + late * self._speeds[-1]
         return abs(float(last - first))
 
     def _goes_on(self, stamp_ns: int) -> bool:

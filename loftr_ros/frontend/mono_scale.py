@@ -5,42 +5,45 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.frontend.neighbours import mutual_neighbours
 from loftr_ros.frontend.tracker import TrackingResult
-from loftr_ros.geometry import MetricOptions
+from loftr_ros.geometry import Camera, MetricOptions
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.stereo import triangulate_depth
 
 Array = npt.NDArray[np.float64]
-Ids = npt.NDArray[np.int64]
 
 MIN_SHARED = 8
 """With fewer shared points two motions have no common scale."""
+_RADIUS = 4.0
+"""Points of an image that are closer than this have the same depth, px: half a coarse cell."""
 _PRECISE = 4.0
 """A depth counts if it is so many times larger than its standard deviation."""
 _UNITLESS = MetricOptions(depth_range=(1e-9, 1e9), disparity_sigma=0.0)
 
 
 class PointScale:
-    """Depths of the points of the present reference, in the unit of the trajectory.
+    """Points of the present reference image with their depths, in the unit of the trajectory.
 
-    The pair of views with the widest parallax so far gives each point its depth. Another motion of
-    length 1 with the same reference, or with the next one, which goes on with the track ids, sees
-    the same points; the ratio of their depths is its length.
+    The pair of views with the widest parallax so far gives each point its depth; at a new reference
+    the points go over to its image. Another motion of length 1 sees them too, and the ratio of
+    their depths is its length.
     """
 
     def __init__(self) -> None:
         """Start with no points."""
-        self._depths: dict[int, tuple[float, float]] = {}
+        self.forget()
 
     def forget(self) -> None:
         """Start over; the next motion defines the unit."""
-        self._depths = {}
+        self._points = np.empty((0, 2), np.float32)
+        self._inverse = np.empty(0)
+        self._sigma = np.empty(0)
 
     @property
     def median_depth(self) -> float | None:
         """Median depth of the points; None without points."""
-        inverses = [inverse for inverse, _ in self._depths.values()]
-        return 1.0 / float(np.median(inverses)) if inverses else None
+        return 1.0 / float(np.median(self._inverse)) if len(self._inverse) else None
 
     def length_of(self, result: TrackingResult) -> tuple[float, float] | None:
         """Return the length of a motion of unknown scale, and its standard deviation.
@@ -48,15 +51,11 @@ class PointScale:
         The points' errors have a common cause in both motions, so that the spread of the ratios
         is divided by the root of `MIN_SHARED` only, however many points there are.
         """
-        ids, depths = unit_depths(result)
-        ratios = [
-            inverse / self._depths[number][0]
-            for number, inverse in zip(ids.tolist(), depths.inverse.tolist(), strict=True)
-            if number in self._depths
-        ]
-        if len(ratios) < MIN_SHARED:
+        points, depths = unit_depths(result)
+        new, known = mutual_neighbours(points, self._points, _RADIUS)
+        if len(new) < MIN_SHARED:
             return None
-        logarithms = np.log(ratios)
+        logarithms = np.log(depths.inverse[new] / self._inverse[known])
         middle = float(np.median(logarithms))
         spread = 1.4826 * float(np.median(np.abs(logarithms - middle)))
         length = float(np.exp(middle))
@@ -66,55 +65,49 @@ class PointScale:
         """Keep the depths of a motion whose translation has the right length by now."""
         length = float(np.linalg.norm(reference_T_query[:3, 3]))
         if length > 0:
-            ids, depths = unit_depths(result)
-            inverses, sigmas = depths.inverse / length, depths.sigma / length
-            for number, inverse, sigma in zip(
-                ids.tolist(), inverses.tolist(), sigmas.tolist(), strict=True
-            ):
-                known = self._depths.get(number)
-                if known is None or sigma / inverse < known[1] / known[0]:
-                    self._depths[number] = inverse, sigma
-        if result.new_keyframe:
-            self._move(result, reference_T_query)
+            points, depths = unit_depths(result)
+            self._merge(points, depths.inverse / length, depths.sigma / length)
+        camera = result.query.camera
+        if result.new_keyframe and camera is not None and result.reference.camera is not None:
+            self._move(reference_T_query, result.reference.camera, camera)
 
-    def _move(self, result: TrackingResult, reference_T_query: Array) -> None:
+    def _merge(self, points: npt.NDArray[np.float32], inverse: Array, sigma: Array) -> None:
+        new, known = mutual_neighbours(points, self._points, _RADIUS)
+        worse = sigma[new] * self._inverse[known] >= self._sigma[known] * inverse[new]
+        added = np.delete(np.arange(len(points)), new[worse])
+        kept = np.delete(np.arange(len(self._points)), known[~worse])
+        self._points = np.concatenate([self._points[kept], points[added]])
+        self._inverse = np.concatenate([self._inverse[kept], inverse[added]])
+        self._sigma = np.concatenate([self._sigma[kept], sigma[added]])
+
+    def _move(self, reference_T_query: Array, reference: Camera, query: Camera) -> None:
         """Go over to the query's image; what it does not see is forgotten."""
-        camera = result.reference.camera
-        ids = result.track_ids.tolist()
-        here = [index for index, number in enumerate(ids) if number in self._depths]
-        if camera is None or not here:
-            self.forget()
-            return
-        inverse, sigma = np.array([self._depths[ids[index]] for index in here]).T
-        plane = camera.normalize(result.matches.reference_points[here])
-        rays = np.column_stack([plane, np.ones(len(here))])
-        # r / w is the point; its depth before the query camera is (r - w t) . z / w.
-        ahead = (rays - inverse[:, None] * reference_T_query[:3, 3]) @ reference_T_query[:3, 2]
-        kept = ahead > 0
-        self._depths = {
-            ids[index]: (float(one), float(spread))
-            for index, one, spread in zip(
-                np.array(here)[kept],
-                inverse[kept] / ahead[kept],
-                sigma[kept] / ahead[kept] ** 2,
-                strict=True,
-            )
-        }
+        rays = np.column_stack([reference.normalize(self._points), np.ones(len(self._points))])
+        # The point at r / w, times w, in the query camera.
+        seen = (rays - self._inverse[:, None] * reference_T_query[:3, 3]) @ reference_T_query[
+            :3, :3
+        ]
+        points = query.project(seen)
+        with np.errstate(invalid='ignore'):
+            inside = ((points >= 0) & (points < [query.width, query.height])).all(axis=1)
+        self._points = points[inside].astype(np.float32)
+        self._inverse = self._inverse[inside] / seen[inside, 2]
+        self._sigma = self._sigma[inside] / seen[inside, 2] ** 2
 
 
-def unit_depths(result: TrackingResult) -> tuple[Ids, PointDepths]:
+def unit_depths(result: TrackingResult) -> tuple[npt.NDArray[np.float32], PointDepths]:
     """Triangulate the inliers of a full pose, for a translation of length 1.
 
     Returns:
-        The track ids (K,) of the points with a precise depth, and their depths in the reference.
+        The reference points (K, 2) with a precise depth, and their depths.
     """
     pose, reference, query = result.pose, result.reference.camera, result.query.camera
     if pose.reference_T_query is None or reference is None or query is None:
-        return np.empty(0, np.int64), PointDepths.unknown(0)
+        return np.empty((0, 2), np.float32), PointDepths.unknown(0)
     unit = pose.reference_T_query.copy()
     length = float(np.linalg.norm(unit[:3, 3]))
     if length == 0:
-        return np.empty(0, np.int64), PointDepths.unknown(0)
+        return np.empty((0, 2), np.float32), PointDepths.unknown(0)
     unit[:3, 3] /= length
     matches = result.matches
     depths = triangulate_depth(
@@ -128,4 +121,4 @@ def unit_depths(result: TrackingResult) -> tuple[Ids, PointDepths]:
     )
     with np.errstate(invalid='ignore'):
         precise = depths.known() & (depths.inverse > _PRECISE * depths.sigma)
-    return result.track_ids[pose.inliers][precise], depths.select(precise)
+    return matches.reference_points[pose.inliers][precise], depths.select(precise)
