@@ -18,6 +18,8 @@ from loftr_ros.ros.correspondences import Correspondences
 from loftr_ros.visualization.matches import draw_matches
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from rclpy.lifecycle import LifecycleNode
 
     from loftr_ros.frontend import TrackingResult
@@ -43,15 +45,21 @@ def result_to_msgs(
     return correspondences_to_msg(correspondences), relative_pose_to_msg(result.pose, *views, kind)
 
 
-def matches_image_to_msg(result: TrackingResult) -> Image:
-    """Draw a result."""
-    image = draw_matches(
+def draw_result(result: TrackingResult) -> npt.NDArray[np.uint8]:
+    """Draw the matches of a result, within the time that a frame can spare."""
+    return draw_matches(
         result.reference.image,
         result.query.image,
         result.matches,
         result.pose.inliers if result.pose.state.has_pose else None,
+        smooth=False,
     )
-    return image_to_msg(image, header_to_msg(result.query.stamp_ns, result.query.frame_id))
+
+
+def matches_image_to_msg(result: TrackingResult) -> Image:
+    """Draw a result as a message."""
+    query = result.query
+    return image_to_msg(draw_result(result), header_to_msg(query.stamp_ns, query.frame_id))
 
 
 class Outputs:

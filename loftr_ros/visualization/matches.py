@@ -39,6 +39,7 @@ def draw_matches(
     caption: str | None = None,
     layout: str = 'auto',
     max_lines: int = 300,
+    smooth: bool = True,
 ) -> NDArray[np.uint8]:
     """Draw two images and lines between their matches, coloured by confidence.
 
@@ -53,6 +54,7 @@ def draw_matches(
         caption: Text below the images; by default the number of matches and inliers.
         layout: 'horizontal', 'vertical', or 'auto' to stack wide images.
         max_lines: Greatest number of lines.
+        smooth: Draw lines without steps, which takes ten times as long.
 
     Returns:
         uint8 (H', W', 3), RGB: both images and a strip with caption and colour scale.
@@ -70,7 +72,8 @@ def draw_matches(
     # Outliers come first and lie below; what is not finite has no place in the picture.
     order = np.argsort(kept, kind='stable')
     order = order[np.isfinite(segments[order]).all(axis=(1, 2))]
-    _draw_segments(canvas, segments[order], matches.confidence[order], kept[order], max_lines)
+    drawn = segments[order], matches.confidence[order], kept[order]
+    _draw_segments(canvas, *drawn, max_lines, cv2.LINE_AA if smooth else cv2.LINE_8)
     if caption is None:
         caption = _count_caption(len(matches), None if inliers is None else int(kept.sum()))
     _draw_strip(canvas, caption)
@@ -104,6 +107,7 @@ def _draw_segments(
     confidence: NDArray[np.float32],
     kept: NDArray[np.bool_],
     max_lines: int,
+    line_type: int,
 ) -> None:
     """Draw dots for all segments (N, 2, 2) and lines for some of them, in the order given."""
     clean = np.clip(np.nan_to_num(confidence), 0, 1)
@@ -111,18 +115,21 @@ def _draw_segments(
     fixed_point = np.round(segments * (1 << SUBPIXEL_BITS))
     lines = np.clip(fixed_point, -(2**20), 2**20).astype(np.int32)
     lined = np.linspace(0, len(lines) - 1, min(max_lines, len(lines))).astype(np.intp)
-    _draw_lines(canvas, lines[lined][~kept[lined]], OUTLIER_COLOUR)
+    _draw_lines(canvas, lines[lined][~kept[lined]], OUTLIER_COLOUR, line_type)
     lined = lined[kept[lined]]
     for level in np.unique(levels[lined]):
-        _draw_lines(canvas, lines[lined][levels[lined] == level], COLOURS[level].tolist())
+        of_level = lines[lined[levels[lined] == level]]
+        _draw_lines(canvas, of_level, COLOURS[level].tolist(), line_type)
     colours = COLOURS[levels]
     colours[~kept] = OUTLIER_COLOUR
     _draw_dots(canvas, segments, colours)
 
 
-def _draw_lines(canvas: NDArray[np.uint8], lines: NDArray[np.int32], colour: Sequence[int]) -> None:
+def _draw_lines(
+    canvas: NDArray[np.uint8], lines: NDArray[np.int32], colour: Sequence[int], line_type: int
+) -> None:
     """Draw lines of one colour: one call for all of them keeps a debug topic cheap."""
-    cv2.polylines(canvas, list(lines), False, colour, 1, cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.polylines(canvas, list(lines), False, colour, 1, line_type, SUBPIXEL_BITS)
 
 
 def _draw_dots(
@@ -133,10 +140,13 @@ def _draw_dots(
     if not height:
         return
     bounds = np.array([width - 1, height - 1])
-    centres = np.clip(np.round(segments), -2, bounds + 2).astype(np.intp)
-    offsets = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), axis=-1).reshape(1, 9, 1, 2)
-    pixels = np.clip(centres[:, None] + offsets, 0, bounds)
-    canvas[pixels[..., 1], pixels[..., 0]] = colours[:, None, None]
+    centres = np.clip(np.round(segments), -2, bounds + 2).astype(np.int32)
+    steps = np.array([-1, 0, 1], np.int32)
+    columns = np.clip(centres[:, :, None, None, 0] + steps, 0, width - 1)
+    rows = np.clip(centres[:, :, None, None, 1] + steps[:, None], 0, height - 1)
+    # One index a pixel: NumPy is several times faster with it than with rows and columns.
+    pixels = (rows * width + columns).reshape(-1)
+    canvas.reshape(-1, 3)[pixels] = np.repeat(colours, 18, axis=0)
 
 
 def _count_caption(count: int, inliers: int | None) -> str:
