@@ -42,7 +42,7 @@ setup(
     package_data={'loftr_ros': ['weights/*', '*.so']},
     zip_safe=False,
     install_requires=read_requirements('runtime'),
-    extras_require={'dev': read_requirements('dev'), 'ros2': read_requirements('ros2')},
+    extras_require={name: read_requirements(name) for name in ('dev', 'ray', 'ros2')},
     entry_points={
         'console_scripts': [
             'loftr-ros = loftr_ros.cli:main',

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loftr_ros import __version__
-from loftr_ros.cli_reports import add_explain
+from loftr_ros.cli_evaluation import add_evaluate
+from loftr_ros.cli_reports import add_compare, add_explain, add_report
 from loftr_ros.cli_training import add_evaluate_conditions
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     _add_match(commands)
     add_explain(commands)
+    add_report(commands)
+    add_compare(commands)
     _add_train(commands)
+    add_evaluate(commands)
     _add_evaluate_pairs(commands)
     add_evaluate_conditions(commands)
     _add_demo(commands)

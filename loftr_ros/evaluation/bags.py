@@ -4,80 +4,41 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 from rosbags.highlevel import AnyReader
 
-from loftr_ros.evaluation.bag_messages import (
-    CAMERA_TYPE,
-    IMAGE_TYPES,
-    POSE_TYPES,
-    TRANSFORM_TYPE,
-    find_transform,
-    pose_of,
-)
+from loftr_ros.evaluation.bag_pairing import Stamped, pair_by_stamp
+from loftr_ros.evaluation.bag_topics import BY_TYPE, BagTopics, TopicNames, choose_topics
+from loftr_ros.evaluation.bag_truth import read_truth
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.message_types import package_typestore
-from loftr_ros.evaluation.poses import TimedPoses
-from loftr_ros.evaluation.sequences import GroundTruthFrame
-from loftr_ros.frontend.frame import Frame
+from loftr_ros.evaluation.sequences import GroundTruthFrame, RightCamera
+from loftr_ros.frontend.frame import Frame, RightView
 from loftr_ros.ros.cameras import camera_from_msg
+from loftr_ros.ros.depth import depth_from_msg
 from loftr_ros.ros.images import image_from_msg
 from loftr_ros.ros.stamps import stamp_from_msg
+from loftr_ros.ros.stereo import right_camera_from_msgs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import Any
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from loftr_ros.evaluation.message_types import Message
+    from loftr_ros.evaluation.poses import TimedPoses
     from loftr_ros.geometry import Camera
 
 FILE_SUFFIXES = ('.mcap', '.db3')
 MAX_GAP_NS = 200_000_000
-TRUTH_NAME = re.compile(
-    r'(ground_?truth|(^|[/_])gt([/_]|$)|truth|vicon|mocap|optitrack|leica)', re.IGNORECASE
-)
-DEPTH_NAME = re.compile(r'(depth|disparity|range|mask|label|matches)', re.IGNORECASE)
+SLOP_NS = 20_000_000
+"""Greatest difference between the stamps of an image and of its depth or right image, ns."""
 RECTIFIED_NAME = re.compile(r'/image_rect[^/]*(/compressed)?$')
-
-
-@dataclass(frozen=True)
-class BagTopics:
-    """Topics of a bag that were chosen, and what else there was.
-
-    Attributes:
-        image: Topic of the images.
-        camera_info: Topic of their calibration, or None.
-        ground_truth: Topic of the true poses, or None.
-        other_images: Further topics of images.
-        other_poses: Further topics of poses, which may or may not be true.
-        note: Why something is left out; empty if nothing is.
-
-    """
-
-    image: str
-    camera_info: str | None
-    ground_truth: str | None
-    other_images: tuple[str, ...] = ()
-    other_poses: tuple[str, ...] = ()
-    note: str = ''
-
-    def __str__(self) -> str:
-        """Say in one paragraph what was chosen and what else could be."""
-        lines = [
-            f'images {self.image}',
-            f'calibration {self.camera_info or "none"}',
-            f'ground truth {self.ground_truth or "none"}',
-        ]
-        if self.other_images:
-            lines.append(f'other images: {", ".join(self.other_images)}')
-        if self.other_poses:
-            lines.append(f'other poses: {", ".join(self.other_poses)}')
-        return '; '.join(lines) + (f' ({self.note})' if self.note else '')
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +52,8 @@ class BagSequence:
         count: Number of images.
         camera: Calibration of the images; None if unknown.
         truth: Poses of the camera in the world; None if unknown.
+        right: The right camera, in the mode stereo.
+        unknown_types: Types of other topics that cannot be read.
 
     """
 
@@ -100,6 +63,8 @@ class BagSequence:
     count: int
     camera: Camera | None
     truth: TimedPoses | None
+    right: RightCamera | None = None
+    unknown_types: tuple[str, ...] = ()
     layout: str = 'bag'
 
     def __len__(self) -> int:
@@ -114,27 +79,47 @@ class BagSequence:
 
         """
         with _opened(self.path) as reader:
-            for time_ns, message in _messages(reader, self.topics.image):
-                try:
-                    image = image_from_msg(message)
-                except ValueError as error:
-                    raise DatasetError(
-                        self.path,
-                        f'on {self.topics.image} at {time_ns} ns {error}',
-                        'Choose another image topic or remove the message.',
-                    ) from error
-                stamp = stamp_from_msg(message.header.stamp) or time_ns
-                frame = Frame(stamp, image, message.header.frame_id, self.camera)
-                self._check_size(frame)
-                pose = None if self.truth is None else self.truth.at(stamp, MAX_GAP_NS)
-                yield GroundTruthFrame(frame, pose)
+            topics = [self.topics.image, *filter(None, [self.topics.partner])]
+            arrivals = (
+                (topic == self.topics.image, Stamped(_stamp_of(message, time_ns), message))
+                for topic, time_ns, message in _messages_of_all(reader, topics)
+            )
+            if self.topics.partner is None:
+                yield from (self._frame(image, None) for _, image in arrivals)
+                return
+            for image, partner in pair_by_stamp(arrivals, SLOP_NS):
+                yield self._frame(image, partner)
 
-    def _check_size(self, frame: Frame) -> None:
+    def _frame(self, image: Stamped, partner: Message | None) -> GroundTruthFrame:
+        pixels = self._decoded(image_from_msg, image.message, self.topics.image)
+        depth, right = None, None
+        if partner is not None and self.topics.depth:
+            depth = self._decoded(depth_from_msg, partner, self.topics.depth)
+        elif partner is not None and self.topics.right_image and self.right:
+            view = self._decoded(image_from_msg, partner, self.topics.right_image)
+            right = RightView(view, self.right.camera, self.right.left_T_right)
+        frame_id = image.message.header.frame_id
+        frame = Frame(image.stamp_ns, pixels, frame_id, self.camera, depth, right)
         try:
             frame.check()
         except ValueError as error:
             raise DatasetError(
                 self.path, f'on {self.topics.image} {error}', 'Choose topics that fit.'
+            ) from error
+        pose = None if self.truth is None else self.truth.at(image.stamp_ns, MAX_GAP_NS)
+        return GroundTruthFrame(frame, pose, depth)
+
+    def _decoded(
+        self, decode: Callable[[Message], NDArray[Any]], message: Message, topic: str
+    ) -> NDArray[Any]:
+        try:
+            return decode(message)
+        except ValueError as error:
+            stamp = stamp_from_msg(message.header.stamp)
+            raise DatasetError(
+                self.path,
+                f'on {topic} the image of {stamp} ns cannot be read: {error}',
+                'Choose another image topic or remove the message.',
             ) from error
 
 
@@ -146,43 +131,40 @@ def is_bag(path: Path) -> bool:
 
 
 def open_bag(
-    path: Path,
-    image_topic: str | None = None,
-    ground_truth_topic: str | None = None,
-    camera_info_topic: str | None = None,
+    path: Path, names: TopicNames = BY_TYPE, mode: str = 'mono', *, rectified: bool = False
 ) -> BagSequence:
     """Open a ROS 2 bag; topics are found by their types unless they are given.
 
     True poses are only taken by themselves from topics whose name says so (ground truth, vicon,
-    mocap, ...), as an odometry is no truth. A pose of another frame than the camera's is brought to
-    the camera with /tf_static; a PoseStamped names no frame and counts as the camera's.
+    mocap, ...), as an odometry is no truth.
 
     Args:
         path: Folder of the bag, or a single .mcap or .db3 file.
-        image_topic: Topic of Image or CompressedImage.
-        ground_truth_topic: Topic of Odometry, PoseStamped or TransformStamped.
-        camera_info_topic: Topic of CameraInfo.
+        names: Topics that are given.
+        mode: 'mono', 'stereo' (right images, calibration of both cameras) or 'rgbd' (depth).
+        rectified: The images are rectified, whatever their topic is called.
 
     Raises:
         DatasetError: If the bag is unreadable or empty or lacks a topic.
 
     """
     with _opened(path) as reader:
-        topics = _choose_topics(reader, path, image_topic, ground_truth_topic, camera_info_topic)
+        topics = choose_topics(reader, path, names, mode)
         first = next(_messages(reader, topics.image))[1]
-        truth, note = _read_truth(reader, topics.ground_truth, first.header.frame_id)
-        camera = _read_camera(reader, path, topics, first)
+        truth, note = None, ''
+        if topics.ground_truth:
+            frame_id, child = first.header.frame_id, names.ground_truth_frame
+            truth, note = read_truth(reader, topics.ground_truth, frame_id, child, _messages)
+        rectified = rectified or RECTIFIED_NAME.search(topics.image) is not None
+        camera = _read_camera(reader, path, topics.image, topics.camera_info, first, rectified)
+        right = _read_right(reader, path, topics, rectified)
         if truth is None and topics.ground_truth:
-            topics = BagTopics(
-                topics.image,
-                topics.camera_info,
-                None,
-                topics.other_images,
-                (*topics.other_poses, topics.ground_truth),
-                note,
-            )
+            others = (*topics.other_poses, topics.ground_truth)
+            topics = replace(topics, ground_truth=None, other_poses=others, note=note)
         count = sum(c.msgcount for c in reader.connections if c.topic == topics.image)
-    return BagSequence(path.stem, path, topics, count, camera, truth)
+        known = reader.typestore.fielddefs
+        unknown = sorted({c.msgtype for c in reader.connections if c.msgtype not in known})
+    return BagSequence(path.stem, path, topics, count, camera, truth, right, tuple(unknown))
 
 
 def _bag_of(path: Path) -> Path | None:
@@ -213,120 +195,63 @@ def _opened(path: Path) -> Iterator[AnyReader]:
 
 
 def _messages(reader: AnyReader, topic: str) -> Iterator[tuple[int, Message]]:
-    connections = [c for c in reader.connections if c.topic == topic]
+    for _, time_ns, message in _messages_of_all(reader, [topic]):
+        yield time_ns, message
+
+
+def _messages_of_all(reader: AnyReader, topics: list[str]) -> Iterator[tuple[str, int, Message]]:
+    connections = [c for c in reader.connections if c.topic in topics]
     for connection, time_ns, data in reader.messages(connections=connections):
-        yield time_ns, reader.deserialize(data, connection.msgtype)
+        yield connection.topic, time_ns, reader.deserialize(data, connection.msgtype)
 
 
-def _topics_of(reader: AnyReader, types: tuple[str, ...]) -> list[str]:
-    found = {c.topic for c in reader.connections if c.msgtype in types and c.msgcount}
-    return sorted(found)
+def _stamp_of(message: Message, time_ns: int) -> int:
+    """Return the stamp of a message, or where it has none the time of its arrival, ns."""
+    return stamp_from_msg(message.header.stamp) or time_ns
 
 
-def _choose_topics(
+def _read_camera(
     reader: AnyReader,
     path: Path,
-    image: str | None,
-    ground_truth: str | None,
-    camera_info: str | None,
-) -> BagTopics:
-    images, infos = _topics_of(reader, IMAGE_TYPES), _topics_of(reader, (CAMERA_TYPE,))
-    poses = _topics_of(reader, POSE_TYPES)
-    image = _given(path, image, images, 'images') or _best_image(path, images, infos, reader)
-    info = _given(path, camera_info, infos, 'calibrations') or _info_of(image, infos)
-    truths = [topic for topic in poses if TRUTH_NAME.search(topic)]
-    truth = _given(path, ground_truth, poses, 'poses') or next(iter(truths), None)
-    return BagTopics(
-        image,
-        info,
-        truth,
-        tuple(topic for topic in images if topic != image),
-        tuple(topic for topic in poses if topic != truth),
-    )
-
-
-def _given(path: Path, topic: str | None, known: list[str], kind: str) -> str | None:
-    if topic is not None and topic not in known:
-        raise DatasetError(
-            path,
-            f'there are no {kind} on {topic}',
-            f'Topics with {kind}: {", ".join(known) or "none"}.',
-        )
-    return topic
-
-
-def _best_image(path: Path, images: list[str], infos: list[str], reader: AnyReader) -> str:
-    if not images:
-        kinds = sorted({f'{c.topic} ({c.msgtype})' for c in reader.connections})
-        raise DatasetError(
-            path,
-            'the bag has no images' if reader.message_count else 'the bag is empty',
-            f'Topics: {", ".join(kinds) or "none"}; needed: {" or ".join(IMAGE_TYPES)}.',
-        )
-    counts = {c.topic: c.msgcount for c in reader.connections}
-    return min(
-        images,
-        key=lambda topic: (
-            DEPTH_NAME.search(topic) is not None,
-            _info_of(topic, infos) is None,
-            -counts[topic],
-            topic,
-        ),
-    )
-
-
-def _info_of(image: str, infos: list[str]) -> str | None:
-    """Find the calibration beside an image topic; a bag's only one serves as well."""
-    namespace = image.removesuffix('/compressed').rpartition('/')[0]
-    beside = f'{namespace}/camera_info'
-    if beside in infos:
-        return beside
-    return infos[0] if len(infos) == 1 else None
-
-
-def _read_camera(reader: AnyReader, path: Path, topics: BagTopics, image: Message) -> Camera | None:
-    if topics.camera_info is None:
+    image_topic: str,
+    info_topic: str | None,
+    image: Message,
+    rectified: bool,
+) -> Camera | None:
+    if info_topic is None:
         return None
-    rectified = RECTIFIED_NAME.search(topics.image) is not None
     try:
-        info = next(_messages(reader, topics.camera_info))[1]
+        info = next(_messages(reader, info_topic))[1]
         size = (image.height, image.width) if hasattr(image, 'height') else None
         return camera_from_msg(info, size, rectified=rectified)
     except ValueError as error:
         raise DatasetError(
             path,
-            f'the calibration on {topics.camera_info} is unusable ({error})',
+            f'the calibration on {info_topic} of {image_topic} is unusable ({error})',
             'Choose another topic of CameraInfo.',
         ) from error
 
 
-def _read_truth(
-    reader: AnyReader, topic: str | None, camera_frame: str
-) -> tuple[TimedPoses | None, str]:
-    """Read true poses of the camera, or say why a topic cannot give them."""
-    if topic is None:
-        return None, ''
-    messages = [message for _, message in _messages(reader, topic)]
-    body = getattr(messages[0], 'child_frame_id', '') or camera_frame
-    body_T_camera = _static_transform(reader, body, camera_frame)
-    if body_T_camera is None:
-        return None, f'{topic} is of {body}, which /tf_static does not join to {camera_frame}'
-    samples = TimedPoses.from_samples(
-        np.array([stamp_from_msg(message.header.stamp) for message in messages], np.int64),
-        np.array([pose_of(message)[:3] for message in messages]),
-        np.array([pose_of(message)[3:] for message in messages]),
-    )
-    return samples.moved(body_T_camera), ''
-
-
-def _static_transform(reader: AnyReader, body: str, camera: str) -> NDArray[np.float64] | None:
-    if body.lstrip('/') == camera.lstrip('/'):
-        return np.eye(4)
-    transforms = [
-        transform
-        for topic in _topics_of(reader, (TRANSFORM_TYPE,))
-        if topic.endswith('tf_static')
-        for _, message in _messages(reader, topic)
-        for transform in message.transforms
+def _read_right(
+    reader: AnyReader, path: Path, topics: BagTopics, rectified: bool
+) -> RightCamera | None:
+    """Read where the right camera stands: from p and r of both calibrations."""
+    if topics.right_image is None or topics.right_camera_info is None:
+        return None
+    image = next(_messages(reader, topics.right_image))[1]
+    names = topics.right_image, topics.right_camera_info
+    camera = _read_camera(reader, path, *names, image, rectified)
+    infos = [
+        next(_messages(reader, topic or ''))[1]
+        for topic in (topics.camera_info, topics.right_camera_info)
     ]
-    return find_transform(transforms, body, camera)
+    left_T_right: NDArray[np.float64] | None
+    try:
+        left_T_right = right_camera_from_msgs(infos[0], infos[1], rectified=rectified)
+    except ValueError as error:
+        remedy = 'Choose other topics, or the mode mono.'
+        raise DatasetError(path, str(error), remedy) from error
+    if camera is None or left_T_right is None:
+        problem = f'{topics.right_camera_info} holds no baseline (p[3] is zero)'
+        raise DatasetError(path, problem, 'Calibrate the stereo pair, or use the mode mono.')
+    return RightCamera(camera, left_T_right)

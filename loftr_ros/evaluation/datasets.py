@@ -85,7 +85,7 @@ def open_sequence(
             or a single .mcap or .db3 file).
         camera: Which camera of the dataset (its folder, as 'cam1'), or image topic of the bag; by
             default the first.
-        mode: One of `MODES`: what the frames carry besides their image. Bags are 'mono' only.
+        mode: One of `MODES`: what the frames carry besides their image.
 
     Raises:
         DatasetError: If nothing known is there, it is incomplete or malformed, or it lacks what the
@@ -93,7 +93,8 @@ def open_sequence(
         ValueError: If there is no such mode.
 
     """
-    from loftr_ros.evaluation.bags import is_bag, open_bag  # only bags need rosbags
+    from loftr_ros.evaluation.bag_topics import TopicNames  # only bags need rosbags
+    from loftr_ros.evaluation.bags import is_bag, open_bag
 
     path = Path(path).expanduser()
     if not path.exists():
@@ -101,9 +102,7 @@ def open_sequence(
     if mode not in MODES:
         raise ValueError(f'mode must be one of {", ".join(MODES)}, not {mode!r}')
     if is_bag(path):
-        if mode != 'mono':
-            raise DatasetError(path, f'a bag cannot be read in the mode {mode}', "Use 'mono'.")
-        return open_bag(path, image_topic=camera)
+        return open_bag(path, TopicNames(image=camera), mode)
     layout = find_layout(path)
     if layout is None:
         raise DatasetError(path, _nothing_found(path), _looked_for())

@@ -233,6 +233,17 @@ class SequenceFolder:
     path: Path
     info: SequenceInfo
 
+    @classmethod
+    def open(cls, path: Path) -> SequenceFolder:
+        """Read what is known about the input.
+
+        Raises:
+            DatasetError: If the folder is not one of a sequence.
+
+        """
+        file = path / SEQUENCE
+        return cls(path, from_json(read_json(file), SequenceInfo, file))
+
     @property
     def name(self) -> str:
         """Name of the sequence."""
@@ -300,16 +311,10 @@ def open_run(path: Path) -> RunFolder:
         problem = f'the results have format {values.get("format")}, this version reads {FORMAT}'
         raise DatasetError(path / RUN, problem, REMEDY)
     info = from_json(values, RunInfo, path / RUN)
-    files = {file.parent.name: file for file in path.glob(f'{SEQUENCES}/*/{SEQUENCE}')}
-    names = [name for name in read_json(path / SUMMARY).get('sequences', {}) if name in files]
-    names += sorted(files.keys() - set(names))
-    sequences = (
-        SequenceFolder(
-            files[name].parent, from_json(read_json(files[name]), SequenceInfo, files[name])
-        )
-        for name in names
-    )
-    return RunFolder(path, info, tuple(sequences))
+    folders = {file.parent.name: file.parent for file in path.glob(f'{SEQUENCES}/*/{SEQUENCE}')}
+    names = [name for name in read_json(path / SUMMARY).get('sequences', {}) if name in folders]
+    names += sorted(folders.keys() - set(names))
+    return RunFolder(path, info, tuple(SequenceFolder.open(folders[name]) for name in names))
 
 
 def write_matches(folder: Path, matches: MatchArrays) -> None:

@@ -47,6 +47,10 @@ class GroundTruthSequence(Protocol):
     def layout(self) -> str:
         """Name of the format: 'kitti', 'euroc', 'tum', 'sevenscenes' or 'bag'."""
 
+    @property
+    def camera(self) -> Camera | None:
+        """Calibration of all images; None if unknown."""
+
     def __len__(self) -> int:
         """Return the number of frames."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from loftr_ros.evaluation.bag_topics import TopicNames
 from loftr_ros.evaluation.bag_writer import BagWriter
 from loftr_ros.evaluation.bags import is_bag, open_bag
 from loftr_ros.evaluation.datasets import open_sequence
@@ -100,14 +101,17 @@ def test_the_chosen_topics_are_said(tmp_path: Path) -> None:
 def test_an_odometry_is_no_truth_unless_it_is_asked_for(tmp_path: Path) -> None:
     path = write_bag(tmp_path / 'bag', truth='/loftr/pose')
     assert next(iter(open_bag(path))).world_T_camera is None
-    assert next(iter(open_bag(path, ground_truth_topic='/loftr/pose'))).world_T_camera is not None
+    assert (
+        next(iter(open_bag(path, TopicNames(ground_truth='/loftr/pose')))).world_T_camera
+        is not None
+    )
 
 
-@pytest.mark.parametrize('option', ['image_topic', 'ground_truth_topic', 'camera_info_topic'])
+@pytest.mark.parametrize('option', ['image', 'ground_truth', 'camera_info'])
 def test_a_topic_that_is_not_there_is_refused(tmp_path: Path, option: str) -> None:
     path = write_bag(tmp_path / 'bag')
     with pytest.raises(DatasetError, match=r'on /nowhere.*Topics with'):
-        open_bag(path, **{option: '/nowhere'})
+        open_bag(path, TopicNames(**{option: '/nowhere'}))
 
 
 def test_truth_of_the_body_is_brought_to_the_camera(tmp_path: Path) -> None:
@@ -223,7 +227,7 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
         message = compressed(bag, np.zeros((48, 64, 3), np.uint8), 'jpg')
         message.data = message.data[:20]
         bag.write('/camera/compressed', message, 10)
-    with pytest.raises(DatasetError, match=r'/camera/compressed at 10 ns .*truncated'):
+    with pytest.raises(DatasetError, match=r'/camera/compressed .*cannot be read.*truncated'):
         list(open_bag(tmp_path / 'bag'))
 
 
@@ -258,7 +262,7 @@ def test_rectified_images_go_by_the_projection_matrix(tmp_path: Path) -> None:
         bag.write('/left/camera_info', with_projection, 0)
         image = bag._image(frame(0).image, bag.header(0, 'camera'))
         bag.write('/left/image_rect', image, 0)
-    camera = open_bag(tmp_path / 'bag', image_topic='/left/image_rect').camera
+    camera = open_bag(tmp_path / 'bag', TopicNames(image='/left/image_rect')).camera
     assert camera is not None
     assert camera.matrix[0].tolist() == [40, 0, 30]
     assert not camera.is_distorted

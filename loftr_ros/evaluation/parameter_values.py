@@ -1,0 +1,88 @@
+"""Parameters of the node as users write them: a ROS parameter file, and NAME:=VALUE."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.ros.parameters import NodeParameters, unknown_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+
+def read_parameters(file: Path | None, assignments: Iterable[str]) -> NodeParameters:
+    """Return the node's parameters, with the values of a file and then of assignments.
+
+    Raises:
+        DatasetError: If the file is missing or no ROS parameter file.
+        ValueError: If a parameter is unknown, or has a value that it cannot have.
+
+    """
+    values = {} if file is None else _read_file(file)
+    for assignment in assignments:
+        name, separator, text = assignment.partition(':=')
+        if not separator:
+            raise ValueError(f'{assignment!r} is no parameter: write NAME:=VALUE')
+        values[name] = yaml.safe_load(text)
+    unknown = unknown_names(values)
+    if unknown:
+        name, nearest = next(iter(unknown.items()))
+        raise ValueError(f'there is no parameter {name}' + (f'; {nearest}?' if nearest else ''))
+    defaults = {f.name: f.default for f in dataclasses.fields(NodeParameters)}
+    return NodeParameters(
+        **{
+            name: _typed(name, value, defaults[name])
+            for name, value in values.items()
+            if name in defaults
+        }
+    )
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """Read a file with one node, whatever its name."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        problem = f'the file cannot be read ({error.strerror})'
+        raise DatasetError(path, problem, 'Check the path.') from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DatasetError(path, f'the file is no YAML ({error})', 'Correct it.') from error
+    nodes: Iterable[Any] = content.values() if isinstance(content, dict) else ()
+    found = [node['ros__parameters'] for node in nodes if _has_parameters(node)]
+    if len(found) != 1:
+        problem = f'the file has the parameters of {len(found)} nodes'
+        raise DatasetError(path, problem, 'It must have those of one: see config/loftr.yaml.')
+    return dict(found[0])
+
+
+def _has_parameters(node: object) -> bool:
+    return isinstance(node, dict) and isinstance(node.get('ros__parameters'), dict)
+
+
+def _typed(name: str, value: Any, default: Any) -> Any:  # noqa: ANN401 - of any type
+    """Bring a value to the type of its default; an integer will do for a number."""
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(default, tuple | list) and isinstance(value, list):
+        return type(default)(float(item) if isinstance(item, int) else item for item in value)
+    if isinstance(default, str) and value is None:
+        return ''
+    if type(value) is not type(default):
+        raise ValueError(f'{name} must be of type {type(default).__name__}, not {value!r}')
+    return value
+
+
+def with_values(parameters: NodeParameters, values: Mapping[str, Any]) -> NodeParameters:
+    """Return parameters with other values, without those that are None.
+
+    Raises:
+        ValueError: If a value is one that a parameter cannot have.
+
+    """
+    changes = {name: value for name, value in values.items() if value is not None}
+    return dataclasses.replace(parameters, **changes)
