@@ -1,0 +1,64 @@
+"""Images come faster than they can be matched: the newest wins, and nothing piles up."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from harness import Camera, Client, running_node, wait_until
+from slow_node import SECONDS as SLOW_S
+
+from loftr_ros.msg import RelativePose
+from loftr_ros.ros.stamps import stamp_from_msg
+
+COMMAND = [sys.executable, str(Path(__file__).with_name('slow_node.py'))]
+RATE = 30.0
+SECONDS = 5.0
+
+
+def test_at_30_hz_the_delay_does_not_grow_and_drops_are_counted(tmp_path: Path) -> None:
+    with running_node(tmp_path, {'silent_timeout': 1.0}, COMMAND):
+        client = Client()
+        camera = Camera(client, start_ns=10**9)
+        camera.wait_for_subscriber()
+        wait_until(lambda: client.poses, 'the first pose', camera.send)
+        wait_until(lambda: client.value('processing', 'dropped'), 'a report')
+        time.sleep(1.0)  # what was sent so far shall be done
+        client.poses.clear()
+        before = counts(client)
+        arrived: dict[int, float] = {}
+
+        def note(msg: RelativePose) -> None:
+            arrived[stamp_from_msg(msg.header.stamp)] = time.perf_counter()
+
+        client.listen(RelativePose, '/loftr/relative_pose', note)
+        sent: dict[int, float] = {}
+        start = time.perf_counter()
+        while len(sent) < RATE * SECONDS:
+            time.sleep(max(0.0, start + len(sent) / RATE - time.perf_counter()))
+            sent[camera.send()] = time.perf_counter()
+        last = max(sent)
+        wait_until(
+            lambda: client.poses and stamp_from_msg(client.poses[-1].header.stamp) == last,
+            'the pose of the newest image',
+        )
+        wait_until(lambda: sum(counts(client)) >= sum(before) + len(sent), 'the last report')
+        processed, dropped = (now - old for now, old in zip(counts(client), before, strict=True))
+        stamps = [stamp_from_msg(msg.header.stamp) for msg in client.poses]
+        client.close()
+    assert processed + dropped == len(sent)
+    assert processed == len(stamps)
+    assert dropped > len(sent) / 3
+    assert stamps == sorted(set(stamps))
+    latencies = [arrived[stamp] - sent[stamp] for stamp in stamps if stamp in arrived]
+    first, last_third = latencies[: len(latencies) // 3], latencies[-len(latencies) // 3 :]
+    # A queue of 30 Hz input would have grown by seconds.
+    assert np.median(last_third) < np.median(first) + 3 * SLOW_S
+    assert np.median(latencies) < 5 * SLOW_S
+
+
+def counts(client: Client) -> tuple[int, int]:
+    """Return how many images were processed and dropped, as the node reports."""
+    return tuple(int(client.value('processing', key)) for key in ('processed', 'dropped'))  # type: ignore[return-value]
