@@ -20,7 +20,8 @@ class MetricOptions:
         depth_noise_growth: Its growth with the square of the distance, 1/m.
         depth_nearest: Depth from which it grows, m.
         depth_scale_sigma: Standard deviation of the scale of all depths, as a share of them.
-        depth_range: Smallest and largest depth that is used, m.
+        depth_range: Smallest and largest depth that is used, m; of stereo only the smallest counts,
+            since far points hold the rotation.
         depth_jump: Depths around a point that differ by a larger share of the depth than this lie
             on both sides of an edge, and the point has no depth.
         epipolar_threshold: Largest distance of a right point from its epipolar line, px (and of

@@ -16,6 +16,9 @@ from loftr_ros.geometry.types import Array, Flags
 
 _DEPTH_STEPS = 2
 _IN_FRONT = 1e-3
+_CERTAIN = 3.0
+"""A depth that is not so many times its standard deviation says nothing about a translation: the
+information would be that of the squared noise, and pull the translation to zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +136,7 @@ def reproject(pose: Array, seen: DepthPairs) -> Reprojection:
     measured = np.zeros_like(errors)
     measured[:, -1] = -1.0 / depths.sigma
     stacked = np.concatenate([errors[..., None], measured[..., None], by_pose], axis=2)
+    stacked[:, :, 2:5] *= (depths.inverse > _CERTAIN * depths.sigma)[:, None, None]
     reduced = _reflect(by_inverse, stacked)[:, 1:]
     ahead = (pairs.reference - inverse[:, None] * pose[:3, 3]) @ pose[:3, 2]
     return Reprojection(reduced[..., 0], reduced[..., 2:], reduced[..., 1], ahead)

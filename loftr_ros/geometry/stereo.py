@@ -11,7 +11,7 @@ from loftr_ros.geometry.metric_options import MetricOptions
 from loftr_ros.geometry.types import Array
 
 _GATE = 3.5
-_BEHIND_SIGMA = 2.0
+_BEHIND_SIGMA = 3.0
 
 
 def triangulate_depth(
@@ -40,8 +40,8 @@ def triangulate_depth(
 
     Returns:
         The inverse depths; unknown for matches off their epipolar line, for points behind the
-        cameras and for those out of range. A point that is too far to tell from infinity has an
-        inverse depth that is uncertain, but known.
+        cameras and for those too near. A point that cannot be told from one at infinity has an
+        inverse depth that is uncertain, but known: it holds the rotation.
     """
     options = options or MetricOptions()
     sigmas = np.asarray(sigma, dtype=np.float64)
@@ -62,10 +62,8 @@ def triangulate_depth(
         distance /= np.sqrt(square) * np.abs(forward)
         deviation = np.abs(forward) / np.sqrt(square)
         spread = deviation * sigmas
-        nearest, farthest = options.depth_range
         wrong = ~(distance <= np.minimum(options.epipolar_threshold, _GATE * sigmas))
         wrong |= ~(sigmas > 0) | ~(forward > 0)
-        wrong |= ~(inverse + _BEHIND_SIGMA * spread >= 1.0 / farthest)
-        wrong |= inverse * nearest > 1.0
+        wrong |= ~(inverse + _BEHIND_SIGMA * spread >= 0) | (inverse * options.depth_range[0] > 1)
     inverse[wrong], spread[wrong] = np.nan, np.nan
     return PointDepths(inverse, spread, options.disparity_sigma * deviation)
