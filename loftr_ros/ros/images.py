@@ -124,7 +124,7 @@ def image_to_msg(image: Array, header: Header | None = None) -> Image:
     native = image.astype(image.dtype.newbyteorder('<'), copy=False)
     msg.data = array.array('B')
     # Thirty times faster than array.array('B', bytes), which goes over the bytes one by one.
-    msg.data.frombytes(memoryview(np.ascontiguousarray(native)).cast('B'))
+    msg.data.frombytes(np.ascontiguousarray(native).data.cast('B'))
     if header is not None:
         msg.header = header
     return msg

@@ -14,7 +14,7 @@ from loftr_ros.ros.node import main
 SECONDS = 0.15
 
 
-class SlowMatcher(FlowMatcher):
+class SlowMatcher(FlowMatcher):  # type: ignore[misc,unused-ignore]
     def match(self, reference: FlowFeatures, query: FlowFeatures) -> Matches:
         time.sleep(SECONDS)
         return super().match(reference, query)
