@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loftr_ros import __version__
-from loftr_ros.cli_evaluation import add_evaluate
+from loftr_ros.cli_evaluation import add_convert, add_evaluate
 from loftr_ros.cli_reports import add_compare, add_explain, add_report
-from loftr_ros.cli_training import add_evaluate_conditions
+from loftr_ros.cli_training import (
+    add_evaluate_calibration,
+    add_evaluate_conditions,
+    add_train,
+    add_training_curves,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,10 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     add_explain(commands)
     add_report(commands)
     add_compare(commands)
-    _add_train(commands)
+    add_train(commands)
+    add_training_curves(commands)
     add_evaluate(commands)
+    add_convert(commands)
     _add_evaluate_pairs(commands)
     add_evaluate_conditions(commands)
+    add_evaluate_calibration(commands)
     _add_demo(commands)
     return parser
 
@@ -80,45 +88,6 @@ def _match(options: argparse.Namespace) -> int:
         raise OSError(f'could not write {options.output}')
     median = f', median confidence {float(sorted(matches.confidence)[len(matches) // 2]):.2f}'
     print(f'{len(matches)} matches{median if len(matches) else ""}: {options.output}')
-    return 0
-
-
-def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser('train', help='train the small network from photographs')
-    parser.set_defaults(run=_train)
-    parser.add_argument('photographs', type=Path, help='folder of pictures of any content')
-    parser.add_argument('-o', '--output', type=Path, default=Path('training'))
-    parser.add_argument('--steps', type=int, default=20000)
-    parser.add_argument('--batch', type=int, default=8, help='pairs per step')
-    parser.add_argument('--width', type=int, default=320)
-    parser.add_argument('--height', type=int, default=240)
-    parser.add_argument('--learning-rate', type=float, default=1e-3)
-    parser.add_argument('--decay-steps', type=int, default=4000)
-    parser.add_argument('--fine-matches', type=int, default=40, help='windows per pair')
-    parser.add_argument('--fine-weight', type=float, default=1.0, help='of the fine loss')
-    parser.add_argument('--every', type=int, default=250, help='steps between reports')
-    parser.add_argument(
-        '--minutes', type=float, default=0.0, help='stop (and save) after; 0: never'
-    )
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--device', default='cpu')
-    parser.add_argument('--float32', action='store_true', help='no mixed precision')
-    parser.add_argument('--exclude', nargs='*', default=[], help='words in names of files to skip')
-
-
-def _train(options: argparse.Namespace) -> int:
-    from loftr_ros.training.options import TrainOptions
-    from loftr_ros.training.train import Trainer
-
-    names = 'photographs output steps batch width height learning_rate decay_steps every minutes'
-    more = ['seed', 'device', 'fine_matches', 'fine_weight']
-    values = {name: getattr(options, name) for name in [*names.split(), *more]}
-    train_options = TrainOptions(
-        **values, exclude=tuple(options.exclude), mixed_precision=not options.float32
-    )
-    trainer = Trainer(train_options)
-    trainer.run()
-    print(f'weights: {trainer.export()}')
     return 0
 
 

@@ -75,3 +75,26 @@ def _evaluate(options: argparse.Namespace) -> int:
         topics=TopicNames(**{name: getattr(options, name) for name in TOPICS}),
         **{name: getattr(options, name) for name in names.split()},
     ).run()
+
+
+def add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `convert`."""
+    parser = commands.add_parser('convert', help='make a ROS 2 bag of a dataset')
+    parser.set_defaults(run=_convert)
+    parser.add_argument('dataset', type=Path, help='KITTI, EuRoC, TUM or 7-Scenes folder, or bag')
+    parser.add_argument('-o', '--output', type=Path, required=True, help='the new bag')
+    parser.add_argument('--storage', choices=('mcap', 'sqlite3'), default='mcap')
+    parser.add_argument('--compressed', action='store_true', help='write images as PNG')
+    parser.add_argument(
+        '--mode', choices=('mono', 'stereo', 'rgbd'), help='default: all that the dataset has'
+    )
+    parser.add_argument('--camera', help='camera of the dataset, such as cam1')
+    parser.add_argument('--frames', type=int, help='default: all')
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from loftr_ros.evaluation.convert import ConvertCommand
+
+    names = 'dataset output storage compressed mode camera frames'
+    ConvertCommand(**{name: getattr(options, name) for name in names.split()}).run()
+    return 0

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.serde import SerdeError
 
@@ -13,7 +22,7 @@ from loftr_ros.evaluation.message_types import package_typestore
 from loftr_ros.evaluation.poses import quaternion_from_rotation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -34,6 +43,19 @@ ENCODINGS = {
     (np.dtype(np.uint16), 3): 'rgb16',
     (np.dtype(np.float32), 1): '32FC1',
 }
+FOREVER = QosTime(2147483647, 4294967295)
+LATCHED = Qos(
+    QosHistory.KEEP_LAST,
+    1,
+    QosReliability.RELIABLE,
+    QosDurability.TRANSIENT_LOCAL,
+    FOREVER,
+    FOREVER,
+    QosLiveliness.AUTOMATIC,
+    FOREVER,
+    avoid_ros_namespace_conventions=False,
+)
+"""What `ros2 bag play` must offer for those who come late to /tf_static to hear it."""
 
 
 class BagWriter:
@@ -104,8 +126,9 @@ class BagWriter:
     def _write(self, topic: str, message_type: str, data: bytes, time_ns: int) -> None:
         key = topic, message_type
         if key not in self._connections:
+            qos = [LATCHED] if topic.endswith('tf_static') else []
             self._connections[key] = self._writer.add_connection(
-                topic, message_type, typestore=self._types
+                topic, message_type, typestore=self._types, offered_qos_profiles=qos
             )
         self._writer.write(self._connections[key], time_ns, data)
 
@@ -118,9 +141,9 @@ class BagWriter:
         """
         time_ns = frame.stamp_ns if time_ns is None else time_ns
         header = self.header(frame.stamp_ns, frame.frame_id)
-        self.write(f'{namespace}/image_raw', self._image(frame.image, header), time_ns)
+        self.write(f'{namespace}/image_raw', self.image(frame.image, header), time_ns)
         if frame.camera is not None:
-            self.write(f'{namespace}/camera_info', self._info(frame.camera, header), time_ns)
+            self.write(f'{namespace}/camera_info', self.camera_info(frame.camera, header), time_ns)
 
     def write_pose(
         self,
@@ -163,6 +186,87 @@ class BagWriter:
         time = self._type('builtin_interfaces/msg/Time')(*divmod(int(stamp_ns), 10**9))
         return self._type('std_msgs/msg/Header')(time, frame_id)
 
+    def image(self, image: NDArray[Any], header: Message) -> Message:
+        """Make a sensor_msgs/Image.
+
+        Raises:
+            ValueError: If ROS has no encoding for the image.
+
+        """
+        height, width = image.shape[:2]
+        channels = image.shape[2] if image.ndim == 3 else 1
+        data = np.ascontiguousarray(image).view(np.uint8).ravel()
+        step = width * channels * image.dtype.itemsize
+        make = self._type('sensor_msgs/msg/Image')
+        return make(header, height, width, _encoding(image), 0, step, data)
+
+    def compressed_image(self, image: NDArray[Any], header: Message) -> Message:
+        """Make a sensor_msgs/CompressedImage that loses nothing (PNG).
+
+        Raises:
+            ValueError: If ROS has no encoding for the image, or PNG cannot hold it.
+
+        """
+        encoding = _encoding(image)
+        if image.dtype == np.float32:
+            raise ValueError('PNG cannot hold an image of floats')
+        # As image_transport: colours lie in OpenCV's order, which the name says.
+        stored, pixels = encoding, image
+        if image.ndim == 3:
+            stored = encoding.replace('rgb', 'bgr')
+            code = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+            pixels = cv2.cvtColor(image, code)
+        data = np.asarray(cv2.imencode('.png', pixels)[1], np.uint8).ravel()
+        make = self._type('sensor_msgs/msg/CompressedImage')
+        return make(header, f'{encoding}; png compressed {stored}', data)
+
+    def camera_info(
+        self,
+        camera: Camera,
+        header: Message,
+        rectification: NDArray[np.float64] | None = None,
+        projection: NDArray[np.float64] | None = None,
+    ) -> Message:
+        """Make a sensor_msgs/CameraInfo.
+
+        Args:
+            camera: The calibration, k and d.
+            header: Time and frame.
+            rectification: r (3, 3); None for the identity.
+            projection: p (3, 4); None for that of an unrectified camera.
+
+        """
+        p = np.hstack([camera.matrix, np.zeros((3, 1))]) if projection is None else projection
+        region = self._type('sensor_msgs/msg/RegionOfInterest')(0, 0, 0, 0, False)
+        model = 'plumb_bob' if camera.distortion_model == 'none' else camera.distortion_model
+        return self._type('sensor_msgs/msg/CameraInfo')(
+            header,
+            camera.height,
+            camera.width,
+            model,
+            camera.distortion if camera.distortion.size else np.zeros(5),
+            camera.matrix.ravel(),
+            (np.eye(3) if rectification is None else rectification).ravel(),
+            p.ravel(),
+            0,
+            0,
+            region,
+        )
+
+    def transforms(
+        self, edges: Sequence[tuple[str, str, NDArray[np.float64]]], stamp_ns: int
+    ) -> Message:
+        """Make a tf2_msgs/TFMessage of parent, child and parent_T_child (4, 4)."""
+        make = self._type('geometry_msgs/msg/TransformStamped')
+        messages = []
+        for parent, child, matrix in edges:
+            pose = self._pose(matrix)
+            move = self._type('geometry_msgs/msg/Transform')(
+                self._type('geometry_msgs/msg/Vector3')(*matrix[:3, 3].tolist()), pose.orientation
+            )
+            messages.append(make(self.header(stamp_ns, parent), child, move))
+        return self._type('tf2_msgs/msg/TFMessage')(messages)
+
     def _checked(self, message_type: str, data: bytes) -> bytes:
         """Return the bytes of one message without what serialize_message may leave behind it.
 
@@ -188,38 +292,23 @@ class BagWriter:
     def _type(self, name: str) -> Callable[..., Message]:
         return self._types.types[name]
 
-    def _image(self, image: NDArray[Any], header: Message) -> Message:
-        height, width = image.shape[:2]
-        channels = image.shape[2] if image.ndim == 3 else 1
-        encoding = ENCODINGS.get((image.dtype, channels))
-        if encoding is None:
-            raise ValueError(f'ROS has no encoding for an image of {image.dtype} {image.shape}')
-        data = np.ascontiguousarray(image).view(np.uint8).ravel()
-        step = width * channels * image.dtype.itemsize
-        make = self._type('sensor_msgs/msg/Image')
-        return make(header, height, width, encoding, 0, step, data)
-
-    def _info(self, camera: Camera, header: Message) -> Message:
-        projection = np.hstack([camera.matrix, np.zeros((3, 1))])
-        region = self._type('sensor_msgs/msg/RegionOfInterest')(0, 0, 0, 0, False)
-        model = 'plumb_bob' if camera.distortion_model == 'none' else camera.distortion_model
-        return self._type('sensor_msgs/msg/CameraInfo')(
-            header,
-            camera.height,
-            camera.width,
-            model,
-            camera.distortion if camera.distortion.size else np.zeros(5),
-            camera.matrix.ravel(),
-            np.eye(3).ravel(),
-            projection.ravel(),
-            0,
-            0,
-            region,
-        )
-
     def _pose(self, matrix: NDArray[np.float64]) -> Message:
         x, y, z, w = quaternion_from_rotation(matrix[:3, :3]).tolist()
         return self._type('geometry_msgs/msg/Pose')(
             self._type('geometry_msgs/msg/Point')(*matrix[:3, 3].tolist()),
             self._type('geometry_msgs/msg/Quaternion')(x, y, z, w),
         )
+
+
+def _encoding(image: NDArray[Any]) -> str:
+    """Return the name of ROS for the pixels of an image.
+
+    Raises:
+        ValueError: If there is none.
+
+    """
+    channels = image.shape[2] if image.ndim == 3 else 1
+    encoding = ENCODINGS.get((image.dtype, channels))
+    if encoding is None:
+        raise ValueError(f'ROS has no encoding for an image of {image.dtype} {image.shape}')
+    return encoding
