@@ -10,20 +10,33 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 IMAGES = {
-    'image': 'images of the camera (mode mono)',
-    'image0': 'images of the reference camera (mode pair)',
-    'image1': 'images of the query camera (mode pair)',
+    'image': ('image', 'images of the camera (modes mono and rgbd)'),
+    'depth': ('depth', 'depth registered to the images (mode rgbd)'),
+    'left_image': ('left/image', 'images of the left camera (mode stereo)'),
+    'right_image': ('right/image', 'images of the right camera (mode stereo)'),
+    'image0': ('image0', 'images of the reference camera (mode pair)'),
+    'image1': ('image1', 'images of the query camera (mode pair)'),
 }
 CAMERA_INFOS = {
-    'camera_info': 'image',
-    'camera_info0': 'image0',
-    'camera_info1': 'image1',
+    'camera_info': ('camera_info', 'image'),
+    'left_camera_info': ('left/camera_info', 'left_image'),
+    'right_camera_info': ('right/camera_info', 'right_image'),
+    'camera_info0': ('camera_info0', 'image0'),
+    'camera_info1': ('camera_info1', 'image1'),
+}
+OTHER_TOPICS = {
+    'speed': ('speed', 'wheel odometry that gives mode mono its scale (odometry_scale)'),
 }
 PARAMETERS = {
-    'mode': (str, 'mono: frames of one moving camera; pair: two cameras'),
+    'mode': (str, 'mono, stereo or rgbd: frames of a moving camera; pair: two cameras'),
     'weights': (str, 'lite, outdoor, indoor, or the path of a .safetensors or .ckpt file'),
     'device': (str, 'auto, cpu, cuda, or cuda with a number as in cuda:1'),
     'image_transport': (str, 'raw or compressed'),
+    'depth_transport': (str, 'raw or compressedDepth'),
+    'odom_frame': (str, 'frame that odometry starts in'),
+    'base_frame': (str, 'frame that odometry is the pose of'),
+    'odometry_scale': (str, 'scale of mode mono: none, odometry or twist (on the topic speed)'),
+    'publish_tf': (bool, 'publish the transform odom_frame -> base_frame: true or false'),
     'autostart': (bool, 'configure and activate the node by itself: true or false'),
     'use_sim_time': (bool, 'take the time from /clock: true or false'),
 }
@@ -40,10 +53,13 @@ def generate_launch_description() -> LaunchDescription:
             name: ('', f'{description}; when empty the parameter file decides')
             for name, (_, description) in PARAMETERS.items()
         },
-        **{name: (name, f'topic: {description}') for name, description in IMAGES.items()},
+        **{
+            name: (topic, f'topic: {description}')
+            for name, (topic, description) in {**IMAGES, **OTHER_TOPICS}.items()
+        },
         **{
             name: ('', f'topic: calibration for {image}; when empty the one beside its topic')
-            for name, image in CAMERA_INFOS.items()
+            for name, (_, image) in CAMERA_INFOS.items()
         },
         'remappings': ('', "more remappings, as in '~/odometry:=/odom /tf:=/tf_loftr'"),
         'log_level': ('info', 'debug, info, warn, error or fatal'),
@@ -74,12 +90,11 @@ def describe_node(context: LaunchContext) -> list[Node]:
     parameter_file = Path(value('parameter_file')).expanduser()
     if not parameter_file.is_file():
         raise ValueError(f'parameter_file: there is no file {parameter_file}')
-    images = {name: value(name) for name in IMAGES}
-    infos = {
-        name: value(name) or camera_info_beside(images[image], name)
-        for name, image in CAMERA_INFOS.items()
-    }
-    topics = [(name, topic) for name, topic in {**images, **infos}.items() if topic != name]
+    topics = {topic: value(name) for name, (topic, _) in {**IMAGES, **OTHER_TOPICS}.items()}
+    for name, (topic, image) in CAMERA_INFOS.items():
+        default = IMAGES[image][0]
+        topics[topic] = value(name) or camera_info_beside(value(image), default, topic)
+    remapped = [(topic, other) for topic, other in topics.items() if other != topic]
     return [
         Node(
             package='loftr_ros',
@@ -87,7 +102,7 @@ def describe_node(context: LaunchContext) -> list[Node]:
             name=value('node_name'),
             namespace=value('namespace'),
             parameters=[str(parameter_file), *([given] if given else [])],
-            remappings=[*topics, *split_remappings(value('remappings'))],
+            remappings=[*remapped, *split_remappings(value('remappings'))],
             arguments=['--ros-args', '--log-level', value('log_level')],
             output='both',
             emulate_tty=True,
@@ -95,13 +110,13 @@ def describe_node(context: LaunchContext) -> list[Node]:
     ]
 
 
-def camera_info_beside(image: str, default: str) -> str:
+def camera_info_beside(image: str, unmapped: str, default: str) -> str:
     """Return the calibration topic that drivers publish beside a topic of images.
 
     /camera/image_raw has its calibration on /camera/camera_info, as image_transport expects it; a
     topic that was not remapped keeps the default.
     """
-    if image in IMAGES:
+    if image == unmapped:
         return default
     namespace, slash, _ = image.rpartition('/')
     return f'{namespace}{slash}camera_info'

@@ -138,6 +138,38 @@ def test_calibration_is_expected_beside_the_images(
     assert rules_of(argv) >= {f'image0:={image}', f'camera_info0:={camera_info}'}
 
 
+def test_the_topics_of_a_stereo_pair_are_arguments(launch: Launch) -> None:
+    argv, parameters = launch.started_with(
+        'mode:=stereo', 'left_image:=/cam/left/image_rect', 'right_image:=/cam/right/image_rect'
+    )
+    expected = {f'{side}/image:=/cam/{side}/image_rect' for side in ('left', 'right')}
+    expected |= {f'{side}/camera_info:=/cam/{side}/camera_info' for side in ('left', 'right')}
+    assert expected <= rules_of(argv)
+    assert parameters['/loftr']['ros__parameters'] == {'mode': 'stereo'}
+
+
+def test_depth_and_its_transport_are_arguments(launch: Launch) -> None:
+    argv, parameters = launch.started_with(
+        'mode:=rgbd',
+        'image:=/cam/color/image_raw',
+        'depth:=/cam/aligned_depth_to_color/image_raw',
+        'depth_transport:=compressedDepth',
+        'base_frame:=robot',
+        'publish_tf:=false',
+    )
+    assert rules_of(argv) >= {
+        'image:=/cam/color/image_raw',
+        'camera_info:=/cam/color/camera_info',
+        'depth:=/cam/aligned_depth_to_color/image_raw',
+    }
+    assert parameters['/loftr']['ros__parameters'] == {
+        'mode': 'rgbd',
+        'depth_transport': 'compressedDepth',
+        'base_frame': 'robot',
+        'publish_tf': False,
+    }
+
+
 def test_calibration_may_come_from_anywhere(launch: Launch) -> None:
     argv, _ = launch.started_with('image:=/cam/image_raw', 'camera_info:=/calibration')
     assert rules_of(argv) >= {'image:=/cam/image_raw', 'camera_info:=/calibration'}
@@ -175,6 +207,6 @@ def test_every_argument_is_described(launch: Launch) -> None:
     }
     wanted = {'mode', 'image', 'camera_info', 'image0', 'image1', 'camera_info0', 'camera_info1'}
     wanted |= {'namespace', 'node_name', 'parameter_file', 'weights', 'device', 'use_sim_time'}
-    wanted |= {'autostart', 'remappings'}
+    wanted |= {'autostart', 'remappings', 'left_image', 'right_image', 'depth', 'speed'}
     assert wanted <= described.keys()
     assert all(described.values())
