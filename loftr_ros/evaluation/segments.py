@@ -21,17 +21,23 @@ STEP = 10
 
 
 def segment_errors(
-    truth: NDArray[np.float64], estimate: NDArray[np.float64]
+    truth: NDArray[np.float64],
+    estimate: NDArray[np.float64],
+    lengths: Sequence[float] | None = None,
+    step: int = STEP,
 ) -> dict[str, Any] | None:
     """Return the mean errors per length, as the KITTI devkit computes them.
 
-    From every tenth frame on, a segment ends at the first frame that is farther along the true way
-    than its length; its error is that of the relative pose by the length (A. Geiger et al., CVPR
-    2012, section 3.1; devkit_odometry, evaluate_odometry.cpp).
+    From every `step`-th frame on, a segment ends at the first frame that is farther along the true
+    way than its length; its error is that of the relative pose by the length (A. Geiger et al.,
+    CVPR 2012, section 3.1; devkit_odometry, evaluate_odometry.cpp).
 
     Args:
         truth: (N, 4, 4) true poses.
         estimate: (N, 4, 4) estimated poses of the same times.
+        lengths: Of the segments, metres; None for those of the benchmark, or shorter ones where
+            the way is short.
+        step: Frames from the start of one segment to that of the next.
 
     Returns:
         Figures by length and their means over all segments; None where no segment fits.
@@ -39,8 +45,8 @@ def segment_errors(
     """
     steps = np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1)
     way = np.concatenate([[0.0], np.cumsum(steps)])
-    lengths = LENGTHS_M if way[-1] > LENGTHS_M[0] else SHORT_LENGTHS_M
-    found = {length: _errors_over(length, way, truth, estimate) for length in lengths}
+    lengths = lengths or (LENGTHS_M if way[-1] > LENGTHS_M[0] else SHORT_LENGTHS_M)
+    found = {length: _errors_over(length, step, way, truth, estimate) for length in lengths}
     rows = [_row(length, errors) for length, errors in found.items() if errors]
     every = np.array([error for errors in found.values() for error in errors]).reshape(-1, 2)
     if not rows:
@@ -54,13 +60,14 @@ def segment_errors(
 
 def _errors_over(
     length: float,
+    step: int,
     way: NDArray[np.float64],
     truth: NDArray[np.float64],
     estimate: NDArray[np.float64],
 ) -> list[tuple[float, float]]:
     """Return translation errors by the length and rotation errors, degrees per metre."""
     errors = []
-    for start in range(0, len(way), STEP):
+    for start in range(0, len(way), step):
         end = int(np.searchsorted(way, way[start] + length, side='right'))
         if end == len(way):
             break

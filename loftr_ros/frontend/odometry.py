@@ -12,6 +12,7 @@ from loftr_ros.frontend.frame import Frame
 from loftr_ros.frontend.mono_scale import PointScale
 from loftr_ros.frontend.tracker import TrackingResult
 from loftr_ros.geometry import PoseState
+from loftr_ros.geometry.rotations import nearest_rotation
 from loftr_ros.geometry.transforms import (
     compound,
     exponential,
@@ -19,6 +20,7 @@ from loftr_ros.geometry.transforms import (
     invert_covariance,
     is_transform,
     logarithm,
+    make_transform,
     move_covariance,
 )
 
@@ -192,6 +194,8 @@ class Odometry:
         )
         self._last, self._last_motion, self._gap = estimate, motion, False
         if result.new_keyframe:
+            # Rounding adds up over many keyframes.
+            pose = make_transform(nearest_rotation(pose[:3, :3]), pose[:3, 3])
             self._reference = _Placed(motion.stamp_ns, pose, covariance)
         return estimate
 

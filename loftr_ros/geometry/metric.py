@@ -22,7 +22,7 @@ from loftr_ros.geometry.metric_options import MetricOptions
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import PoseState, RelativePose
 from loftr_ros.geometry.rays import RayPairs
-from loftr_ros.geometry.reprojection import DepthPairs, View, refine_pose, reproject
+from loftr_ros.geometry.reprojection import DepthPairs, refine_pose, reproject
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.geometry.types import Array, Flags
 
@@ -87,7 +87,6 @@ def estimate_metric_pose(
     query_camera: Camera,
     sigma: npt.ArrayLike | None = None,
     confidence: npt.ArrayLike | None = None,
-    views: tuple[View, ...] = (),
     options: TwoViewOptions | None = None,
     metric: MetricOptions | None = None,
 ) -> RelativePose:
@@ -105,7 +104,6 @@ def estimate_metric_pose(
         sigma: (N,) standard deviation of each query point per axis, px; None if unknown, and then
             it is estimated from the residuals.
         confidence: (N,) probability that each match is right, 0..1, as its weight; None if unknown.
-        views: What other cameras, fixed to the query camera, saw of the N points.
         options: Options of the estimate.
         metric: Options of depth.
 
@@ -133,7 +131,7 @@ def estimate_metric_pose(
     if len(chosen) < metric.min_points:
         reason = f'{len(chosen)} matches have a depth, {metric.min_points} are needed'
         return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, count)
-    seen = DepthPairs(pairs, depths, views).select(chosen)
+    seen = DepthPairs(pairs, depths).select(chosen)
     focal_length = float(np.sqrt(reference_camera.focal_length * query_camera.focal_length))
     solution = _solve(seen, focal_length, sigma is None, options, metric)
     if isinstance(solution, str):

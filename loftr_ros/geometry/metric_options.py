@@ -44,7 +44,7 @@ class MetricOptions:
     depth_range: tuple[float, float] = (0.1, 200.0)
     depth_jump: float = 0.05
     epipolar_threshold: float = 2.0
-    disparity_sigma: float = 0.05
+    disparity_sigma: float = 0.2
     min_points: int = 20
     max_iterations: int = 1000
     max_translation_sigma: float = 0.1

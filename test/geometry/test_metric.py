@@ -18,7 +18,7 @@ from loftr_ros.geometry import (
 )
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.rays import RayPairs
-from loftr_ros.geometry.reprojection import DepthPairs, View, moved, reproject
+from loftr_ros.geometry.reprojection import DepthPairs, moved, reproject
 from loftr_ros.geometry.rotations import rotation_from_vector, rotation_vector
 from loftr_ros.geometry.stereo import triangulate_depth
 from loftr_ros.geometry.transforms import make_transform
@@ -190,34 +190,11 @@ def test_an_error_that_all_depths_share_stays_however_many_points_there_are() ->
     assert forward_sigma(4000) == pytest.approx(0.02 * MOTION[2, 3], rel=0.3)
 
 
-def test_a_second_view_of_the_query_sharpens_the_pose() -> None:
-    plain: list[Array] = []
-    aided: list[Array] = []
-    for seed in range(20):
-        seen = see(seed=seed)
-        rays = np.column_stack([CAMERA.normalize(seen.reference), np.ones(len(seen.depth))])
-        placed = MOTION @ LEFT_T_RIGHT
-        points = (rays * seen.depth[:, None] - placed[:3, 3]) @ placed[:3, :3]
-        noise = np.random.default_rng(100 + seed).normal(size=(len(points), 2))
-        view = View.from_points(
-            CAMERA.project(points) + 0.3 * noise, CAMERA, LEFT_T_RIGHT, np.full(len(points), 0.3)
-        )
-        arguments = seen.reference, seen.query, stereo_depths(seen, 0.3), CAMERA, CAMERA
-        sigma = np.full(len(points), 0.3)
-        for errors, views in ((plain, ()), (aided, (view,))):
-            pose = estimate_metric_pose(
-                *arguments, sigma, views=views, options=INDEPENDENT, metric=EXACT
-            )
-            errors.append(error_of(pose))
-    assert np.std(aided, axis=0)[:3].sum() < 0.9 * np.std(plain, axis=0)[:3].sum()
-
-
 def test_the_slopes_are_the_derivatives_of_the_errors() -> None:
     seen = see(noise=0.5, count=30)
     depths = stereo_depths(seen, 0.3)
-    view = View.from_points(seen.query + 3.0, CAMERA, LEFT_T_RIGHT, np.full(30, 0.4))
     pairs = RayPairs.from_points(seen.reference, seen.query, CAMERA, CAMERA, np.full(30, 0.3))
-    both = DepthPairs(pairs, depths, (view,)).select(depths.known())
+    both = DepthPairs(pairs, depths).select(depths.known())
     at = reproject(MOTION, both)
     gradient = np.einsum('nkp,nk->np', at.slopes, at.errors)
     step = 1e-5
