@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from loftr_ros.evaluation.resizing import ResizedImage, scale_camera
-from loftr_ros.geometry import Camera
+from loftr_ros.evaluation.undistortion import ideal_camera, maps_to_ideal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,16 +158,12 @@ def roll(image: ResizedImage, _: GroundTruthFrame, __: np.random.Generator) -> V
     The new image is that of an ideal camera, computed ray by ray, so that the pose stays exact
     whatever the lens; what the original did not see is black.
     """
-    height, width = image.image.shape[:2]
-    camera = Camera(width, height, image.calibration.matrix)
     cosine, sine = np.cos(ROLL), np.sin(ROLL)
     original_T_view = np.eye(4)
     original_T_view[:2, :2] = [[cosine, -sine], [sine, cosine]]
-    rays = camera.normalize(_pixels(width, height))
-    rays = np.column_stack([rays, np.ones(len(rays))]) @ original_T_view[:3, :3].T
-    pixels = np.nan_to_num(image.calibration.project(rays), nan=-1e4)
-    x, y = np.moveaxis(pixels.astype(np.float32).reshape(height, width, 2), -1, 0)
-    turned = cv2.remap(image.image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    maps = maps_to_ideal(image.calibration, original_T_view[:3, :3])
+    turned = cv2.remap(image.image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    camera = ideal_camera(image.calibration)
     return View(ResizedImage(np.asarray(turned, np.uint8), image.scale, camera), original_T_view)
 
 

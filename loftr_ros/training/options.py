@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What one training run is.
+    """What one training run is: the keys of a configuration file and the flags of the command.
 
     Attributes:
-        photographs: Folder of photographs.
-        output: Folder of checkpoints and the progress table.
+        photographs: Folder of photographs, the textures of rendered scenes; None for none.
+        output: Folder of checkpoints, weights and the progress table.
+        sequences: Folders of datasets, or bags, with depth (or a right camera) and poses.
+        sequence_share: Share of the batches that come from the sequences.
+        init: Weights to start from, a name or a file; None for random ones.
+        resume: Checkpoint to go on from. Like ``init`` it only counts while the output has none.
         steps: Total steps, those of earlier pieces included.
         batch: Pairs per step.
         width: Image width, px.
@@ -30,11 +31,18 @@ class TrainOptions:
         mixed_precision: bfloat16 in the backbone and the transformers.
         exclude: Photographs whose name contains one of these words are left out.
         every: Steps between rows of the table and checkpoints.
+        keep_every: Steps between checkpoints that are kept beside the last one; 0 keeps none.
+        validation_pairs: Held-out pairs behind each row of the table.
+        tensorboard: Write the figures for TensorBoard, too.
         minutes: Stop (and save) after this time; 0 means no limit.
     """
 
-    photographs: Path
+    photographs: Path | None
     output: Path
+    sequences: tuple[Path, ...] = ()
+    sequence_share: float = 0.5
+    init: str | None = None
+    resume: Path | None = None
     steps: int = 20000
     batch: int = 8
     width: int = 320
@@ -49,18 +57,32 @@ class TrainOptions:
     mixed_precision: bool = True
     exclude: tuple[str, ...] = ()
     every: int = 250
+    keep_every: int = 0
+    validation_pairs: int = 64
+    tensorboard: bool = False
     minutes: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot be trained with.
+        """Refuse what cannot be trained with.
 
         Raises:
             ValueError: Says which and what is expected.
         """
-        for name in ('steps', 'batch', 'warmup_steps', 'fine_matches', 'every'):
+        for name in ('steps', 'batch', 'warmup_steps', 'fine_matches', 'every', 'validation_pairs'):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} must be at least 1, not {getattr(self, name)}')
         if self.width % 16 or self.height % 16 or min(self.width, self.height) < 64:
             raise ValueError('width and height must be multiples of 16 and at least 64')
-        if self.learning_rate <= 0 or self.decay_steps < 0 or self.minutes < 0:
-            raise ValueError('learning_rate must be positive, decay_steps and minutes not negative')
+        if self.learning_rate <= 0 or min(self.decay_steps, self.minutes, self.keep_every) < 0:
+            raise ValueError(
+                'learning_rate must be positive, decay_steps, minutes and keep_every not negative'
+            )
+        if not 0 < self.sequence_share <= 1:
+            raise ValueError(f'sequence_share must be within (0, 1], not {self.sequence_share}')
+        if self.photographs is None and not self.sequences:
+            raise ValueError('there is nothing to train on: give photographs, sequences, or both')
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images, px."""
+        return self.height, self.width

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from loftr_ros.rendering.planes import PinholeCameras, PlaneScene
+from loftr_ros.rendering.planes import PinholeCameras, PlaneScene, transfer
 
 PLANES = 12
 
@@ -25,6 +25,16 @@ class ScenePair:
     scene: PlaneScene
     camera0: PinholeCameras
     camera1: PinholeCameras
+
+    def select(self, index: Tensor) -> ScenePair:
+        """Pairs (M,), repeated at will."""
+        cameras = self.camera0.select(index), self.camera1.select(index)
+        return ScenePair(self.scene.select(index), *cameras)
+
+    def transfer(self, pixels: Tensor, *, back: bool = False) -> tuple[Tensor, Tensor]:
+        """Where surface points of one view appear in the other, exactly; see `PairTruth`."""
+        cameras = (self.camera1, self.camera0) if back else (self.camera0, self.camera1)
+        return transfer(self.scene, *cameras, pixels)
 
 
 class SceneSampler:

@@ -2,73 +2,110 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
+import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import Tensor, nn
 
-from loftr_ros.matching.coarse_matching import CoarseMatches
+from loftr_ros.matching.coarse_matching import CoarseMatches, similarity
 from loftr_ros.matching.config import LITE, LoFTRConfig
 from loftr_ros.matching.fine_matching import expected_offset
-from loftr_ros.matching.network import FeatureMaps, LoFTR, NetworkMatches
-from loftr_ros.matching.weights import save_weights
-from loftr_ros.rendering.planes import transfer
-from loftr_ros.rendering.textures import TextureBank
+from loftr_ros.matching.network import FeatureMaps, LoFTR
+from loftr_ros.matching.weights import load_weights, save_weights
 
+from .configuration import write_options
 from .losses import coarse_loss, fine_loss
-from .options import TrainOptions
-from .pairs import Labels, TrainingPairs, make_pairs
-from .photographs import load_bank, split_photographs
-from .scenes import SceneSampler
+from .pairs import Labels
+from .progress import ProgressLog
+from .sources import CALIBRATION_SEED, TrainingData
+from .validation import fit_confidence, match_held_out, sigma_ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from .options import TrainOptions
+    from .pairs import PairSource, TrainingPairs
+    from .sequences import PosedFrame
+    from .validation import PoseMeasure
 
-CORRECT_PX = 8.0
-"""Residuals up to half a coarse cell are errors of the refinement; beyond, the cell is wrong."""
+LOWEST_CONFIDENCE = 0.01
+"""Confidence is calibrated from here on, so that it holds for every threshold of a user."""
 
 
 class Trainer:
     """Network, optimizer and pair source; ``run`` goes on where a checkpoint stopped."""
 
-    def __init__(self, options: TrainOptions, config: LoFTRConfig = LITE) -> None:
+    def __init__(
+        self,
+        options: TrainOptions,
+        config: LoFTRConfig = LITE,
+        *,
+        sequences: Sequence[Sequence[PosedFrame]] = (),
+        pose_measure: PoseMeasure | None = None,
+    ) -> None:
+        """Load the data and the state to start from.
+
+        Args:
+            options: Of the run.
+            config: Of a network that starts from random weights.
+            sequences: Frames of ``options.sequences``.
+            pose_measure: Adds its figures of held-out pairs to the table; None adds none.
+
+        Raises:
+            ValueError: Photographs, frames, weights or a checkpoint cannot be used; says which.
+        """
         self.options = options
-        self.config = config
-        self.device = torch.device(options.device)
+        self.device = _device(options.device)
+        self.pose_measure = pose_measure
+        self.step = 0
+        self.pairs = 0
+        self.seconds = 0.0
+        self.console = Console()
+        self.checkpoint = options.output / 'checkpoint.pt'
         torch.manual_seed(options.seed)
-        network = LoFTR(config).to(self.device)
+        network, state = self._start(config)
+        self.config = network.config
+        network = network.to(self.device)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=options.learning_rate, weight_decay=1e-3
         )
-        self.step = 0
-        self.pairs = 0
-        self.seconds = 0.0
-        training, validation = split_photographs(options.photographs, options.exclude)
-        self.bank = load_bank(training).to(self.device)
-        self.validation_bank = load_bank(validation).to(self.device)
+        if state is not None:
+            self.optimizer.load_state_dict(state['optimizer'])
+            self.step, self.pairs = state['step'], state['pairs']
+            self.seconds = state['seconds']
+        self.data = TrainingData(options, self.config, sequences)
         options.output.mkdir(parents=True, exist_ok=True)
-        self.checkpoint = options.output / 'checkpoint.pt'
-        if self.checkpoint.exists():
-            self.load()
+        self.log = ProgressLog(options.output, tensorboard=options.tensorboard)
+        write_options(options, options.output / 'options.yaml')
 
-    def load(self) -> None:
-        """Take up the state of an earlier piece."""
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state['network'])
-        self.optimizer.load_state_dict(state['optimizer'])
-        self.step, self.pairs = state['step'], state['pairs']
-        self.seconds = state['seconds']
+    def _start(self, config: LoFTRConfig) -> tuple[LoFTR, dict[str, Any] | None]:
+        """Network and checkpoint: of the output, of ``resume``, of ``init``, or random weights."""
+        file = self.checkpoint if self.checkpoint.exists() else self.options.resume
+        if file is not None:
+            state = read_checkpoint(file)
+            network = LoFTR(LoFTRConfig.from_dict(state['config']))
+            network.load_state_dict(state['network'])
+            return network, state
+        if self.options.init is None:
+            return LoFTR(config), None
+        loaded = load_weights(self.options.init).network
+        # What the weights claim about themselves is measured anew when they are written.
+        plain = dataclasses.replace(loaded.config, sigma_scale=1.0, confidence_knots=())
+        network = LoFTR(plain)
+        network.load_state_dict(loaded.state_dict())
+        return network, None
 
     def save(self) -> None:
         """Write the state so that a crash in between leaves the old one."""
@@ -80,53 +117,76 @@ class Trainer:
             'seconds': self.seconds,
             'config': self.config.to_dict(),
         }
-        partial = self.checkpoint.with_suffix('.partial')
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        files = [self.checkpoint]
+        if self.options.keep_every and self.step % self.options.keep_every == 0:
+            files.append(self.checkpoint.with_name(f'checkpoint_{self.step:08d}.pt'))
+        for file in files:
+            partial = file.with_suffix('.partial')
+            torch.save(state, partial)
+            partial.replace(file)
 
     def export(self) -> Path:
-        """Write the weights as the matcher loads them, with sigma calibrated on held-out pairs."""
-        scale = self.network.config.sigma_scale * self.sigma_ratio()
-        calibrated = LoFTR(dataclasses.replace(self.config, sigma_scale=round(scale, 3)))
+        """Write the weights as the matcher loads them, calibrated on held-out pairs.
+
+        Sigma is scaled so that residuals have a deviation of one sigma, and confidence becomes the
+        share of matches within 3 px of the truth.
+        """
+        source = self.data.held_out(CALIBRATION_SEED)
+        found = match_held_out(
+            self.network, source, 2 * self.options.validation_pairs, LOWEST_CONFIDENCE
+        ).samples
+        usual = found.select(found.confidence > self.config.confidence_threshold)
+        scale = self.config.sigma_scale * sigma_ratio(usual)
+        config = dataclasses.replace(
+            self.config, sigma_scale=round(scale, 3), confidence_knots=fit_confidence(found)
+        )
+        calibrated = LoFTR(config)
         calibrated.load_state_dict(self.network.state_dict())
         path = self.options.output / 'weights.safetensors'
         save_weights(calibrated, path, {'training_pairs': str(self.pairs)})
         return path
 
-    def sampler(self, bank: TextureBank, seed: int) -> SceneSampler:
-        """Scene source with a seed of its own."""
-        generator = torch.Generator(self.device).manual_seed(seed)
-        return SceneSampler(bank.count, generator)
-
     def run(self) -> None:
         """Train up to ``steps`` or ``minutes``, whichever comes first."""
         options = self.options
+        if self.step >= options.steps:
+            return
         # The step is part of the seed: a resumed piece draws new pairs, reproducibly.
-        sampler = self.sampler(self.bank, options.seed * 1_000_003 + self.step)
-        started = time.monotonic()
-        base, sums, count, late = self.seconds, np.zeros(2), 0, False
-        for pairs in self.stream(sampler):
-            if late or self.step >= options.steps:
-                break
-            sums += self.train_step(pairs)
-            count += 1
+        source = self.data.training(options.seed * 1_000_003 + self.step)
+        limit = self.seconds + 60 * options.minutes if options.minutes else math.inf
+        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+        hidden = not self.console.is_terminal
+        with Progress(*columns, console=self.console, disable=hidden) as progress:
+            task = progress.add_task('training', total=options.steps, completed=self.step)
+            for _ in self._steps(source, limit):
+                progress.update(task, completed=self.step)
+
+    def _steps(self, source: PairSource, limit: float) -> Iterator[None]:
+        """Steps up to the end or a limit of `seconds`, with a report every now and then."""
+        started = time.monotonic() - self.seconds
+        since, losses = time.monotonic(), []
+        for pairs in self.stream(source):
+            losses.append(self.train_step(pairs))
             self.step += 1
             self.pairs += len(pairs.images0)
-            self.seconds = base + time.monotonic() - started
-            late = 0 < 60 * options.minutes < self.seconds - base
-            if self.step % options.every == 0 or self.step == options.steps or late:
-                self.report(sums / count)
+            self.seconds = time.monotonic() - started
+            done = self.step >= self.options.steps or self.seconds > limit
+            if done or self.step % self.options.every == 0:
+                speed = len(losses) * self.options.batch / (time.monotonic() - since)
+                self.report(np.mean(losses, axis=0), speed)
                 self.save()
-                sums, count = np.zeros(2), 0
+                since, losses = time.monotonic(), []
+            yield
+            if done:
+                return
 
-    def stream(self, sampler: SceneSampler) -> Iterator[TrainingPairs]:
+    def stream(self, source: PairSource) -> Iterator[TrainingPairs]:
         """Batches without end, each made while the one before is trained on."""
-        size = (self.options.height, self.options.width)
-        arguments = (sampler, self.bank, self.config, self.options.batch, size)
         with ThreadPoolExecutor(1) as pool:
-            following = pool.submit(make_pairs, *arguments)
+            following = pool.submit(source.draw, self.options.batch)
             while True:
-                pairs, following = following.result(), pool.submit(make_pairs, *arguments)
+                pairs = following.result()
+                following = pool.submit(source.draw, self.options.batch)
                 yield pairs
 
     def train_step(self, pairs: TrainingPairs) -> tuple[float, float]:
@@ -143,8 +203,8 @@ class Trainer:
         self.optimizer.step()
         return coarse.item(), fine.item()
 
-    def report(self, losses: NDArray[np.float64]) -> None:
-        """Validate on held-out photographs; append a row to the table and print it."""
+    def report(self, losses: NDArray[np.float64], pairs_per_second: float) -> None:
+        """Validate on held-out pairs; add a row to the table and print it."""
         figures = self.validate()
         row = {
             'step': self.step,
@@ -154,65 +214,37 @@ class Trainer:
             'coarse_loss': round(float(losses[0]), 4),
             'fine_loss': round(float(losses[1]), 4),
             **{name: round(value, 4) for name, value in figures.items()},
+            'pairs_per_second': round(pairs_per_second, 1),
         }
-        table = self.options.output / 'progress.csv'
-        new = not table.exists()
-        with table.open('a', newline='') as stream:
-            writer = csv.DictWriter(stream, row.keys())
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-        print('  '.join(f'{name} {value}' for name, value in row.items()), flush=True)
+        self.log.append(row)
+        text = '  '.join(f'{name} {value}' for name, value in row.items())
+        self.console.print(text, soft_wrap=True, highlight=False)
 
     def validate(self) -> dict[str, float]:
-        """Precision, recall and pixel error on fixed pairs of held-out photographs."""
-        found = right = true = 0
-        errors: list[Tensor] = []
-        for matches, pairs in self.held_out_matches():
-            error = match_residuals(matches, pairs).norm(dim=1)
-            found += len(error)
-            right += int((error < 4).sum())
-            true += len(pairs.labels.batch)
-            errors.append(error[error < CORRECT_PX])
-        error = torch.cat(errors)
-        return {
-            'precision_4px': right / max(found, 1),
-            'recall': right / max(true, 1),
-            'median_px': float(error.median()) if len(error) else math.nan,
-        }
-
-    def sigma_ratio(self) -> float:
-        """Standard deviation of held-out residuals in units of sigma; 1 where sigma is honest."""
-        normalised = [torch.zeros(0, 2)]
-        for matches, pairs in self.held_out_matches():
-            residuals = match_residuals(matches, pairs)
-            correct = residuals.norm(dim=1) < CORRECT_PX
-            normalised.append((residuals / matches.sigma[:, None])[correct].cpu())
-        values = torch.cat(normalised)
-        return float(values.square().mean().sqrt()) if len(values) else 1.0
-
-    def held_out_matches(self, batches: int = 4) -> Iterator[tuple[NetworkMatches, TrainingPairs]]:
-        """Matches on always the same pairs of photographs that are not trained on."""
-        self.network.eval()
-        sampler = self.sampler(self.validation_bank, 12345)
-        size = (self.options.height, self.options.width)
-        for _ in range(batches):
-            pairs = make_pairs(sampler, self.validation_bank, self.config, 8, size)
-            with torch.no_grad():
-                yield self.network(pairs.images0, pairs.images1), pairs
+        """Figures of always the same held-out pairs."""
+        source = self.data.held_out()
+        found = match_held_out(self.network, source, self.options.validation_pairs)
+        poses = {} if self.pose_measure is None else self.pose_measure(found.posed)
+        return {**found.figures(), **poses}
 
 
-def match_residuals(matches: NetworkMatches, pairs: TrainingPairs) -> Tensor:
-    """Found points minus their true places (M, 2), px; inf where the true place is not seen."""
-    batch, geometry = matches.coarse.batch, pairs.geometry
-    truth, seen = transfer(
-        geometry.scene.select(batch),
-        geometry.camera0.select(batch),
-        geometry.camera1.select(batch),
-        matches.points0[:, None],
-    )
-    residuals = matches.points1 - truth[:, 0]
-    return torch.where(seen, residuals, torch.full_like(residuals, math.inf))
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """State of a training run.
+
+    Raises:
+        ValueError: There is no such file, or it is no checkpoint of this room.
+    """
+    try:
+        state: Any = torch.load(file, map_location='cpu', weights_only=True)
+    except OSError as error:
+        raise ValueError(f'{file}: the checkpoint cannot be read ({error.strerror})') from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f'{file}: not a checkpoint ({reason})') from error
+    keys = {'network', 'optimizer', 'step', 'pairs', 'seconds', 'config'}
+    if not isinstance(state, dict) or not keys <= set(state):
+        raise ValueError(f'{file}: not a checkpoint of a training; weights go to --init')
+    return state
 
 
 def learning_rate(options: TrainOptions, step: int) -> float:
@@ -243,7 +275,7 @@ def pair_losses(
     # The correlations decide: they stay in float32.
     predicted = expected_offset(windows0, windows1)
     unit = config.fine_window // 2 * config.resolution[1]
-    scores = network.scores(coarse0, coarse1, maps0, maps1)
+    scores = similarity(coarse0, coarse1, config.temperature)
     return coarse_loss(scores, pairs.labels), fine_loss(predicted, labels.offset / unit)
 
 
@@ -255,3 +287,18 @@ def sample_labels(labels: Labels, count: int) -> Labels:
     return Labels(
         labels.batch[chosen], labels.cells0[chosen], labels.cells1[chosen], labels.offset[chosen]
     )
+
+
+def _device(name: str) -> torch.device:
+    """Training device.
+
+    Raises:
+        ValueError: There is no such device here.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f'device {name!r}: expected cpu, cuda or cuda:N') from error
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f'device {name!r}: no CUDA device is available here; use cpu')
+    return device

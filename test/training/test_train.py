@@ -1,24 +1,28 @@
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from loftr_ros.matching.weights import load_weights
-from loftr_ros.training import train
+from loftr_ros.training import sources
 from loftr_ros.training.options import TrainOptions
 from loftr_ros.training.photographs import load_bank
+from loftr_ros.training.sources import CALIBRATION_SEED, TrainingData
 from loftr_ros.training.train import Trainer, learning_rate
+from loftr_ros.training.validation import match_held_out, sigma_ratio
 
 
 def options(photographs: Path, steps: int, **changes: object) -> TrainOptions:
-    values = {'steps': steps, 'batch': 2, 'width': 96, 'height': 64, 'every': 2, **changes}
-    return TrainOptions(photographs, photographs.parent / 'run', **values)  # type: ignore[arg-type]
+    values: dict[str, Any] = {'batch': 2, 'width': 96, 'height': 64, 'validation_pairs': 8}
+    values |= {'steps': steps, 'every': 2, **changes}
+    return TrainOptions(photographs, photographs.parent / 'run', **values)
 
 
 @pytest.fixture
 def small_bank(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, 'load_bank', lambda files: load_bank(files, 64))
+    monkeypatch.setattr(sources, 'load_bank', lambda files: load_bank(files, 64))
 
 
 @pytest.mark.usefixtures('small_bank')
@@ -58,19 +62,18 @@ def test_trained_weights_load_into_the_matcher(photographs: Path) -> None:
 
 @pytest.mark.usefixtures('small_bank')
 def test_sigma_is_calibrated_when_weights_are_written(photographs: Path) -> None:
-    trainer = Trainer(options(photographs, 1))
-    ratio = trainer.sigma_ratio()
+    network = load_weights(Trainer(options(photographs, 1, init='lite')).export()).network
+    data = TrainingData(options(photographs, 1), network.config)
 
-    loaded = load_weights(trainer.export())
+    found = match_held_out(network, data.held_out(CALIBRATION_SEED), 16)
 
-    assert ratio > 0
-    assert loaded.network.config.sigma_scale == pytest.approx(ratio, abs=1e-3)
+    assert sigma_ratio(found.samples) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.usefixtures('small_bank')
 def test_a_step_lowers_the_loss_of_a_repeated_batch(photographs: Path) -> None:
     trainer = Trainer(options(photographs, 100, warmup_steps=1, mixed_precision=False))
-    pairs = next(trainer.stream(trainer.sampler(trainer.bank, 0)))
+    pairs = next(trainer.stream(trainer.data.training(0)))
     losses = [trainer.train_step(pairs)[0] for _ in range(12)]
 
     assert losses[-1] < losses[0]
