@@ -39,10 +39,10 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['loftr_ros', 'loftr_ros.*']),
-    package_data={'loftr_ros': ['weights/*', '*.so']},
+    package_data={'loftr_ros': ['weights/*', 'evaluation/templates/*', '*.so']},
     zip_safe=False,
     install_requires=read_requirements('runtime'),
-    extras_require={name: read_requirements(name) for name in ('dev', 'ray', 'ros2')},
+    extras_require={name: read_requirements(name) for name in ('dev', 'ray', 'rerun', 'ros2')},
     entry_points={
         'console_scripts': [
             'loftr-ros = loftr_ros.cli:main',

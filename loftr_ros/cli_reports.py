@@ -1,4 +1,4 @@
-"""Commands of `loftr-ros` that show things: `explain`."""
+"""Commands of `loftr-ros` that show results: `explain`, `report`, `compare`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+
+REPORT = 'report.html'
+# Not 1, an error, nor 2, a wrong command line.
+REGRESSED = 3
 
 
 def add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,6 +53,67 @@ def _explain(options: argparse.Namespace) -> int:
     print(f'{len(explainer.matches)} matches; pictures in {options.output}:')
     print('\n'.join(f'  {path.name}' for path in written))
     return 0
+
+
+def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `loftr-ros report`."""
+    parser = commands.add_parser('report', help='write the results of evaluate as one HTML file')
+    parser.set_defaults(run=_report)
+    parser.add_argument('results', type=Path, help='folder that `evaluate -o` wrote')
+    parser.add_argument(
+        '-o', '--output', type=Path, help='file; default: report.html in the folder of the results'
+    )
+
+
+def _report(options: argparse.Namespace) -> int:
+    from loftr_ros.evaluation.html_report import write_report
+    from loftr_ros.evaluation.results import open_run
+
+    path = options.output or options.results / REPORT
+    write_report(open_run(options.results), path)
+    print(f'report: {path}')
+    return 0
+
+
+def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `loftr-ros compare`."""
+    parser = commands.add_parser(
+        'compare',
+        help='put results of evaluate side by side and name regressions',
+        description='Compares each further run with the first one, bag by bag. Exits with '
+        f'{REGRESSED} if one of them is worse.',
+    )
+    parser.set_defaults(run=_compare)
+    parser.add_argument('runs', nargs='+', type=Path, help='folders of runs, or folders of those')
+    parser.add_argument('-o', '--output', type=Path, help='HTML file for the comparison')
+    parser.add_argument('--json', type=Path, help='file for all figures')
+    parser.add_argument(
+        '--tolerance', type=float, default=5.0, help='percent that a figure may get worse'
+    )
+    parser.add_argument(
+        '--times', action='store_true', help='a slower run is a regression, too: same machine only'
+    )
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from loftr_ros.evaluation.compare import Comparison, open_groups, to_json
+    from loftr_ros.evaluation.compare_report import comparison_page, comparison_table, verdict
+    from loftr_ros.evaluation.html_page import write_page
+    from loftr_ros.evaluation.pair_command import new_console
+    from loftr_ros.evaluation.result_files import write_json
+
+    groups = open_groups(options.runs)
+    comparison = Comparison(groups, options.tolerance / 100, options.times)
+    console = new_console()
+    console.print(comparison_table(comparison))
+    for note in verdict(comparison):
+        console.print(note.text, markup=False, highlight=False, soft_wrap=True)
+    if options.json is not None:
+        write_json(options.json, to_json(comparison))
+    if options.output is not None:
+        write_page(options.output, comparison_page(comparison))
+        console.print(f'comparison: {options.output}', markup=False, soft_wrap=True)
+    return REGRESSED if comparison.regressions else 0
 
 
 def _point(text: str) -> tuple[float, float]:

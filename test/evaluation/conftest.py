@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -10,9 +12,11 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
+
+# The modules that the tests share: browser, synthetic_runs.
+sys.path.insert(0, str(Path(__file__).parent))
 
 WIDTH, HEIGHT = 64, 48
 
