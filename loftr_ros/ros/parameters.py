@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loftr_ros.frontend import TrackerOptions
-from loftr_ros.geometry import TwoViewOptions
+from loftr_ros.geometry import MetricOptions, TwoViewOptions
 from loftr_ros.ros.declarations import (
     Change,
     Declaration,
@@ -23,6 +23,7 @@ from loftr_ros.ros.declarations import (
 
 TRACKER = TrackerOptions()
 TWO_VIEW = TwoViewOptions()
+METRIC = MetricOptions()
 
 MODES = ('mono', 'stereo', 'rgbd', 'pair')
 
@@ -188,6 +189,31 @@ class NodeParameters:
         change=Change.ANY_TIME,
         limits=(0.0, 1.0),
     )
+    depth_min: float = declare_field(
+        METRIC.depth_range[0],
+        'In modes rgbd and stereo, nearer depths are not used, m.',
+        change=Change.ANY_TIME,
+        limits=(0.0, 1000.0),
+    )
+    depth_max: float = declare_field(
+        METRIC.depth_range[1],
+        'In mode rgbd, farther depths are not used, m.',
+        change=Change.ANY_TIME,
+        limits=(0.001, 10_000.0),
+    )
+    depth_noise: float = declare_field(
+        METRIC.depth_noise,
+        'In mode rgbd, standard deviation of depths up to 0.4 m, m.',
+        change=Change.ANY_TIME,
+        limits=(0.0, 10.0),
+    )
+    depth_noise_growth: float = declare_field(
+        METRIC.depth_noise_growth,
+        'In mode rgbd, growth of that deviation with the square of the distance beyond, 1/m. The '
+        'default is that of a Kinect; 0 for a laser.',
+        change=Change.ANY_TIME,
+        limits=(0.0, 10.0),
+    )
     publish_correspondences: bool = declare_field(
         True, 'Publish ~/correspondences.', change=Change.ANY_TIME
     )
@@ -245,6 +271,11 @@ class NodeParameters:
         """Check all values."""
         for name, declaration in declarations().items():
             declaration.check(name, getattr(self, name))
+        if not self.depth_min < self.depth_max:
+            raise ParameterError(
+                f'depth_min must be less than depth_max, not {self.depth_min:g} m and '
+                f'{self.depth_max:g} m'
+            )
 
     @property
     def has_odometry(self) -> bool:
@@ -297,6 +328,12 @@ class NodeParameters:
                 min_matches=self.min_matches,
                 min_inliers=self.pose_min_inliers,
                 min_inlier_ratio=self.pose_min_inlier_ratio,
+            ),
+            metric=dataclasses.replace(
+                METRIC,
+                depth_noise=self.depth_noise,
+                depth_noise_growth=self.depth_noise_growth,
+                depth_range=(self.depth_min, self.depth_max),
             ),
         )
 

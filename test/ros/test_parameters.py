@@ -64,6 +64,8 @@ def test_parameters_reach_the_options_of_the_tracker() -> None:
     assert (options.reference, options.max_age_s) == ('previous', 3.0)
     assert (options.min_matches, options.two_view.min_matches) == (33, 33)
     assert options.two_view.threshold == 0.7
+    depths = NodeParameters(depth_max=8.0, depth_noise_growth=0.0).tracker_options().metric
+    assert (depths.depth_range, depths.depth_noise_growth) == ((0.1, 8.0), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,7 @@ def test_parameters_reach_the_options_of_the_tracker() -> None:
         ),
         ({'queue_size': 0}, 'queue_size must be between 1 and 1000, not 0'),
         ({'pose_threshold': float('nan')}, 'pose_threshold must be between 0.01 and 100, not nan'),
+        ({'depth_max': 0.05}, 'depth_min must be less than depth_max, not 0.1 m and 0.05 m'),
         ({'base_T_camera': (0.0, 1.0)}, r'base_T_camera must be 7 numbers .* not \[0.0, 1.0\]'),
         ({'left_T_right': (1.0,) * 7}, 'left_T_right must end in a unit quaternion .* length 2'),
         ({'keyframe_min_overlap': 1.5}, 'keyframe_min_overlap must be between 0 and 1, not 1.5'),
