@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-REPORT = 'report.html'
 # Not 1, an error, nor 2, a wrong command line.
 REGRESSED = 3
 
@@ -66,7 +65,7 @@ def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _report(options: argparse.Namespace) -> int:
-    from loftr_ros.evaluation.html_report import write_report
+    from loftr_ros.evaluation.html_report import REPORT, write_report
     from loftr_ros.evaluation.results import open_run
 
     path = options.output or options.results / REPORT

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from loftr_ros import __version__
@@ -20,6 +21,7 @@ from loftr_ros.evaluation.backends import Outcome, prepare_process, run_here
 from loftr_ros.evaluation.bag_topics import BY_TYPE, TopicNames
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.evaluate_progress import RunProgress
+from loftr_ros.evaluation.html_report import REPORT, write_report
 from loftr_ros.evaluation.inputs import names_of
 from loftr_ros.evaluation.pair_command import new_console
 from loftr_ros.evaluation.result_files import plain, read_json, write_json
@@ -30,6 +32,7 @@ from loftr_ros.evaluation.results import (
     TIMING,
     RunInfo,
     SequenceFolder,
+    open_run,
 )
 from loftr_ros.evaluation.sequence_run import SequenceTask
 from loftr_ros.evaluation.summaries import summarize_times, total_of
@@ -118,7 +121,8 @@ class EvaluateCommand:
         summaries = self._write_summary(ordered)
         self._write_timing(ordered, started, time.monotonic() - begin)
         console.print(_table(summaries))
-        console.print(f'results: {self.output}/')
+        write_report(open_run(self.output), self.output / REPORT)
+        console.print(f'results: {self.output}/, report: {self.output / REPORT}')
         statuses = {outcome.info.status for outcome in ordered}
         if 'interrupted' in statuses or len(ordered) < len(tasks):
             console.print('interrupted: the same command with --resume goes on')
@@ -267,7 +271,7 @@ def _table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
     for name in ('sequence', 'status', 'frames', 'ok', 'matches', 'inliers'):
         table.add_column(name, justify='left' if name in {'sequence', 'status'} else 'right')
     for name in ('rotation [deg]', 'direction [deg]', 'AUC@5', 'NEES', 'ATE [m]', 'of [m]'):
-        table.add_column(name, justify='right')
+        table.add_column(escape(name), justify='right')
     for name, one in summaries.items():
         way = one.get('trajectory') or {}
         table.add_row(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from loftr_ros.evaluation.results import FrameTimes, MatchArrays, RunFolder, SequenceFolder
 
+REPORT = 'report.html'
 # Beyond so many sequences, the pictures of the worst frames of all of them would fill the file.
 PICTURES = 24
 
