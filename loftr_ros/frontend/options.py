@@ -27,8 +27,8 @@ class TrackerOptions:
         min_matches: A frame with fewer matches counts as failed, not as a new view; so does one
             whose pose is not believed.
         max_failures: So many failed frames in a row end a keyframe, since the scene is another.
-        handover_radius: At a new keyframe an id is handed over to a cell of it whose centre is
-            not farther than this from the point that had the id, px.
+        track_tolerance: The observations of a track id should lie within this of the same point of
+            the scene, px: where neighbouring matches disagree by a good part of it, ids end.
         two_view: Options of the pose estimate.
         metric: Options of depth, and of the estimate with it.
 
@@ -43,7 +43,7 @@ class TrackerOptions:
     max_age_s: float = float('inf')
     min_matches: int = 20
     max_failures: int = 3
-    handover_radius: float = 2.0
+    track_tolerance: float = 2.0
     two_view: TwoViewOptions = field(default_factory=TwoViewOptions)
     metric: MetricOptions = field(default_factory=MetricOptions)
 
@@ -60,5 +60,5 @@ class TrackerOptions:
         for name in ('min_matches', 'max_failures'):
             if not getattr(self, name) >= 1:
                 raise ValueError(f'{name} must be at least 1, not {getattr(self, name)!r}')
-        if not 0 <= self.handover_radius < float('inf'):
-            raise ValueError(f'handover_radius must be 0 px or more, not {self.handover_radius!r}')
+        if not 0 <= self.track_tolerance < float('inf'):
+            raise ValueError(f'track_tolerance must be 0 px or more, not {self.track_tolerance!r}')

@@ -14,7 +14,7 @@ from loftr_ros.frontend.depths import ReferenceDepths
 from loftr_ros.frontend.frame import Frame, FrameError
 from loftr_ros.frontend.keyframes import KeyframeHistory, needs_keyframe
 from loftr_ros.frontend.options import TrackerOptions
-from loftr_ros.frontend.tracks import TrackIds
+from loftr_ros.frontend.tracks import Tracks
 from loftr_ros.geometry import (
     PoseState,
     RelativePose,
@@ -47,7 +47,9 @@ class TrackingResult:
     Attributes:
         reference: The frame that was matched to.
         query: The frame that was processed.
-        matches: N matches between them.
+        matches: N matches between them. Those that go on with the id of an earlier keyframe lie at
+            the point of that id, beside the cell of the matcher's grid; the pose is estimated from
+            the matches as the matcher gives them.
         track_ids: int64 (N,), equal for the same point of the scene over frames.
         pose: Pose of the query camera in the reference camera, or why there is none.
         new_keyframe: Whether the query is the reference of the following frames.
@@ -96,7 +98,7 @@ class Tracker(Generic[Features]):
         self.matcher = matcher
         self._options = options or TrackerOptions()
         self._timer = timer
-        self._tracks = TrackIds(self._options.handover_radius)
+        self._tracks = Tracks(self._options.track_tolerance)
         self._reference: _Reference[Features] | None = None
         self._last_stamp_ns: int | None = None
         self._keyframe_requested = False
@@ -109,7 +111,7 @@ class Tracker(Generic[Features]):
     def replace_options(self, options: TrackerOptions) -> None:
         """Use other options from the next frame on; reference and tracks stay."""
         self._options = options
-        self._tracks.radius = options.handover_radius
+        self._tracks.tolerance = options.track_tolerance
 
     def reset(self) -> None:
         """Forget reference and time; the next frame is the first. Ids are not used again."""
@@ -146,17 +148,24 @@ class Tracker(Generic[Features]):
         pose, problem, solving = self._estimate(reference, frame, matches)
         # Nothing can fail from here on, so the state may change.
         self._last_stamp_ns = frame.stamp_ns
-        ids = self._tracks.assign(matches)
+        tracked = self._tracks.follow(matches)
         calibrated = reference.frame.camera is not None and frame.camera is not None
         failed = calibrated and (not pose.state.has_pose or bool(problem))
         needed = needs_keyframe(
             reference.history, reference.frame, frame, matches, self._options, failed
         )
-        new_keyframe = self._choose_keyframe(needed, frame, features, matches, ids)
+        new_keyframe = self._choose_keyframe(needed, frame, features)
         seconds = {'encode': encoding, 'match': matching, **solving}
         seconds['total'] = self._timer() - start
         return TrackingResult(
-            reference.frame, frame, matches, ids, pose, new_keyframe, seconds, problem
+            reference.frame,
+            frame,
+            tracked.matches,
+            tracked.ids,
+            pose,
+            new_keyframe,
+            seconds,
+            problem,
         )
 
     def match_pair(self, reference: Frame, query: Frame) -> TrackingResult:
@@ -171,7 +180,7 @@ class Tracker(Generic[Features]):
         matches, matching = self._match(reference, reference_features, query, query_features)
         pair = _Reference.of(reference, reference_features)
         pose, problem, solving = self._estimate(pair, query, matches)
-        ids = TrackIds(0.0).assign(matches)
+        ids = np.arange(len(matches))
         seconds = {'encode': encoding0 + encoding1, 'match': matching, **solving}
         seconds['total'] = self._timer() - start
         return TrackingResult(reference, query, matches, ids, pose, False, seconds, problem)
@@ -231,18 +240,11 @@ class Tracker(Generic[Features]):
     def _match_right(self, left: Features, right: npt.NDArray[Any]) -> Matches:
         return self.matcher.match(left, self.matcher.encode(right))
 
-    def _choose_keyframe(
-        self,
-        needed: bool,
-        frame: Frame,
-        features: Features,
-        matches: Matches,
-        ids: npt.NDArray[np.int64],
-    ) -> bool:
+    def _choose_keyframe(self, needed: bool, frame: Frame, features: Features) -> bool:
         if not (needed or self._keyframe_requested or self._options.reference == 'previous'):
             return False
         self._keyframe_requested = False
-        self._tracks.hand_over(matches, ids)
+        self._tracks.hand_over()
         self._reference = _Reference.of(frame, features)
         return True
 

@@ -2,86 +2,153 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.frontend.local_flow import Array, Flags, LocalFlow
 from loftr_ros.frontend.neighbours import mutual_neighbours
 from loftr_ros.matching.matches import Matches
 
 Ids = npt.NDArray[np.int64]
 Points = npt.NDArray[np.float32]
 
+_SHARE = 0.4
+"""Share of the tolerance that the disagreement of neighbours may take up; drift needs the rest."""
 
-class TrackIds:
+
+@dataclass(frozen=True, eq=False)
+class TrackedMatches:
+    """Matches whose points are those that the ids stand for.
+
+    Attributes:
+        matches: N matches; the points of an id that was handed over lie beside the cell's centre.
+        ids: int64 (N,), unique.
+    """
+
+    matches: Matches
+    ids: Ids
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """Points of the reference image that have an id, but no cell yet."""
+
+    ids: Ids
+    points: Points
+
+    @classmethod
+    def none(cls) -> _Waiting:
+        return cls(np.empty(0, dtype=np.int64), np.empty((0, 2), dtype=np.float32))
+
+    def without(self, indices: npt.NDArray[np.int64]) -> _Waiting:
+        return _Waiting(np.delete(self.ids, indices), np.delete(self.points, indices, axis=0))
+
+
+class Tracks:
     """Ids of the points of one reference image after the other.
 
     A point of a reference image is a cell of its coarse grid, so its id is the number of that cell
-    plus an offset that differs for each reference. Where a point that already has an id lands close
-    to the centre of a cell of the next reference, that cell goes on with the id. The distance
-    between the two is remembered, so that an id does not wander off over many handovers.
+    plus an offset that differs for each reference. When another image becomes the reference, the
+    points that have an id lie anywhere between the centres of its cells. The nearest cell goes on
+    with the id and remembers the shift from its centre; from then on each match of the cell is
+    moved by that shift, along the affine motion of the matches around it (`LocalFlow`), so that
+    what is observed is the same point of the scene and not the cell.
+
+    A match that its neighbours contradict gets an id of its own, which is never seen again, and an
+    id ends where the neighbours do not agree on a motion, as at the edges of objects.
     """
 
-    def __init__(self, radius: float) -> None:
-        """Start with no ids; `radius` is the largest distance of a handover, px."""
-        self.radius = radius
+    def __init__(self, tolerance: float) -> None:
+        """Start with no ids; the points of an id should lie within `tolerance` px of its point."""
+        self.tolerance = tolerance
         self._first_id = 0
         self._next_id = 0
         self._cell_ids: Ids = np.empty(0, dtype=np.int64)
-        self._cell_shifts: Points = np.empty((0, 2), dtype=np.float32)
-        self._waiting_ids: Ids = np.empty(0, dtype=np.int64)
-        self._waiting_points: Points = np.empty((0, 2), dtype=np.float32)
+        self._cell_shifts: Array = np.empty((0, 2))
+        self._waiting = _Waiting.none()
+        self._landed = _Waiting.none()
 
-    def assign(self, matches: Matches) -> Ids:
-        """Return the ids (N,) of matches with the present reference."""
+    def follow(self, matches: Matches) -> TrackedMatches:
+        """Give ids to matches with the present reference."""
         self._fit_grid(matches)
-        cells = matches.reference_cells
-        gridded = cells >= 0
-        ids = np.full(len(matches), -1, dtype=np.int64)
-        ids[gridded] = self._cell_ids[cells[gridded]]
-        new = np.flatnonzero(gridded & (ids < 0))
-        taken, waiting = mutual_neighbours(
-            matches.reference_points[new], self._waiting_points, self.radius
-        )
-        continued = new[taken]
-        ids[continued] = self._waiting_ids[waiting]
-        shifts = matches.reference_points[continued] - self._waiting_points[waiting]
-        self._cell_shifts[cells[continued]] = shifts
-        self._waiting_ids = np.delete(self._waiting_ids, waiting)
-        self._waiting_points = np.delete(self._waiting_points, waiting, axis=0)
+        limit = _SHARE * self.tolerance
+        flow = LocalFlow.of(matches, max(limit, 1e-3))
+        carried = flow.carries(limit)
+        trusted = (matches.reference_cells >= 0) & ~flow.contradicts(limit)
+        self._take_over(matches, trusted & carried, flow.pitch)
+        cells = np.where(trusted, matches.reference_cells, -1)
+        shifts = np.zeros((len(matches), 2))
+        shifts[trusted] = self._cell_shifts[cells[trusted]]
+        cells[np.any(shifts, axis=1) & ~carried] = -1
+        ids = self._ids(cells)
+        self._cell_ids[cells[cells >= 0]] = ids[cells >= 0]
+        return self._moved(matches, ids, np.where(cells[:, None] >= 0, shifts, 0.0), flow, carried)
 
-        fresh = ids < 0
-        ids[fresh] = self._fresh(cells[fresh])
-        self._cell_ids[cells[gridded]] = ids[gridded]
-        return ids
-
-    def hand_over(self, matches: Matches, ids: Ids) -> None:
-        """Make the query image of `matches` with these `ids` (N,) the next reference."""
-        cells = matches.reference_cells
-        gridded = cells >= 0
-        points = matches.query_points.copy()
-        # The id stands for the point beside the centre of its cell from which it was taken over.
-        points[gridded] -= self._cell_shifts[cells[gridded]]
-        self._waiting_ids, self._waiting_points = ids, points
+    def hand_over(self) -> None:
+        """Make the query image of the matches that were followed last the next reference."""
+        self._waiting, self._landed = self._landed, _Waiting.none()
         self._first_id = self._next_id
         self._cell_ids = np.empty(0, dtype=np.int64)
-        self._cell_shifts = np.empty((0, 2), dtype=np.float32)
+        self._cell_shifts = np.empty((0, 2))
 
     def forget(self) -> None:
         """Start over with no ids to hand over; none that was given is given again."""
-        self.hand_over(Matches.empty(), np.empty(0, dtype=np.int64))
+        self._landed = _Waiting.none()
+        self.hand_over()
+
+    def _take_over(self, matches: Matches, able: Flags, pitch: float) -> None:
+        """Let cells that are matched for the first time go on with the ids that wait nearest."""
+        cells = matches.reference_cells
+        new = np.flatnonzero(able)
+        new = new[self._cell_ids[cells[new]] < 0]
+        # Half the diagonal of a cell: no point of the image is farther from the nearest centre.
+        taken, waiting = mutual_neighbours(
+            matches.reference_points[new], self._waiting.points, pitch / np.sqrt(2.0)
+        )
+        continued = new[taken]
+        self._cell_ids[cells[continued]] = self._waiting.ids[waiting]
+        self._cell_shifts[cells[continued]] = (
+            self._waiting.points[waiting] - matches.reference_points[continued]
+        )
+        self._waiting = self._waiting.without(waiting)
+
+    def _moved(
+        self, matches: Matches, ids: Ids, shifts: Array, flow: LocalFlow, carried: Flags
+    ) -> TrackedMatches:
+        points = matches.reference_points.astype(np.float64)
+        landed = flow.moved(points, shifts).astype(np.float32)
+        kept = carried & self._known(matches, ids)
+        self._landed = _Waiting(ids[kept], landed[kept])
+        shifted = np.any(shifts, axis=1, keepdims=True)
+        moved = replace(
+            matches,
+            reference_points=(points + shifts).astype(np.float32),
+            query_points=np.where(shifted, landed, matches.query_points),
+        )
+        return TrackedMatches(moved, ids)
+
+    def _known(self, matches: Matches, ids: Ids) -> Flags:
+        """Tell which ids (N,) are those of their cell."""
+        known: Flags = np.zeros(len(ids), dtype=np.bool_)
+        gridded = np.flatnonzero(matches.reference_cells >= 0)
+        known[gridded] = self._cell_ids[matches.reference_cells[gridded]] == ids[gridded]
+        return known
 
     def _fit_grid(self, matches: Matches) -> None:
         missing = matches.reference_grid[0] * matches.reference_grid[1] - len(self._cell_ids)
         if missing > 0:
             self._cell_ids = np.append(self._cell_ids, np.full(missing, -1, dtype=np.int64))
-            added = np.zeros((missing, 2), dtype=np.float32)
-            self._cell_shifts = np.concatenate([self._cell_shifts, added])
+            self._cell_shifts = np.concatenate([self._cell_shifts, np.zeros((missing, 2))])
             self._next_id = max(self._next_id, self._first_id + len(self._cell_ids))
 
-    def _fresh(self, cells: Ids) -> Ids:
-        """Return new ids (N,) for `cells` (N,); a match that lies on no grid (-1) gets one too."""
-        ids = self._first_id + cells
-        loose = np.flatnonzero(cells < 0)
-        ids[loose] = self._next_id + np.arange(len(loose))
-        self._next_id += len(loose)
-        return ids
+    def _ids(self, cells: Ids) -> Ids:
+        """Return the ids (N,) of `cells` (N,), new ones where needed; -1 gets one of its own."""
+        ids = np.where(cells >= 0, self._first_id + cells, -1)
+        gridded = cells >= 0
+        known = self._cell_ids[cells[gridded]]
+        ids[gridded] = np.where(known >= 0, known, ids[gridded])
+        ids[~gridded] = self._next_id + np.arange(np.sum(~gridded))
+        self._next_id += int(np.sum(~gridded))
+        return np.asarray(ids, dtype=np.int64)

@@ -95,8 +95,8 @@ def test_tiles_count_where_matches_lie(world: World) -> None:
         ('max_age_s', -1.0),
         ('min_matches', 0),
         ('max_failures', 0),
-        ('handover_radius', -1.0),
-        ('handover_radius', float('inf')),
+        ('track_tolerance', -1.0),
+        ('track_tolerance', float('inf')),
     ],
 )
 def test_options_out_of_range_are_refused_by_name(name: str, value: object) -> None:

@@ -1,119 +1,175 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loftr_ros.frontend.tracks import TrackIds
+from loftr_ros.frontend.tracks import Tracks
 from loftr_ros.matching.matches import Matches
 
-GRID = (4, 5)
+GRID = (8, 10)
+PITCH = 10
+EVERY = np.arange(GRID[0] * GRID[1])
 
 
-def matches_of(
-    cells: list[int], query: list[tuple[float, float]] | None = None, grid: tuple[int, int] = GRID
-) -> Matches:
-    """Match cells of 10 px; by default nothing moves."""
+def matches_of(cells: np.ndarray | list[int], move: object = None) -> Matches:
+    """Match cells of 10 px; `move` maps reference points to query points, by default onto them."""
     numbers = np.array(cells, dtype=np.int64)
-    rows, columns = np.divmod(numbers, grid[1])
-    reference = np.column_stack([columns, rows]).astype(np.float32) * 10 + 5
-    moved = reference if query is None else np.array(query, np.float32).reshape(-1, 2)
-    ones = np.ones(len(cells), np.float32)
-    return Matches(reference.reshape(-1, 2), moved, ones, ones, numbers, grid)
+    rows, columns = np.divmod(numbers, GRID[1])
+    reference = np.column_stack([columns, rows]).astype(np.float32).reshape(-1, 2) * PITCH + 5
+    query = move(reference).astype(np.float32) if callable(move) else reference  # type: ignore[operator]
+    ones = np.ones(len(numbers), np.float32)
+    return Matches(reference, query, ones, ones, numbers, GRID)
+
+
+def shifted(x: float, y: float) -> object:
+    return lambda points: points + np.array([x, y])
+
+
+def shaken(step: float, noise: float) -> object:
+    rng = np.random.default_rng(0)
+    return lambda points: points + step + noise * rng.normal(size=points.shape)
 
 
 def test_an_id_belongs_to_its_cell_while_the_reference_lasts() -> None:
-    tracks = TrackIds(2.0)
-    first = tracks.assign(matches_of([3, 7, 11]))
-    second = tracks.assign(matches_of([11, 12, 3]))
+    tracks = Tracks(2.0)
+    first = tracks.follow(matches_of([3, 7, 11])).ids
+    second = tracks.follow(matches_of([11, 12, 3])).ids
     assert len(set(first)) == 3
     assert second[0] == first[2]
     assert second[2] == first[0]
     assert second[1] not in first
 
 
-def test_the_next_reference_goes_on_with_the_ids_that_land_on_its_cells() -> None:
-    tracks = TrackIds(2.0)
-    # Cell 0 moves onto the centre of cell 1, cell 6 lands 1 px beside cell 7, cell 12 between two.
-    last = matches_of([0, 6, 12], [(15, 5), (26, 15), (30, 25)])
-    ids = tracks.assign(last)
-    tracks.hand_over(last, ids)
-    after = tracks.assign(matches_of([1, 7, 12, 13]))
-    assert list(after[:2]) == list(ids[:2])
-    assert not set(after[2:]) & set(ids)
+@pytest.mark.parametrize('move', [(0, 0), (10, 0), (3, -2), (4.9, 4.9), (27, 13)])
+def test_ids_go_on_wherever_between_the_cells_they_land(move: tuple[float, float]) -> None:
+    tracks = Tracks(2.0)
+    before = tracks.follow(matches_of(EVERY, shifted(*move)))
+    tracks.hand_over()
+    after = tracks.follow(matches_of(EVERY, shifted(2, 1)))
+    seen = dict(zip(before.ids, before.matches.query_points, strict=True))
+    common = [i for i, n in enumerate(after.ids) if n in seen]
+    inside = (before.matches.query_points > 0).all(axis=1)
+    inside &= (before.matches.query_points < [PITCH * GRID[1], PITCH * GRID[0]]).all(axis=1)
+    assert len(common) >= 0.95 * inside.sum()
+    for i in common:
+        # The point that is observed is that of the id, not the centre of the cell.
+        np.testing.assert_allclose(after.matches.reference_points[i], seen[after.ids[i]], atol=1e-3)
+        expected = seen[after.ids[i]] + [2, 1]
+        np.testing.assert_allclose(after.matches.query_points[i], expected, atol=0.05)
 
 
-def test_the_nearest_of_several_points_keeps_its_id() -> None:
-    tracks = TrackIds(4.0)
-    last = matches_of([0, 1, 2], [(8, 5), (6, 5), (1.5, 5)])
-    ids = tracks.assign(last)
-    tracks.hand_over(last, ids)
-    assert tracks.assign(matches_of([0]))[0] == ids[1]
+def test_points_beside_the_centre_move_along_the_affine_motion_around_them() -> None:
+    tracks = Tracks(2.0)
+    tracks.follow(matches_of(EVERY, shifted(4, -3)))
+    tracks.hand_over()
+    turn = np.array([[1.08, 0.05], [-0.04, 0.95]])
+    after = tracks.follow(matches_of(EVERY, lambda points: points @ turn.T))
+    expected = after.matches.reference_points @ turn.T
+    assert np.abs(after.matches.reference_points % PITCH - 5).max() > 2
+    np.testing.assert_allclose(after.matches.query_points, expected, atol=0.1)
+
+
+def test_a_point_does_not_drift_over_many_handovers() -> None:
+    tracks = Tracks(2.0)
+    first = tracks.follow(matches_of(EVERY, shifted(3.3, 1.7)))
+    start = dict(zip(first.ids, first.matches.reference_points, strict=True))
+    for step in range(2, 8):
+        tracks.hand_over()
+        last = tracks.follow(matches_of(EVERY, shifted(3.3, 1.7)))
+        common = [i for i, n in enumerate(last.ids) if n in start]
+        assert len(common) > 10
+        for i in common:
+            moved = last.matches.query_points[i] - start[last.ids[i]]
+            np.testing.assert_allclose(moved, [3.3 * step, 1.7 * step], atol=0.05)
+
+
+def test_a_match_that_its_neighbours_contradict_is_not_seen_as_its_id() -> None:
+    tracks = Tracks(2.0)
+    before = tracks.follow(matches_of(EVERY)).ids
+
+    def jump(points: np.ndarray) -> np.ndarray:
+        moved = points.copy()
+        moved[44] += 6.0
+        return moved
+
+    after = tracks.follow(matches_of(EVERY, jump)).ids
+    assert after[44] not in before
+    assert (np.delete(after, 44) == np.delete(before, 44)).all()
+    assert tracks.follow(matches_of(EVERY)).ids[44] == before[44]
+
+
+def test_ids_end_where_neighbours_move_apart() -> None:
+    tracks = Tracks(2.0)
+
+    def torn(points: np.ndarray) -> np.ndarray:
+        return points + np.random.default_rng(0).uniform(-20, 20, points.shape)
+
+    before = tracks.follow(matches_of(EVERY, torn)).ids
+    tracks.hand_over()
+    assert not set(tracks.follow(matches_of(EVERY)).ids) & set(before)
 
 
 def test_an_id_waits_until_its_cell_is_matched() -> None:
-    tracks = TrackIds(2.0)
-    last = matches_of([0, 6])
-    ids = tracks.assign(last)
-    tracks.hand_over(last, ids)
-    tracks.assign(matches_of([3]))
-    assert tracks.assign(matches_of([6]))[0] == ids[1]
-
-
-def test_without_a_radius_only_exact_hits_are_handed_over() -> None:
-    tracks = TrackIds(0.0)
-    last = matches_of([0, 1], [(5.5, 5), (15, 5)])
-    ids = tracks.assign(last)
-    tracks.hand_over(last, ids)
-    after = tracks.assign(matches_of([0, 1]))
-    assert after[0] != ids[0]
-    assert after[1] == ids[1]
+    tracks = Tracks(2.0)
+    ids = tracks.follow(matches_of(EVERY)).ids
+    tracks.hand_over()
+    tracks.follow(matches_of(EVERY[:30]))
+    assert (tracks.follow(matches_of(EVERY)).ids == ids).all()
 
 
 def test_ids_are_not_given_again_after_forgetting() -> None:
-    tracks = TrackIds(5.0)
-    before = tracks.assign(matches_of([0, 1, 2]))
+    tracks = Tracks(5.0)
+    before = tracks.follow(matches_of(EVERY)).ids
     tracks.forget()
-    assert not set(tracks.assign(matches_of([0, 1, 2]))) & set(before)
+    assert not set(tracks.follow(matches_of(EVERY)).ids) & set(before)
 
 
 def test_matches_of_no_grid_get_an_id_each() -> None:
-    tracks = TrackIds(2.0)
+    tracks = Tracks(2.0)
     loose = matches_of([-1, -1, 4])
-    ids = [*tracks.assign(loose), *tracks.assign(matches_of([-1, 5, 6, 7, 8, 9]))]
+    ids = [*tracks.follow(loose).ids, *tracks.follow(matches_of([-1, 5, 6, 7, 8, 9])).ids]
     assert len(set(ids)) == len(ids)
 
 
 def test_no_matches_have_no_ids() -> None:
-    tracks = TrackIds(2.0)
-    assert tracks.assign(Matches.empty()).shape == (0,)
-    tracks.hand_over(Matches.empty(), np.empty(0, np.int64))
-    assert len(tracks.assign(matches_of([0]))) == 1
+    tracks = Tracks(2.0)
+    assert tracks.follow(Matches.empty()).ids.shape == (0,)
+    tracks.hand_over()
+    assert len(tracks.follow(matches_of([0])).ids) == 1
 
 
 FRAMES = st.lists(
     st.tuples(
-        st.lists(st.integers(0, 19), min_size=0, max_size=20, unique=True),
+        st.lists(st.integers(0, 79), min_size=0, max_size=80, unique=True),
         st.booleans(),
-        st.integers(-12, 12),
+        st.floats(-12, 12),
+        st.sampled_from([0.0, 0.5, 3.0]),
     ),
-    max_size=12,
+    max_size=10,
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(FRAMES)
-def test_no_id_is_ever_given_to_two_points(frames: list[tuple[list[int], bool, int]]) -> None:
-    tracks = TrackIds(3.0)
-    owner: dict[tuple[int, int], int] = {}
+def test_no_id_is_ever_given_to_two_points(
+    frames: list[tuple[list[int], bool, float, float]],
+) -> None:
+    tracks = Tracks(3.0)
+    owner: dict[int, tuple[int, int]] = {}
+    cell_ids: dict[int, dict[int, int]] = {}
     reference = 0
-    for cells, becomes_reference, shift in frames:
-        matches = matches_of(cells)
-        moved = matches_of(cells, [(x + shift, y) for x, y in matches.reference_points])
-        ids = tracks.assign(moved)
-        assert len(set(ids)) == len(ids)
-        for cell, number in zip(cells, ids, strict=True):
-            assert owner.setdefault((reference, cell), int(number)) == number
+    for cells, becomes_reference, step, noise in frames:
+        moved = matches_of(cells, shaken(step, noise))
+        tracked = tracks.follow(moved)
+        assert len(set(tracked.ids)) == len(tracked.ids)
+        assert np.isfinite(tracked.matches.query_points).all()
+        np.testing.assert_array_equal(tracked.matches.reference_cells, cells)
+        for cell, number in zip(cells, tracked.ids.tolist(), strict=True):
+            known = cell_ids.setdefault(reference, {})
+            assert owner.setdefault(number, (reference, cell))[0] <= reference
+            assert known.setdefault(number, cell) == cell
         if becomes_reference:
-            tracks.hand_over(moved, ids)
+            tracks.hand_over()
             reference += 1
