@@ -19,7 +19,9 @@ def add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         argument_default=argparse.SUPPRESS,
     )
     parser.set_defaults(run=_train)
-    parser.add_argument('photographs', type=Path, nargs='?', help='folder of pictures')
+    parser.add_argument(
+        'photographs', type=Path, nargs='?', default=None, help='folder of pictures'
+    )
     parser.add_argument('--config', type=Path, help='YAML or JSON file of options')
     parser.add_argument('-o', '--output', type=Path, help='folder of the run; default: training')
     parser.add_argument('--sequences', type=Path, nargs='+', help='datasets or bags, depth + poses')
@@ -54,6 +56,9 @@ def _train(options: argparse.Namespace) -> int:
     from loftr_ros.training.train import Trainer
 
     given = {k: v for k, v in vars(options).items() if k not in ('command', 'run', 'config')}
+    # A positional argument is there even where it is not given.
+    if given['photographs'] is None:
+        del given['photographs']
     given |= {k: tuple(given[k]) for k in ('exclude', 'sequences') if k in given}
     train_options = read_options(getattr(options, 'config', None), given)
     sequences = [_posed_frames(path) for path in train_options.sequences]
