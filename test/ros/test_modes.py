@@ -12,7 +12,16 @@ import pytest
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from harness import Camera, Client, NodeProcess, running_node, wait_until
 from nav_msgs.msg import Odometry, Path
-from scenes import FOCAL, HEIGHT, MATRIX, WIDTH, camera_info_msg, header, image_msg, picture
+from scenes import (
+    FOCAL,
+    HEIGHT,
+    MATRIX,
+    WIDTH,
+    camera_info_msg,
+    header,
+    image_msg,
+    picture,
+)
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
 
@@ -80,12 +89,12 @@ class Session:
         self.set_pose = client.publisher(PoseWithCovarianceStamped, '/loftr/set_pose', 10)
         self.start_ns = 0
         # Discovery goes both ways: the first pictures may be sent before the node listens.
-        wait_until(lambda: self.heard and client.poses, 'the first odometry', self.send_in_circles)
+        wait_until(
+            lambda: self.heard and client.poses,
+            'the first odometry',
+            lambda: send_in_circles(self.rig),
+        )
         wait_until(self.set_pose.get_subscription_count, 'a subscriber of set_pose')
-
-    def send_in_circles(self) -> None:
-        self.rig.index = FIRST + self.rig.index % 10
-        self.rig.send()
 
     @property
     def odometry(self) -> list[Odometry]:
@@ -234,3 +243,8 @@ def test_a_frame_without_motion_is_no_odometry(session: Session) -> None:
     )
     assert len(session.odometry) == count
     assert int(session.client.value('processing', 'errors')) == 0
+
+
+def send_in_circles(camera: Camera) -> None:
+    camera.index = FIRST + camera.index % 10
+    camera.send()
