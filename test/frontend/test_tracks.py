@@ -18,7 +18,7 @@ def matches_of(cells: np.ndarray | list[int], move: object = None) -> Matches:
     numbers = np.array(cells, dtype=np.int64)
     rows, columns = np.divmod(numbers, GRID[1])
     reference = np.column_stack([columns, rows]).astype(np.float32).reshape(-1, 2) * PITCH + 5
-    query = move(reference).astype(np.float32) if callable(move) else reference  # type: ignore[operator]
+    query = move(reference).astype(np.float32) if callable(move) else reference
     ones = np.ones(len(numbers), np.float32)
     return Matches(reference, query, ones, ones, numbers, GRID)
 
