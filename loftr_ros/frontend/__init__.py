@@ -3,6 +3,7 @@
 from loftr_ros.frontend.frame import Frame, FrameError, RightView
 from loftr_ros.frontend.odometry import Odometry, OdometryEstimate, OdometryOptions
 from loftr_ros.frontend.options import TrackerOptions
+from loftr_ros.frontend.states import TrackingState
 from loftr_ros.frontend.tracker import Matcher, Tracker, TrackingResult
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     'Tracker',
     'TrackerOptions',
     'TrackingResult',
+    'TrackingState',
 ]

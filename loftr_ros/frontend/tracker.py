@@ -14,6 +14,7 @@ from loftr_ros.frontend.depths import ReferenceDepths
 from loftr_ros.frontend.frame import Frame, FrameError
 from loftr_ros.frontend.keyframes import KeyframeHistory, needs_keyframe
 from loftr_ros.frontend.options import TrackerOptions
+from loftr_ros.frontend.states import TrackingState, checksum, next_state
 from loftr_ros.frontend.tracks import Tracks
 from loftr_ros.geometry import (
     PoseState,
@@ -57,6 +58,7 @@ class TrackingResult:
             the reference has a depth image or a right view.
         scale_problem: Why the pose is not metric although the reference has a depth image or a
             right view; otherwise empty.
+        state: How the query hangs together with the frames before it.
     """
 
     reference: Frame
@@ -67,6 +69,7 @@ class TrackingResult:
     new_keyframe: bool
     seconds: dict[str, float]
     scale_problem: str = ''
+    state: TrackingState = TrackingState.TRACKING
 
 
 @dataclass
@@ -75,17 +78,32 @@ class _Reference(Generic[Features]):
     features: Features
     depths: ReferenceDepths[Features]
     history: KeyframeHistory = field(default_factory=KeyframeHistory)
+    before_gap: _Reference[Features] | None = None
 
     @classmethod
     def of(cls, frame: Frame, features: Features) -> _Reference[Features]:
         return cls(frame, features, ReferenceDepths(frame, features))
 
 
+@dataclass(frozen=True, eq=False)
+class _Attempt(Generic[Features]):
+    """A frame against one reference."""
+
+    reference: _Reference[Features]
+    matches: Matches
+    pose: RelativePose
+    problem: str
+    failed: bool
+    seconds: dict[str, float]
+
+
 class Tracker(Generic[Features]):
     """Match each frame of one camera to its reference and estimate the motion between them.
 
     Each image is encoded once: the features of a reference are kept. A frame that is refused
-    leaves no trace. Not for use by several threads at the same time.
+    leaves no trace. When too many frames failed tracking starts anew with another keyframe, but as
+    long as that one fails too, the keyframe before the gap is tried again. Not for use by several
+    threads at the same time.
     """
 
     def __init__(
@@ -101,6 +119,7 @@ class Tracker(Generic[Features]):
         self._tracks = Tracks(self._options.track_tolerance)
         self._reference: _Reference[Features] | None = None
         self._last_stamp_ns: int | None = None
+        self._last_checksum: int | None = None
         self._keyframe_requested = False
 
     @property
@@ -116,7 +135,7 @@ class Tracker(Generic[Features]):
     def reset(self) -> None:
         """Forget reference and time; the next frame is the first. Ids are not used again."""
         self._reference = None
-        self._last_stamp_ns = None
+        self._last_stamp_ns = self._last_checksum = None
         self._keyframe_requested = False
         self._tracks.forget()
 
@@ -138,35 +157,77 @@ class Tracker(Generic[Features]):
         """
         start = self._timer()
         self._check_stamp(frame)
+        frame.check()
+        seen = checksum(frame.image)
+        if self._reference is not None and seen == self._last_checksum:
+            self._last_stamp_ns = frame.stamp_ns
+            return _frozen(self._reference.frame, frame, self._timer() - start)
         features, encoding = self._encode(frame)
         if self._reference is None:
-            self._last_stamp_ns = frame.stamp_ns
+            self._last_stamp_ns, self._last_checksum = frame.stamp_ns, seen
             self._reference = _Reference.of(frame, features)
             return None
-        reference = self._reference
+        attempt = self._attempt(self._reference, frame, features)
+        earlier = self._reference.before_gap
+        if attempt.failed and earlier is not None:
+            again = self._attempt(earlier, frame, features)
+            attempt = attempt if again.failed else again
+        # Nothing can fail from here on, so the state may change.
+        self._last_stamp_ns, self._last_checksum = frame.stamp_ns, seen
+        return self._conclude(attempt, frame, features, start, encoding)
+
+    def _attempt(
+        self, reference: _Reference[Features], frame: Frame, features: Features
+    ) -> _Attempt[Features]:
         matches, matching = self._match(reference.frame, reference.features, frame, features)
         pose, problem, solving = self._estimate(reference, frame, matches)
-        # Nothing can fail from here on, so the state may change.
-        self._last_stamp_ns = frame.stamp_ns
-        tracked = self._tracks.follow(matches)
         calibrated = reference.frame.camera is not None and frame.camera is not None
-        failed = calibrated and (not pose.state.has_pose or bool(problem))
+        believed = pose.state.has_pose and not problem
+        failed = len(matches) < self._options.min_matches or (calibrated and not believed)
+        return _Attempt(reference, matches, pose, problem, failed, {'match': matching, **solving})
+
+    def _conclude(
+        self,
+        attempt: _Attempt[Features],
+        frame: Frame,
+        features: Features,
+        start: float,
+        encoding: float,
+    ) -> TrackingResult:
+        reference, failures = self._enter(attempt)
+        tracked = self._tracks.follow(attempt.matches)
         needed = needs_keyframe(
-            reference.history, reference.frame, frame, matches, self._options, failed
+            reference.history,
+            reference.frame,
+            frame,
+            attempt.matches,
+            self._options,
+            attempt.failed,
         )
-        new_keyframe = self._choose_keyframe(needed, frame, features)
-        seconds = {'encode': encoding, 'match': matching, **solving}
-        seconds['total'] = self._timer() - start
+        new_keyframe = self._choose_keyframe(needed, attempt.failed, frame, features)
+        seconds = {'encode': encoding, **attempt.seconds, 'total': self._timer() - start}
         return TrackingResult(
             reference.frame,
             frame,
             tracked.matches,
             tracked.ids,
-            pose,
+            attempt.pose,
             new_keyframe,
             seconds,
-            problem,
+            attempt.problem,
+            next_state(failures, attempt.failed, new_keyframe),
         )
+
+    def _enter(self, attempt: _Attempt[Features]) -> tuple[_Reference[Features], int]:
+        """Return the reference of the attempt, and how many frames failed just before."""
+        reference, failures = attempt.reference, attempt.reference.history.failures
+        if reference is not self._reference:
+            # The scene before the gap is back.
+            self._tracks.forget()
+            self._reference = reference
+        elif not attempt.failed:
+            reference.before_gap = None
+        return reference, failures
 
     def match_pair(self, reference: Frame, query: Frame) -> TrackingResult:
         """Match two frames that have nothing to do with the sequence; ids count from 0.
@@ -240,18 +301,40 @@ class Tracker(Generic[Features]):
     def _match_right(self, left: Features, right: npt.NDArray[Any]) -> Matches:
         return self.matcher.match(left, self.matcher.encode(right))
 
-    def _choose_keyframe(self, needed: bool, frame: Frame, features: Features) -> bool:
-        if not (needed or self._keyframe_requested or self._options.reference == 'previous'):
+    def _choose_keyframe(
+        self, needed: bool, failed: bool, frame: Frame, features: Features
+    ) -> bool:
+        every = self._options.reference == 'previous' and not failed
+        if not (needed or self._keyframe_requested or every):
             return False
         self._keyframe_requested = False
-        self._tracks.hand_over()
-        self._reference = _Reference.of(frame, features)
+        following = _Reference.of(frame, features)
+        if failed and self._reference is not None:
+            following.before_gap = self._reference.before_gap or self._reference
+            self._tracks.forget()
+        else:
+            self._tracks.hand_over()
+        self._reference = following
         return True
 
     def _timed(self, call: Callable[[], Result]) -> tuple[Result, float]:
         start = self._timer()
         result = call()
         return result, self._timer() - start
+
+
+def _frozen(reference: Frame, query: Frame, seconds: float) -> TrackingResult:
+    reason = 'the image is frozen: it equals the last one in every pixel'
+    return TrackingResult(
+        reference,
+        query,
+        Matches.empty(),
+        np.empty(0, dtype=np.int64),
+        RelativePose.failed(PoseState.LOST, reason),
+        False,
+        {'encode': 0.0, 'match': 0.0, 'pose': 0.0, 'total': seconds},
+        state=TrackingState.FROZEN,
+    )
 
 
 def _estimate(

@@ -141,7 +141,8 @@ def test_reset_starts_over_with_new_ids_and_any_time(world: World) -> None:
 def test_options_can_change_while_tracking(world: World) -> None:
     tracker = Tracker(world, STEADY)
     before = run(tracker, world, [1, 2])[0]
-    tracker.replace_options(replace(PREVIOUS, two_view=TwoViewOptions(min_matches=10_000)))
+    two_view = TwoViewOptions(min_matches=10_000)
+    tracker.replace_options(replace(PREVIOUS, two_view=two_view, max_failures=1))
     after = run(tracker, world, [3])[0]
     assert after.reference is before.reference
     assert after.new_keyframe
