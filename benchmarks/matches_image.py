@@ -39,8 +39,8 @@ def make_result(count: int, width: int, height: int) -> TrackingResult:
         median_residual=0.5,
         reason='made up',
     )
-    frames = (Frame(index, image, 'camera') for index, image in enumerate(views))
-    return TrackingResult(*frames, matches, ids, pose, False, {})
+    first, second = (Frame(index, image, 'camera') for index, image in enumerate(views))
+    return TrackingResult(first, second, matches, ids, pose, False, {})
 
 
 def measure(function: Callable[[], object], rounds: int) -> dict[str, float]:

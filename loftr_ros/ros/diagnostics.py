@@ -25,6 +25,7 @@ class NodeReport:
         work: Its processing.
         model: Name, hash and device of the weights; empty before configuration.
         failure: Why the last configuration failed; '' if it did not.
+        fallback: Why images are matched at a smaller size than asked for; '' if they are not.
         odometry: Its odometry; None where there is none.
     """
 
@@ -37,6 +38,7 @@ class NodeReport:
     work: WorkReport = field(default_factory=WorkReport)
     model: dict[str, str] = field(default_factory=dict)
     failure: str = ''
+    fallback: str = ''
     odometry: OdometryReport | None = None
 
 
@@ -95,6 +97,8 @@ def _processing(report: NodeReport) -> DiagnosticStatus:
     if work.failing:
         message = f'{work.errors} unexpected errors, the last: {work.last_error}'
         return _status(report, 'processing', DiagnosticStatus.ERROR, message, values)
+    if report.fallback:
+        return _status(report, 'processing', DiagnosticStatus.WARN, report.fallback, values)
     return _status(report, 'processing', DiagnosticStatus.OK, work.state or 'no result yet', values)
 
 

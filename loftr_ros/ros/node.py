@@ -29,13 +29,14 @@ from loftr_ros.ros.descriptors import declare
 from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
 from loftr_ros.ros.frames import Arrival, InputError
 from loftr_ros.ros.inputs import Inputs
+from loftr_ros.ros.memory import free_memory
 from loftr_ros.ros.monitoring import Refusal, WorkMonitor
 from loftr_ros.ros.odometry import OdometryOutputs, check_extrinsics
 from loftr_ros.ros.odometry_inputs import OdometryInputs
 from loftr_ros.ros.outputs import Outputs
 from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.pipeline import Pipeline
-from loftr_ros.ros.processing import NodeMatcher, Processor, free_memory, load_matcher
+from loftr_ros.ros.processing import NodeMatcher, Processor, load_matcher
 from loftr_ros.ros.transforms import TransformListener
 from loftr_ros.ros.transitions import transition
 from loftr_ros.ros.worker import Worker
@@ -123,7 +124,9 @@ class LoftrNode(LifecycleNode):
             f'weights {matcher.weights_name} on {matcher.device}; warm-up took {seconds:.1f} s'
         )
         transforms = TransformListener(self if parameters.needs_transforms else None)
-        processor = Processor(matcher, parameters, self._refuse, transforms.lookup)
+        processor = Processor(
+            matcher, parameters, self._refuse, transforms.lookup, self.get_logger().warning
+        )
         outputs = Outputs(self, matcher.weights_name, matcher.weights_hash)
         odometry = None
         if parameters.has_odometry:
@@ -340,6 +343,7 @@ class LoftrNode(LifecycleNode):
             work=self._work.report(now, 0 if pipeline is None else pipeline.worker.dropped),
             model=model,
             failure=self._failure,
+            fallback='' if pipeline is None else pipeline.processor.fallback,
             odometry=odometry,
         )
 

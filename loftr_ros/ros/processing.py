@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loftr_ros.frontend import Frame, FrameError, Matcher, Tracker, TrackingResult
@@ -16,9 +16,14 @@ from loftr_ros.ros.frames import (
     read_frame,
 )
 from loftr_ros.ros.images import prepare
+from loftr_ros.ros.memory import free_memory, is_out_of_memory, smaller_side
 
 if TYPE_CHECKING:
     from loftr_ros.ros.parameters import NodeParameters
+
+
+def ignore(_: str) -> None:
+    """Stand for somebody who listens."""
 
 
 def know_no_transform(_target: str, _source: str) -> None:
@@ -29,6 +34,7 @@ class NodeMatcher(Matcher[Any], Protocol):
     """What the node needs of a matcher besides the tracker; `loftr_ros.matching` has it."""
 
     max_matches: int | None
+    longer_side: int | None
 
     @property
     def weights_name(self) -> str:
@@ -73,13 +79,6 @@ def load_matcher(parameters: NodeParameters) -> NodeMatcher:
     return matcher
 
 
-def free_memory() -> None:
-    """Give back the memory that torch keeps for the next model, if there was one."""
-    torch = sys.modules.get('torch')
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 class Processor:
     """Turns arrivals into results; for use by one thread."""
 
@@ -89,6 +88,7 @@ class Processor:
         parameters: NodeParameters,
         refuse: Refuse,
         lookup: Lookup = know_no_transform,
+        warn: Callable[[str], object] = ignore,
     ) -> None:
         """Process what arrives in the mode of the parameters.
 
@@ -97,12 +97,15 @@ class Processor:
             parameters: Mode and options.
             refuse: Hears of the topic and the reason of each calibration that is not used.
             lookup: Knows transforms between cameras.
+            warn: Told that images are matched at a smaller size from now on.
         """
         self.matcher = matcher
         self.tracker = Tracker(matcher, parameters.tracker_options())
         self._mode = parameters.mode
         self._rectified = parameters.rectified
         self._reader = FrameReader(parameters, refuse, lookup)
+        self._warn = warn
+        self.fallback = ''
         self._calibrated: bool | None = None
         prepare()
 
@@ -121,6 +124,17 @@ class Processor:
         Raises:
             InputError: An image cannot be used.
         """
+        try:
+            return self._process(arrival)
+        except (MemoryError, RuntimeError) as error:
+            # What led to an error keeps its tensors alive, so the rest happens after it is gone.
+            if self.fallback or not is_out_of_memory(error):
+                raise
+            reason = f'{error}'.partition('\n')[0]
+        self._fall_back(arrival, reason)
+        return self._process(arrival)
+
+    def _process(self, arrival: Arrival) -> TrackingResult | None:
         try:
             if self._mode == 'pair':
                 reference, query = arrival.images
@@ -156,6 +170,19 @@ class Processor:
         """Forget all frames so far."""
         self._calibrated = None
         self.tracker.reset()
+
+    def _fall_back(self, arrival: Arrival, reason: str) -> None:
+        """Match at half the size from now on, which takes a quarter of the memory or less."""
+        image = self._reader.image(arrival.images[0]).image
+        side = smaller_side(self.matcher.longer_side, (image.shape[0], image.shape[1]))
+        self.matcher.longer_side = side
+        self.reset()
+        free_memory()
+        self.fallback = (
+            f'{self.matcher.device} ran out of memory: images are matched at {side} px of the '
+            f'longer side from now on (longer_side); {reason}'
+        )
+        self._warn(self.fallback)
 
     def _track(self, frame: Frame) -> TrackingResult | None:
         calibrated = frame.camera is not None

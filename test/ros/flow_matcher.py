@@ -36,6 +36,7 @@ class FlowMatcher:
         self.device = 'cpu'
         self.confidence_threshold: float | None = None
         self.max_matches: int | None = None
+        self.longer_side: int | None = None
 
     def warm_up(self, height: int, width: int) -> float:
         self.match_images(np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8))

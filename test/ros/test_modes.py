@@ -237,7 +237,7 @@ def test_a_frame_without_motion_is_no_odometry(session: Session) -> None:
         session.rig.send(black)
 
     wait_until(
-        lambda: session.client.message('odometry').startswith('no estimate: TOO_FEW_MATCHES'),
+        lambda: session.client.message('odometry').startswith('no estimate: '),
         'the missing motion to be told',
         send_black,
     )

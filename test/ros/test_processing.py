@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-from flow_matcher import FlowMatcher
+from flow_matcher import FlowFeatures, FlowMatcher
 from scenes import STEP_NS, camera_info_msg, compressed_msg, image_msg, picture
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -154,3 +155,52 @@ def test_parameters_reach_tracker_and_matcher() -> None:
     assert (bench.matcher.max_matches, bench.matcher.confidence_threshold) == (25, 0.4)
     bench.processor.apply(NodeParameters())
     assert (bench.matcher.max_matches, bench.matcher.confidence_threshold) == (None, None)
+
+
+class SmallDevice(FlowMatcher):  # type: ignore[misc,unused-ignore]
+    """A device whose memory holds images up to a size."""
+
+    def __init__(self, largest: int, error: Exception) -> None:
+        super().__init__()
+        self.largest, self.error = largest, error
+
+    def encode(self, image: npt.NDArray[np.uint8]) -> FlowFeatures:
+        if min(max(image.shape), self.longer_side or 10_000) > self.largest:
+            raise self.error
+        return super().encode(image)
+
+
+NO_MEMORY = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 80 GB")
+
+
+@pytest.mark.parametrize('error', [NO_MEMORY, MemoryError('no more')])
+def test_out_of_memory_the_node_goes_on_at_half_the_size_and_says_so(error: Exception) -> None:
+    bench = Bench()
+    told: list[str] = []
+    bench.matcher = SmallDevice(100, error)
+    bench.processor = Processor(bench.matcher, NodeParameters(), lambda *_: None, warn=told.append)
+    assert bench.mono(0) is None
+    assert len(require(bench.mono(1)).matches) > 20
+    assert bench.matcher.longer_side == 80
+    assert told == [bench.processor.fallback]
+    assert told[0].startswith('cpu ran out of memory: images are matched at 80 px')
+
+
+def test_it_falls_back_once_only() -> None:
+    bench = Bench()
+    bench.matcher = SmallDevice(10, NO_MEMORY)
+    bench.processor = Processor(bench.matcher, NodeParameters(), lambda *_: None)
+    for index in range(2):
+        with pytest.raises(RuntimeError, match='allocate memory'):
+            bench.mono(index)
+    assert bench.matcher.longer_side == 80
+
+
+def test_other_errors_are_no_lack_of_memory() -> None:
+    bench = Bench()
+    bench.matcher = SmallDevice(10, RuntimeError('wrong shape'))
+    bench.processor = Processor(bench.matcher, NodeParameters(), lambda *_: None)
+    with pytest.raises(RuntimeError, match='wrong shape'):
+        bench.mono(0)
+    assert bench.matcher.longer_side is None
+    assert not bench.processor.fallback
