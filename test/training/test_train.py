@@ -1,17 +1,24 @@
 import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from loftr_ros.evaluation.pose_figures import pose_figures
 from loftr_ros.matching.weights import load_weights
+from loftr_ros.rendering.room import render_room_sequence
 from loftr_ros.training import sources
 from loftr_ros.training.options import TrainOptions
 from loftr_ros.training.photographs import load_bank
+from loftr_ros.training.progress import read_rows
+from loftr_ros.training.sequences import PosedFrame
 from loftr_ros.training.sources import CALIBRATION_SEED, TrainingData
 from loftr_ros.training.train import Trainer, learning_rate
-from loftr_ros.training.validation import match_held_out, sigma_ratio
+from loftr_ros.training.validation import PosedMatches, match_held_out, sigma_ratio
 
 
 def options(photographs: Path, steps: int, **changes: object) -> TrainOptions:
@@ -97,3 +104,96 @@ def test_the_learning_rate_warms_up_and_decays(tmp_path: Path) -> None:
     assert learning_rate(plan, 500) == pytest.approx(1e-3)
     assert learning_rate(plan, 950) == pytest.approx(5e-4)
     assert learning_rate(plan, 999) == pytest.approx(1e-5)
+
+
+@pytest.mark.usefixtures('small_bank')
+def test_training_goes_on_from_any_checkpoint_that_was_kept(photographs: Path) -> None:
+    Trainer(options(photographs, 4, keep_every=2)).run()
+    kept = photographs.parent / 'run' / 'checkpoint_00000002.pt'
+
+    other = options(photographs, 4, resume=kept)
+    trainer = Trainer(replace(other, output=photographs.parent / 'other'))
+    assert (trainer.step, trainer.pairs) == (2, 4)
+    trainer.run()
+    assert trainer.step == 4
+    # A checkpoint of its own goes before the one to resume.
+    assert Trainer(replace(other, output=photographs.parent / 'other')).step == 4
+
+
+@pytest.mark.usefixtures('small_bank')
+def test_fine_tuning_starts_from_weights(photographs: Path) -> None:
+    trainer = Trainer(options(photographs, 1, init='lite'))
+    bundled = load_weights('lite').network
+
+    assert trainer.step == 0
+    assert trainer.config.confidence_knots == ()
+    for a, b in zip(trainer.network.parameters(), bundled.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.usefixtures('small_bank')
+def test_weights_are_written_with_calibrated_confidence(photographs: Path) -> None:
+    plan = options(photographs, 1, init='lite', width=160, height=128, validation_pairs=32)
+    trainer = Trainer(plan)
+
+    knots = load_weights(trainer.export()).network.config.confidence_knots
+
+    assert len(knots) == 11
+    assert knots[-1] > 0.5
+
+
+@pytest.mark.usefixtures('small_bank')
+def test_poses_of_held_out_pairs_are_measured_by_what_is_handed_in(photographs: Path) -> None:
+    def measure(posed: Sequence[PosedMatches]) -> dict[str, float]:
+        return {'pairs_seen': float(len(posed)), **pose_figures(posed)}
+
+    trainer = Trainer(options(photographs, 2, init='lite'), pose_measure=measure)
+    trainer.run()
+
+    row = read_rows(photographs.parent / 'run' / 'progress.csv')[-1]
+    assert row['pairs_seen'] == 8
+    assert 0 <= row['auc_5'] <= row['auc_10'] <= row['auc_20'] <= 1
+    assert row['pairs_per_second'] > 0
+
+
+def test_training_on_a_sequence_lowers_the_loss(tmp_path: Path) -> None:
+    frames = [
+        PosedFrame(view.image, view.depth, view.matrix, view.world_T_camera)
+        for view in islice(render_room_sequence(60, 128, 96), 0, None, 4)
+    ]
+    plan = TrainOptions(
+        None, tmp_path / 'run', (tmp_path,), batch=2, width=128, height=96, warmup_steps=1, seed=3
+    )
+    trainer = Trainer(plan, sequences=[frames])
+    pairs = next(trainer.stream(trainer.data.training(0)))
+    losses = [trainer.train_step(pairs)[0] for _ in range(12)]
+
+    assert len(pairs.labels.batch) > 20
+    assert losses[-1] < losses[0]
+    assert trainer.validate()['recall'] >= 0
+
+
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        (b'nothing', 'not a checkpoint'),
+        ({'network': {}}, 'not a checkpoint of a training; weights go to --init'),
+        (None, 'cannot be read'),
+    ],
+)
+def test_a_wrong_checkpoint_is_explained(
+    tmp_path: Path, content: bytes | dict[str, Any] | None, reason: str
+) -> None:
+    file = tmp_path / 'state.pt'
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content is not None:
+        torch.save(content, file)
+
+    with pytest.raises(ValueError, match=reason):
+        Trainer(options(tmp_path, 2, resume=file))
+
+
+def test_a_device_that_is_not_here_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="device 'quantum': expected cpu"):
+        Trainer(options(tmp_path, 2, device='quantum'))
