@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,10 +12,14 @@ from loftr_ros.evaluation.results import SEQUENCE, SequenceFolder, SequenceInfo
 from loftr_ros.evaluation.sequence_run import Listener, run_sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from typing_extensions import Self
 
     from loftr_ros.evaluation.sequence_run import SequenceTask
     from loftr_ros.ros.parameters import NodeParameters
+
+    Stopped = Callable[[], bool]
 
 MAX_ATTEMPTS = 3
 
@@ -59,12 +65,44 @@ def prepare_process(parameters: NodeParameters) -> None:
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
 
 
+class StopRequest:
+    """Ctrl-C asks to stop, so that no step is left half done; the second one interrupts."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        """Listen, if this is the thread that hears signals."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave Ctrl-C as it was."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def __call__(self) -> bool:
+        """Tell whether the user asked to stop."""
+        return self._asked
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class WatchedSequence(Listener):
     """Tells a watcher how one sequence goes on."""
 
-    def __init__(self, name: str, watcher: Watcher) -> None:
+    def __init__(self, name: str, watcher: Watcher, stopped: Stopped) -> None:
         self._name = name
         self._watcher = watcher
+        self._stopped = stopped
+
+    def stopped(self) -> bool:
+        """Tell whether to stop."""
+        return self._stopped()
 
     def opened(self, found: str) -> None:
         """Tell what was found and chosen."""
@@ -79,10 +117,11 @@ def run_here(
     tasks: Iterable[SequenceTask],
     matcher: Any,  # noqa: ANN401 - of any features
     watcher: Watcher,
+    stopped: Stopped,
 ) -> Iterator[Outcome]:
-    """Run one sequence after the other in this process; KeyboardInterrupt ends the last one."""
+    """Run one sequence after the other in this process, until `stopped` says so."""
     for task in tasks:
-        info = run_sequence(task, matcher, WatchedSequence(task.name, watcher))
+        info = run_sequence(task, matcher, WatchedSequence(task.name, watcher, stopped))
         watcher.finished(info)
         yield Outcome(info)
         if info.status == 'interrupted':

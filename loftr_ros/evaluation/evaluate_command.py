@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from loftr_ros import __version__
-from loftr_ros.evaluation.backends import Outcome, prepare_process, run_here
+from loftr_ros.evaluation.backends import Outcome, StopRequest, prepare_process, run_here
 from loftr_ros.evaluation.bag_topics import BY_TYPE, TopicNames
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.evaluate_progress import RunProgress
@@ -115,8 +115,9 @@ class EvaluateCommand:
         self._check_resumed(info)
         write_json(self.output / RUN, info)
         tasks = self._tasks()
-        with RunProgress(console, len(tasks)) as progress:
-            outcomes = {o.info.name: o for o in self._outcomes(tasks, matcher, progress)}
+        with RunProgress(console, len(tasks)) as progress, StopRequest() as stopped:
+            found = self._outcomes(tasks, matcher, progress, stopped)
+            outcomes = {outcome.info.name: outcome for outcome in found}
         ordered = [outcomes[task.name] for task in tasks if task.name in outcomes]
         summaries = self._write_summary(ordered)
         self._write_timing(ordered, started, time.monotonic() - begin)
@@ -134,17 +135,18 @@ class EvaluateCommand:
         tasks: list[SequenceTask],
         matcher: Any,  # noqa: ANN401 - of any features
         progress: RunProgress,
+        stopped: StopRequest,
     ) -> Iterator[Outcome]:
         if self.ray is not None:
             from loftr_ros.evaluation.ray_backend import run_on_ray
 
-            return run_on_ray(tasks, self.ray, progress)
+            return run_on_ray(tasks, self.ray, progress, stopped)
         jobs = min(self.jobs or len(os.sched_getaffinity(0)), len(tasks))
         if jobs == 1:
-            return run_here(tasks, matcher, progress)
+            return run_here(tasks, matcher, progress, stopped)
         from loftr_ros.evaluation.pool_backend import run_in_pool
 
-        return run_in_pool(tasks, jobs, progress)
+        return run_in_pool(tasks, jobs, progress, stopped)
 
     def _parameters(self) -> NodeParameters:
         threads = self.parameters.num_threads or 1

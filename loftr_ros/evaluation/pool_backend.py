@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
     from multiprocessing.synchronize import Event
 
-    from loftr_ros.evaluation.backends import Watcher
+    from loftr_ros.evaluation.backends import Stopped, Watcher
     from loftr_ros.evaluation.sequence_run import SequenceTask
 
     Work = Callable[[SequenceTask, Any, Event], None]
@@ -69,16 +69,21 @@ class _Started:
 
 
 def run_in_pool(
-    tasks: Iterable[SequenceTask], jobs: int, watcher: Watcher, body: Work = work
+    tasks: Iterable[SequenceTask],
+    jobs: int,
+    watcher: Watcher,
+    stopped: Stopped,
+    body: Work = work,
 ) -> Iterator[Outcome]:
     """Run `jobs` sequences at a time; a task whose process dies is started again.
 
-    On KeyboardInterrupt the running ones write what they have, and no other starts.
+    When `stopped` says so, the running ones write what they have, and no other starts.
 
     Args:
         tasks: The sequences.
         jobs: How many side by side.
         watcher: Shows how they go on.
+        stopped: Tells whether the user asked to stop.
         body: Runs one of them in its process.
 
     Yields:
@@ -88,10 +93,9 @@ def run_in_pool(
     pool = _Pool(jobs, watcher, body, deque((task, 1) for task in tasks))
     try:
         while pool.busy:
-            try:
-                yield from pool.step()
-            except KeyboardInterrupt:  # noqa: PERF203 - each step waits
+            if stopped():
                 pool.stop()
+            yield from pool.step()
     finally:
         pool.close()
 

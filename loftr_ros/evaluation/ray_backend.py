@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import socket
 import tempfile
 import time
 from collections import deque
@@ -19,7 +20,7 @@ from loftr_ros.ros.processing import load_matcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from loftr_ros.evaluation.backends import Watcher
+    from loftr_ros.evaluation.backends import Stopped, Watcher
     from loftr_ros.evaluation.sequence_run import SequenceTask
 
     Files = dict[str, bytes]
@@ -116,16 +117,21 @@ def write_files(folder: Path, files: Files) -> None:
 
 
 def run_on_ray(
-    tasks: Iterable[SequenceTask], address: str, watcher: Watcher, body: Work = work
+    tasks: Iterable[SequenceTask],
+    address: str,
+    watcher: Watcher,
+    stopped: Stopped,
+    body: Work = work,
 ) -> Iterator[Outcome]:
     """Run the sequences on a cluster, one a task; a task that fails is started again.
 
-    On KeyboardInterrupt the running ones return what they have, and no other starts.
+    When `stopped` says so, all tasks end and return what they have.
 
     Args:
         tasks: The sequences.
         address: Address of the cluster, or `LOCAL` to start one here for this run.
         watcher: Shows how they go on.
+        stopped: Tells whether the user asked to stop.
         body: Runs one of them.
 
     Yields:
@@ -139,6 +145,7 @@ def run_on_ray(
         raise ValueError("--ray needs Ray: pip install 'loftr_ros[ray]'")
     import ray
 
+    _check_reachable(address)
     try:
         ray.init(
             address,
@@ -151,12 +158,27 @@ def run_on_ray(
     cluster = _Cluster(watcher, body, deque((task, 1) for task in tasks))
     try:
         while cluster.busy:
-            try:
-                yield from cluster.step()
-            except KeyboardInterrupt:  # noqa: PERF203 - each step waits
+            if stopped():
                 cluster.stop()
+            yield from cluster.step()
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse a host that does not answer: Ray itself tries for minutes.
+
+    Raises:
+        ValueError: If the address names a host and port where nothing listens.
+
+    """
+    host, _, port = address.rpartition(':')
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.rpartition('/')[2], int(port)), timeout=5).close()
+    except OSError as error:
+        raise ValueError(f'the Ray cluster {address!r} cannot be reached ({error})') from error
 
 
 class _Cluster:

@@ -99,7 +99,7 @@ class Listener:
         """Hear the numbers of frames done and announced, after each frame."""
 
     def stopped(self) -> bool:
-        """Tell, before each frame, whether to stop; KeyboardInterrupt stops as well."""
+        """Tell, before each frame, whether to stop."""
         return False
 
 
@@ -191,7 +191,7 @@ class _Run:
         with self._file(FRAMES) as frames, self._file(FRAME_TIMES) as times:
             try:
                 self._frames(frames, times, listener)
-            except (KeyboardInterrupt, Interrupted):
+            except Interrupted:
                 status = 'interrupted'
                 self._save(frames, times)
             except DatasetError as problem:

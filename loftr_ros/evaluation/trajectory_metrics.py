@@ -46,12 +46,14 @@ def trajectory_metrics(records: Sequence[FrameRecord]) -> dict[str, Any] | None:
 
     Returns:
         The figures that docs/evaluation.md lists; None if fewer than three frames have both, or the
-        camera did not move.
+        camera did not move or only along one line, where no alignment is determined.
 
     """
     both = [r for r in records if r.odom_T_base is not None and r.world_T_camera is not None]
+    if len(both) < MIN_POSES:
+        return None
     estimate, truth = evo_trajectory(estimated_poses(both)), evo_trajectory(true_poses(both))
-    if len(both) < MIN_POSES or truth.path_length < 1e-3 or estimate.path_length < 1e-9:
+    if truth.path_length < 1e-3 or estimate.path_length < 1e-9:
         return None
     from evo.core.geometry import GeometryException
     from evo.core.metrics import APE, PoseRelation
@@ -63,7 +65,7 @@ def trajectory_metrics(records: Sequence[FrameRecord]) -> dict[str, Any] | None:
     try:
         scale = copy.deepcopy(estimate).align(truth, correct_scale=True)[2]
         estimate.align(truth, correct_scale=not metric)
-    except GeometryException:  # all positions lie on one point
+    except GeometryException:  # all positions lie on one line
         return None
     pair = truth, estimate
     return {
