@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from loftr_ros.cli import main
@@ -89,8 +90,8 @@ def test_curves_are_drawn_from_tables_of_old_and_new_columns(
     runs = {run: read_rows(tmp_path / run / 'progress.csv') for run in ('old', 'new')}
     losses, _, areas, errors = training_figure(runs).axes
     assert [line.get_label() for line in losses.lines] == ['old: coarse', 'new: coarse']
-    assert list(losses.lines[0].get_xdata()) == pytest.approx([0.8, 1.6, 2.4])
-    assert list(areas.lines[0].get_ydata()) == [20, 20, 20]
+    assert np.asarray(losses.lines[0].get_xdata()).tolist() == pytest.approx([0.8, 1.6, 2.4])
+    assert np.asarray(areas.lines[0].get_ydata()).tolist() == [20, 20, 20]
     assert errors.texts[0].get_text() == 'not measured'
 
 

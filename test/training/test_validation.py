@@ -63,5 +63,7 @@ def test_the_ratio_of_sigma_is_that_of_the_residuals_of_right_matches() -> None:
     honest = MatchSamples(np.ones(20_000, np.float32), residuals, np.full(20_000, 1.5, np.float32))
 
     assert sigma_ratio(honest) == pytest.approx(1, abs=0.03)
-    assert sigma_ratio(replace(honest, sigma=honest.sigma / 2)) == pytest.approx(2, abs=0.06)
+    assert sigma_ratio(replace(honest, sigma=np.full(20_000, 0.75, np.float32))) == pytest.approx(
+        2, abs=0.06
+    )
     assert sigma_ratio(honest.select(honest.errors > 100)) == 1
