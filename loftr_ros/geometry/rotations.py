@@ -7,6 +7,8 @@ import numpy as np
 
 from loftr_ros.geometry.types import Array
 
+_SMALL_ANGLE = 2e-5
+
 
 def skew(vectors: Array) -> Array:
     """Return the matrices (..., 3, 3) of the cross product with `vectors` (..., 3)."""
@@ -31,6 +33,10 @@ def rotation_from_vector(vector: Array) -> Array:
 
 def rotation_vector(rotation: Array) -> Array:
     """Return the axis times the angle (3,) of a rotation (3, 3), rad."""
+    skewed = 0.5 * (rotation - rotation.T)
+    small = np.array([skewed[2, 1], skewed[0, 2], skewed[1, 0]])
+    if np.linalg.norm(small) < _SMALL_ANGLE and np.trace(rotation) > 0:
+        return small  # OpenCV returns zero below 1e-5 rad
     return np.asarray(cv2.Rodrigues(rotation)[0], dtype=np.float64).ravel()
 
 
