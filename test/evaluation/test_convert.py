@@ -16,7 +16,7 @@ from loftr_ros.evaluation.bags import open_bag
 from loftr_ros.evaluation.convert import ConvertCommand
 from loftr_ros.evaluation.datasets import open_sequence
 from loftr_ros.evaluation.errors import DatasetError
-from loftr_ros.evaluation.message_types import package_typestore
+from loftr_ros.evaluation.message_types import Message, package_typestore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,13 +84,13 @@ def test_frames_form_one_tree_and_late_listeners_hear_of_it(kitti: Path, tmp_pat
         assert qos.durability is QosDurability.TRANSIENT_LOCAL
         messages = list(reader.messages([connection]))
         types = package_typestore()
-        transforms = types.deserialize_cdr(messages[0][2], connection.msgtype).transforms
-    edges = [(one.header.frame_id, one.child_frame_id) for one in transforms]
+        message: Message = types.deserialize_cdr(messages[0][2], connection.msgtype)
+    edges = [(one.header.frame_id, one.child_frame_id) for one in message.transforms]
     assert edges == [
         ('base_link', 'left_camera_optical_frame'),
         ('left_camera_optical_frame', 'right_camera_optical_frame'),
     ]
-    assert transforms[1].transform.translation.x == pytest.approx(0.5)
+    assert message.transforms[1].transform.translation.x == pytest.approx(0.5)
 
 
 def test_the_command_says_what_it_wrote(
