@@ -92,6 +92,8 @@ def _processing(report: NodeReport) -> DiagnosticStatus:
         'inliers': str(work.inliers),
         'state': work.state,
         **{f'state {name}': str(count) for name, count in work.states.items()},
+        'tracking': work.tracking,
+        **{f'tracking {name}': str(count) for name, count in work.trackings.items()},
         'resets': str(work.resets),
     }
     if work.failing:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from loftr_ros.frontend import TrackingResult
+from loftr_ros.frontend import TrackingResult, TrackingState
 from loftr_ros.ros.stamps import SECOND_NS
 
 HORIZON_S = 5.0
@@ -16,6 +16,15 @@ HORIZON_S = 5.0
 
 REPEAT_S = 10.0
 """The same refusal is logged again only after this time, s."""
+
+
+NEWS = {
+    TrackingState.SEARCHING: 'tracking lost, the keyframe is kept',
+    TrackingState.RECOVERED: 'tracking is back, with the keyframe from before the gap',
+    TrackingState.RESTARTED: 'tracking starts anew, without a link to the keyframe before',
+    TrackingState.FROZEN: 'the camera delivers the same image again',
+}
+"""What the log says when tracking comes to a state."""
 
 
 @dataclass
@@ -136,6 +145,8 @@ class WorkReport:
         matches: Matches of the last result.
         inliers: Inliers of the last result.
         state: State of the last pose; '' before the first.
+        tracking: How the last frame hangs together with those before it; '' before the first.
+        trackings: How often each of these came out.
         last_refusal: The last input that was refused.
         last_error: The last unexpected exception; '' for none.
         failing: Whether that was within the last `HORIZON_S` seconds.
@@ -153,6 +164,8 @@ class WorkReport:
     matches: int = 0
     inliers: int = 0
     state: str = ''
+    tracking: str = ''
+    trackings: dict[str, int] = field(default_factory=dict)
     last_refusal: Refusal | None = None
     last_error: str = ''
     failing: bool = False
@@ -168,6 +181,8 @@ class WorkMonitor:
         self._latencies: deque[tuple[float, float]] = deque(maxlen=1000)
         self._seconds: dict[str, float] = {}
         self._states: Counter[str] = Counter()
+        self._trackings: Counter[str] = Counter()
+        self._told: dict[TrackingState, float] = {}
         self._logged: dict[str, Refusal] = {}
         self._last: TrackingResult | None = None
         self._processed = self._errors = self._resets = 0
@@ -185,9 +200,26 @@ class WorkMonitor:
                 return
             self._last = result
             self._states[result.pose.state.name] += 1
+            self._trackings[result.state.name] += 1
             for name, seconds in result.seconds.items():
                 # An exponential mean is enough to see where the time goes.
                 self._seconds[name] = 0.9 * self._seconds.get(name, seconds) + 0.1 * seconds
+
+    def news(self, result: TrackingResult, now: float) -> str:
+        """Say in words if tracking is not what it was for the last frame; '' for nothing new.
+
+        To be asked before `succeeded`; the same is said again only after `REPEAT_S`.
+        """
+        with self._lock:
+            before = TrackingState.TRACKING if self._last is None else self._last.state
+            state = result.state
+            if state in (before, TrackingState.TRACKING):
+                return ''
+            if now - self._told.get(state, -float('inf')) < REPEAT_S:
+                return ''
+            self._told[state] = now
+            reason = f': {result.pose.reason}' if result.pose.reason else ''
+            return f'{NEWS[state]}{reason}'
 
     def refused(self, refusal: Refusal) -> bool:
         """Count a refused input; returns whether it is worth a line in the log."""
@@ -233,6 +265,8 @@ class WorkMonitor:
                 matches=0 if last is None else len(last.matches),
                 inliers=0 if last is None else int(np.count_nonzero(last.pose.inliers)),
                 state='' if last is None else last.pose.state.name,
+                tracking='' if last is None else last.state.name,
+                trackings=dict(self._trackings),
                 last_refusal=self._last_refusal,
                 last_error=self._last_error,
                 failing=now - self._last_error_time <= HORIZON_S,

@@ -231,6 +231,8 @@ class LoftrNode(LifecycleNode):
             return
         if result is not None:
             pipeline.publish(result, self.parameters)
+            if news := self._work.news(result, time.monotonic()):
+                self.get_logger().warning(news)
         self._work.succeeded(result, arrival.received, time.monotonic())
 
     def _refuse(self, topic: str, reason: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sensor_msgs.msg import Image
 
+from loftr_ros.frontend import TrackingState
 from loftr_ros.msg import Correspondences as CorrespondencesMsg
 from loftr_ros.msg import RelativePose as RelativePoseMsg
 from loftr_ros.ros.conversions import (
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 QUEUE_SIZE = 10
 
 
-def kind_of(parameters: NodeParameters) -> int:
+def kind_of(result: TrackingResult, parameters: NodeParameters) -> int:
     """Return what the reference is to the query, as a KIND_ constant of RelativePose."""
     if parameters.mode == 'pair':
         return int(RelativePoseMsg.KIND_PAIR)
-    previous = parameters.reference == 'previous'
+    # During a gap and at its end the reference is older than the frame before.
+    previous = parameters.reference == 'previous' and result.state is TrackingState.TRACKING
     return int(RelativePoseMsg.KIND_PREVIOUS if previous else RelativePoseMsg.KIND_KEYFRAME)
 
 
@@ -76,7 +78,8 @@ class Outputs:
 
     def publish(self, result: TrackingResult, parameters: NodeParameters) -> None:
         """Publish what the parameters ask for; the picture only if somebody looks."""
-        correspondences, relative_pose = result_to_msgs(result, kind_of(parameters), *self._weights)
+        kind = kind_of(result, parameters)
+        correspondences, relative_pose = result_to_msgs(result, kind, *self._weights)
         if parameters.publish_correspondences:
             self._correspondences.publish(correspondences)
         if parameters.publish_relative_pose:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
+from loftr_ros.frontend import Frame, TrackingResult, TrackingState
+from loftr_ros.geometry import PoseState, RelativePose
+from loftr_ros.matching.matches import Matches
 from loftr_ros.ros.monitoring import (
     HORIZON_S,
     REPEAT_S,
@@ -124,3 +128,38 @@ def test_an_unexpected_error_is_kept_but_soon_past() -> None:
     late = monitor.report(2.0 + HORIZON_S)
     assert not late.failing
     assert (late.errors, late.last_error) == (1, 'ZeroDivisionError: by zero')
+
+
+def result(state: TrackingState, reason: str = '') -> TrackingResult:
+    frame = Frame(0, np.zeros((8, 8), np.uint8))
+    pose = RelativePose.failed(PoseState.LOST, reason or 'none')
+    ids = np.zeros(0, np.int64)
+    return TrackingResult(frame, frame, Matches.empty(), ids, pose, False, {}, state=state)
+
+
+def test_lost_and_found_are_told_when_they_begin() -> None:
+    monitor = WorkMonitor()
+    told = []
+    for now, state in enumerate(
+        [TrackingState.TRACKING, *[TrackingState.SEARCHING] * 3, TrackingState.RECOVERED]
+    ):
+        found = result(state, 'too dark')
+        told.append(monitor.news(found, float(now)))
+        monitor.succeeded(found, float(now), float(now))
+    assert told[:2] == ['', 'tracking lost, the keyframe is kept: too dark']
+    assert told[2:4] == ['', '']
+    assert told[4].startswith('tracking is back, with the keyframe from before the gap')
+    report = monitor.report(5.0)
+    assert report.tracking == 'RECOVERED'
+    assert report.trackings == {'TRACKING': 1, 'SEARCHING': 3, 'RECOVERED': 1}
+
+
+def test_a_flicker_does_not_fill_the_log() -> None:
+    monitor = WorkMonitor()
+    lines = 0
+    for now in range(8):
+        found = result(TrackingState.SEARCHING if now % 2 else TrackingState.TRACKING)
+        lines += bool(monitor.news(found, float(now)))
+        monitor.succeeded(found, float(now), float(now))
+    assert lines == 1
+    assert monitor.news(result(TrackingState.FROZEN), 8.0)

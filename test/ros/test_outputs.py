@@ -1,0 +1,42 @@
+"""What is published says what it is relative to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loftr_ros.frontend import Frame, TrackingResult, TrackingState
+from loftr_ros.geometry import PoseState, RelativePose
+from loftr_ros.matching.matches import Matches
+from loftr_ros.msg import RelativePose as RelativePoseMsg
+from loftr_ros.ros.outputs import kind_of, matches_image_to_msg
+from loftr_ros.ros.parameters import NodeParameters
+
+
+def result(state: TrackingState) -> TrackingResult:
+    frame = Frame(2_000_000_000, np.zeros((8, 16), np.uint8), 'camera')
+    pose = RelativePose.failed(PoseState.LOST, 'none')
+    ids = np.zeros(0, np.int64)
+    return TrackingResult(frame, frame, Matches.empty(), ids, pose, False, {}, state=state)
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'state', 'kind'),
+    [
+        ({'reference': 'previous'}, TrackingState.TRACKING, RelativePoseMsg.KIND_PREVIOUS),
+        ({'reference': 'previous'}, TrackingState.RECOVERED, RelativePoseMsg.KIND_KEYFRAME),
+        ({'reference': 'keyframe'}, TrackingState.TRACKING, RelativePoseMsg.KIND_KEYFRAME),
+        ({'mode': 'pair'}, TrackingState.TRACKING, RelativePoseMsg.KIND_PAIR),
+    ],
+)
+def test_the_kind_tells_what_the_reference_is(
+    parameters: dict[str, str], state: TrackingState, kind: int
+) -> None:
+    assert kind_of(result(state), NodeParameters(**parameters)) == kind  # type: ignore[arg-type]
+
+
+def test_the_picture_has_both_images_and_the_header_of_the_query() -> None:
+    msg = matches_image_to_msg(result(TrackingState.TRACKING))
+    assert (msg.width, msg.encoding, msg.step) == (32, 'rgb8', 96)
+    assert len(msg.data) == msg.step * msg.height
+    assert (msg.header.stamp.sec, msg.header.frame_id) == (2, 'camera')
