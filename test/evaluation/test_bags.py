@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from rosbags.typesys import get_types_from_msg
 
 from loftr_ros.evaluation.bag_topics import TopicNames
 from loftr_ros.evaluation.bag_writer import BagWriter
@@ -257,10 +258,10 @@ def test_images_that_ros_cannot_name_are_refused(tmp_path: Path) -> None:
 def test_rectified_images_go_by_the_projection_matrix(tmp_path: Path) -> None:
     with BagWriter(tmp_path / 'bag') as bag:
         bag.write_frame('/camera', frame(0))
-        with_projection = bag._info(CAMERA, bag.header(0, 'camera'))
+        with_projection = bag.camera_info(CAMERA, bag.header(0, 'camera'))
         with_projection.p = np.array([40.0, 0, 30, 0, 0, 40, 20, 0, 0, 0, 1, 0])
         bag.write('/left/camera_info', with_projection, 0)
-        image = bag._image(frame(0).image, bag.header(0, 'camera'))
+        image = bag.image(frame(0).image, bag.header(0, 'camera'))
         bag.write('/left/image_rect', image, 0)
     camera = open_bag(tmp_path / 'bag', TopicNames(image='/left/image_rect')).camera
     assert camera is not None
@@ -290,3 +291,53 @@ def test_bytes_that_are_no_message_are_not_written(
 ) -> None:
     with BagWriter(tmp_path / 'bag') as bag, pytest.raises(ValueError, match=problem):
         bag.write_raw('/topic', kind, data, 1)
+
+
+def moving(bag: BagWriter, child: str, index: int) -> Message:
+    return bag.transforms([('world', child, pose(index))], frame(index).stamp_ns)
+
+
+def test_the_truth_may_come_from_tf(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        for index in range(3):
+            bag.write_frame('/camera', frame(index))
+            bag.write('/tf', moving(bag, 'drone', index), frame(index).stamp_ns)
+            bag.write('/tf', moving(bag, 'person', 10 * index), frame(index).stamp_ns)
+        bag.write('/tf_static', bag.transforms([('drone', 'camera', pose(2))], 0), 0)
+    path = tmp_path / 'bag'
+    assert open_bag(path).truth is None
+    undecided = open_bag(path, TopicNames(ground_truth='/tf'))
+    assert '/tf moves drone, person: name the one' in undecided.topics.note
+    absent = open_bag(path, TopicNames(ground_truth='/tf', ground_truth_frame='moon'))
+    assert "/tf does not move 'moon'" in absent.topics.note
+    found = open_bag(path, TopicNames(ground_truth='/tf', ground_truth_frame='drone'))
+    positions = [item.world_T_camera[0, 3] for item in found if item.world_T_camera is not None]
+    assert positions == [2, 3, 4]
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_messages_of_custom_types_are_left_alone(tmp_path: Path, storage: str) -> None:
+    with BagWriter(tmp_path / 'bag', storage) as bag:
+        bag.write_frame('/camera', frame(0))
+        store = bag.types
+        store.register(get_types_from_msg('float64 level\n', 'acme/msg/Battery'))
+        bag.write('/battery', store.types['acme/msg/Battery'](0.5), 5)
+    (item,) = open_bag(tmp_path / 'bag')
+    assert np.array_equal(item.frame.image, frame(0).image)
+
+
+def test_a_stereo_pair_without_baseline_is_refused(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.write_frame('/left', frame(0))
+        bag.write_frame('/right', frame(0))
+    with pytest.raises(DatasetError, match=r'/right/camera_info holds no baseline'):
+        open_bag(tmp_path / 'bag', mode='stereo')
+
+
+@pytest.mark.parametrize(
+    ('mode', 'problem'), [('stereo', 'named as the right one'), ('rgbd', 'named as depth')]
+)
+def test_a_mode_that_a_bag_cannot_serve_is_refused(tmp_path: Path, mode: str, problem: str) -> None:
+    path = write_bag(tmp_path / 'bag')
+    with pytest.raises(DatasetError, match=f'{problem}.*/camera/image_raw'):
+        open_bag(path, mode=mode)
