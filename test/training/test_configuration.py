@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loftr_ros.cli import main
+from loftr_ros.matching.weights import load_weights
 from loftr_ros.training.configuration import read_options, write_options
 from loftr_ros.training.options import TrainOptions
+from loftr_ros.training.progress import read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +75,22 @@ def test_a_wrong_configuration_is_explained(
 
     assert main(['train', '--config', str(tmp_path / 'run.yaml')]) == 1
     assert problem in capsys.readouterr().err
+
+
+def test_the_command_trains_and_writes_weights(
+    tmp_path: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'run.yaml').write_text(
+        f'photographs: {photographs.name}\noutput: run\nsteps: 9\nbatch: 2\nwidth: 96\n'
+        'height: 64\nvalidation_pairs: 4\ninit: lite\n'
+    )
+
+    assert main(['train', '--config', str(tmp_path / 'run.yaml'), '--steps', '2']) == 0
+
+    assert 'auc_10' in capsys.readouterr().out
+    assert [row['step'] for row in read_rows(tmp_path / 'run' / 'progress.csv')] == [2]
+    assert load_weights(tmp_path / 'run' / 'weights.safetensors').network.config.sigma_scale > 0
+    assert read_options(tmp_path / 'run' / 'options.yaml', {}).steps == 2
 
 
 def test_a_missing_configuration_is_explained(
