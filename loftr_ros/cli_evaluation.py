@@ -50,6 +50,9 @@ def add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument('--worst', type=int, default=6, help='frames whose matches are kept')
     parser.add_argument('--jobs', type=int, help='inputs side by side; default: one per CPU')
     parser.add_argument(
+        '--rerun', action='store_true', help='write a recording of each input for the Rerun viewer'
+    )
+    parser.add_argument(
         '--ray',
         nargs='?',
         const='local',
@@ -68,7 +71,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     names = 'mode reference weights device'
     shortcuts = {name: getattr(options, name) for name in names.split()}
     listed = [] if options.bags is None else read_list(options.bags)
-    names = 'output mode camera frames worst resume jobs ray'
+    names = 'output mode camera frames worst resume jobs ray rerun'
     return EvaluateCommand(
         (*options.inputs, *listed),
         parameters=with_values(parameters, shortcuts),

@@ -38,6 +38,7 @@ from loftr_ros.evaluation.sequence_run import SequenceTask
 from loftr_ros.evaluation.summaries import summarize_times, total_of
 from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.processing import load_matcher
+from loftr_ros.visualization.rerun_recording import require_rerun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,6 +64,7 @@ class EvaluateCommand:
         resume: Go on with what a run before left in `output`.
         jobs: Sequences side by side; None for one per CPU, if there are several.
         ray: Address of a Ray cluster, 'local' to start one here; None uses no Ray.
+        rerun: Write a recording of each sequence for the Rerun viewer.
 
     """
 
@@ -77,6 +79,7 @@ class EvaluateCommand:
     resume: bool = False
     jobs: int | None = None
     ray: str | None = None
+    rerun: bool = False
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -93,6 +96,8 @@ class EvaluateCommand:
                 raise ValueError(f'--{name} is {value}: it must be at least {least}')
         if self.mode not in MODES:
             raise ValueError(f'mode must be one of {", ".join(MODES)}, not {self.mode!r}')
+        if self.rerun:
+            require_rerun()
 
     def run(self, console: Console | None = None) -> int:
         """Evaluate, write the folder of results, print a table.
@@ -165,6 +170,7 @@ class EvaluateCommand:
                 self.frames,
                 self.worst,
                 self.resume,
+                self.rerun,
             )
             for name, path in zip(names_of(self.inputs), self.inputs, strict=True)
         ]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TEMPLATES = Path(__file__).parent / 'templates'
-JPEG_QUALITY = 85
-WIDEST_PICTURE = 1280
+JPEG_QUALITY = 78
+WIDEST_PICTURE = 1024
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def overview(run: RunFolder, figures: Mapping[str, Mapping[str, float]]) -> Page
         cells = (formatted(of.get(each.key, math.nan)) for each in FIGURES)
         rows.append((sequence.name, sequence.info.status, *cells))
     columns = ('sequence', 'ended', *(each.label for each in FIGURES))
-    return PageTable('Medians over the frames', tuple(rows), columns)
+    return PageTable('Medians over frames, shares and errors', tuple(rows), columns)
 
 
 def sequence_section(sequence: SequenceFolder, pictures: int, *, is_first: bool) -> Section:

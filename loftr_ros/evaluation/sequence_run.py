@@ -7,12 +7,13 @@ import os
 import pickle
 import shutil
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from loftr_ros.evaluation.bag_topics import BY_TYPE, TopicNames
 from loftr_ros.evaluation.errors import DatasetError
-from loftr_ros.evaluation.frame_records import Recorder, badness, match_arrays, times_of
+from loftr_ros.evaluation.frame_records import Recorder, badness, match_arrays, matrix_of, times_of
 from loftr_ros.evaluation.inputs import (
     camera_values,
     describe,
@@ -52,10 +53,12 @@ if TYPE_CHECKING:
 
     from loftr_ros.evaluation.sequences import GroundTruthFrame, GroundTruthSequence
     from loftr_ros.ros.parameters import NodeParameters
+    from loftr_ros.visualization.rerun_recording import RerunRecording
 
     Pose = NDArray[np.float64]
 
 CHECKPOINT = 'checkpoint.pickle'
+RECORDING = 'replay'
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -74,6 +77,7 @@ class SequenceTask:
         frames: Greatest number of frames; None for all.
         worst: Number of worst frames whose matches are kept.
         resume: Whether to go on from a checkpoint.
+        rerun: Whether to write a recording for the Rerun viewer.
 
     """
 
@@ -87,6 +91,7 @@ class SequenceTask:
     frames: int | None = None
     worst: int = 6
     resume: bool = False
+    rerun: bool = False
 
 
 class Listener:
@@ -190,7 +195,8 @@ class _Run:
         status, error = 'complete', ''
         with self._file(FRAMES) as frames, self._file(FRAME_TIMES) as times:
             try:
-                self._frames(frames, times, listener)
+                with self._recording() as recording:
+                    self._frames(frames, times, listener, recording)
             except Interrupted:
                 status = 'interrupted'
                 self._save(frames, times)
@@ -200,13 +206,22 @@ class _Run:
             (self._task.folder / CHECKPOINT).unlink(missing_ok=True)
         return self._finish(status, error)
 
-    def _frames(self, frames: IO[bytes], times: IO[bytes], listener: Listener) -> None:
+    def _frames(
+        self,
+        frames: IO[bytes],
+        times: IO[bytes],
+        listener: Listener,
+        recording: RerunRecording | None,
+    ) -> None:
         state = self._state
         saved = time.monotonic()
         for index, item, read in self._read(state.next_index):
             if listener.stopped():
                 raise Interrupted
             record, result = self._process(index, item)
+            if recording is not None:
+                pose = None if record.odom_T_base is None else matrix_of(record.odom_T_base)
+                recording.log(index, item.frame, result, pose, item.world_T_camera)
             frames.write(to_line(record).encode())
             if result is not None:
                 times.write(to_line(times_of(index, read, result)).encode())
@@ -215,6 +230,22 @@ class _Run:
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self._save(frames, times)
                 saved = time.monotonic()
+
+    @contextmanager
+    def _recording(self) -> Iterator[RerunRecording | None]:
+        """Open a recording if one is wanted; one that goes on is named after its first frame."""
+        if not self._task.rerun:
+            yield None
+            return
+        from loftr_ros.visualization.rerun_recording import RerunRecording
+
+        start = self._state.next_index
+        name = f'{RECORDING}_{start:06d}.rrd' if start else f'{RECORDING}.rrd'
+        recording = RerunRecording(self._task.folder / name, self._task.name)
+        try:
+            yield recording
+        finally:
+            recording.close()
 
     def _read(self, start: int) -> Iterator[tuple[int, GroundTruthFrame, float]]:
         """Read frames from `start` on, with the time that each took, s."""

@@ -144,6 +144,7 @@ def states(times: ArrayLike, names: Sequence[str], reasons: Sequence[str]) -> go
                 y=[name.replace('_', ' ')] * len(chosen),
                 mode='markers',
                 name=f'{name.replace("_", " ")} ({len(chosen)})',
+                showlegend=True,
                 marker={
                     'color': STATE_COLOURS.get(name, GREY),
                     'symbol': 'line-ns-open',
