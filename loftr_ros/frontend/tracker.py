@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -200,7 +200,7 @@ class Tracker(Generic[Features]):
             reference.history,
             reference.frame,
             frame,
-            attempt.matches,
+            _survivors(attempt.matches, attempt.pose),
             self._options,
             attempt.failed,
         )
@@ -335,6 +335,21 @@ def _frozen(reference: Frame, query: Frame, seconds: float) -> TrackingResult:
         {'encode': 0.0, 'match': 0.0, 'pose': 0.0, 'total': seconds},
         state=TrackingState.FROZEN,
     )
+
+
+def _survivors(matches: Matches, pose: RelativePose) -> Matches:
+    """Return the matches that speak for keeping a keyframe.
+
+    A metric pose needs enough points that it explains, and these get fewer sooner than matches do:
+    on a driving car a keyframe would last until no pose is found any more.
+    """
+    if not pose.metric:
+        return matches
+    arrays = {
+        name: getattr(matches, name)[pose.inliers]
+        for name in ('reference_points', 'query_points', 'confidence', 'sigma', 'reference_cells')
+    }
+    return replace(matches, **arrays)
 
 
 def _estimate(

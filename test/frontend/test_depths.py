@@ -31,6 +31,7 @@ class MetricWorld(World):
     step: tuple[float, float, float] = (0.05, 0.0, 0.02)
     offset: float = 0.0
     unusable: set[int] = field(default_factory=set)
+    wrong: dict[int, float] = field(default_factory=dict)
 
     def position(self, index: int) -> Array:
         if index >= RIGHT:
@@ -41,6 +42,14 @@ class MetricWorld(World):
         if int(image[0, 0]) in self.unusable:
             raise ValueError('the image is all one colour')
         return super().encode(image)
+
+    def match(self, reference: int, query: int) -> Matches:
+        found = super().match(reference, query)
+        rng = np.random.default_rng(query)
+        wrong = rng.random(len(found)) < self.wrong.get(query, 0.0)
+        points = found.query_points.copy()
+        points[wrong] = rng.uniform([0, 0], [320, 240], (int(wrong.sum()), 2))
+        return replace(found, query_points=points)
 
     def stereo(self, index: int) -> Frame:
         frame = self.frame(index)
@@ -189,6 +198,15 @@ def test_a_frame_without_scale_does_not_become_the_keyframe_of_metric_ones(
     fourth = tracker.process(metric.rgbd(6))
     assert fourth is not None
     assert fourth.pose.metric
+
+
+def test_a_keyframe_ends_when_too_few_points_agree_with_the_pose(metric: MetricWorld) -> None:
+    metric.wrong = {3: 0.2, 4: 0.5}
+    tracker = Tracker(metric, replace(STEADY, min_survival=0.6))
+    tracker.process(metric.stereo(1))
+    results = [tracker.process(metric.stereo(index)) for index in (2, 3, 4)]
+    assert all(result is not None and result.pose.metric for result in results)
+    assert [result.new_keyframe for result in results if result] == [False, False, True]
 
 
 def malformed(metric: MetricWorld) -> list[tuple[Frame, str]]:
