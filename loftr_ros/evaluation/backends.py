@@ -61,8 +61,9 @@ def prepare_process(parameters: NodeParameters) -> None:
 
     torch.set_num_threads(parameters.num_threads)
     cv2.setNumThreads(parameters.num_threads)
-    # Sums in the order that the threads of a GPU happen to finish in differ from run to run.
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    if torch.cuda.is_available():
+        # Sums in the order that the threads of a GPU happen to finish in differ from run to run.
+        torch.use_deterministic_algorithms(mode=True, warn_only=True)
 
 
 class StopRequest:
