@@ -1,13 +1,16 @@
 import csv
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from loftr_ros.evaluation.depth_frames import read_depth_frames
 from loftr_ros.evaluation.pose_figures import pose_figures
 from loftr_ros.matching.weights import load_weights
 from loftr_ros.rendering.room import render_room_sequence
@@ -19,6 +22,10 @@ from loftr_ros.training.sequences import PosedFrame
 from loftr_ros.training.sources import CALIBRATION_SEED, TrainingData
 from loftr_ros.training.train import Trainer, learning_rate
 from loftr_ros.training.validation import PosedMatches, match_held_out, sigma_ratio
+
+DATA = Path(
+    os.environ.get('LOFTR_ROS_DATA', Path(__file__).resolve().parents[3] / 'shared' / 'data')
+)
 
 
 def options(photographs: Path, steps: int, **changes: object) -> TrainOptions:
@@ -159,10 +166,17 @@ def test_poses_of_held_out_pairs_are_measured_by_what_is_handed_in(photographs: 
 def test_training_on_a_sequence_lowers_the_loss(tmp_path: Path) -> None:
     frames = [
         PosedFrame(view.image, view.depth, view.matrix, view.world_T_camera)
-        for view in islice(render_room_sequence(60, 128, 96), 0, None, 4)
+        for view in islice(render_room_sequence(32, 128, 96), 0, None, 3)
     ]
     plan = TrainOptions(
-        None, tmp_path / 'run', (tmp_path,), batch=2, width=128, height=96, warmup_steps=1, seed=3
+        None,
+        tmp_path / 'run',
+        (tmp_path,),
+        batch=2,
+        width=128,
+        height=96,
+        warmup_steps=1,
+        validation_pairs=4,
     )
     trainer = Trainer(plan, sequences=[frames])
     pairs = next(trainer.stream(trainer.data.training(0)))
@@ -171,6 +185,30 @@ def test_training_on_a_sequence_lowers_the_loss(tmp_path: Path) -> None:
     assert len(pairs.labels.batch) > 20
     assert losses[-1] < losses[0]
     assert trainer.validate()['recall'] >= 0
+
+
+def test_fine_tuning_on_a_real_sequence_lowers_its_loss(tmp_path: Path) -> None:
+    path = DATA / 'sevenscenes'
+    if not path.is_dir():
+        pytest.skip(f'{path} is absent; set LOFTR_ROS_DATA to the folder of real data')
+    frames = [PosedFrame(*frame) for frame in read_depth_frames(path, limit=13)]
+    plan = TrainOptions(
+        None,
+        tmp_path / 'run',
+        (path,),
+        init='lite',
+        batch=2,
+        width=160,
+        height=128,
+        warmup_steps=1,
+        learning_rate=3e-4,
+    )
+    trainer = Trainer(plan, sequences=[frames])
+    pairs = next(trainer.stream(trainer.data.training(0)))
+    losses = [trainer.train_step(pairs)[0] for _ in range(10)]
+
+    assert len(pairs.labels.batch) > 20
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
 
 
 @pytest.mark.parametrize(
