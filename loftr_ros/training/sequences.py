@@ -156,18 +156,20 @@ class SequencePairs:
         return TrainingPairs(images[:count], images[count:], labels, truth)
 
     def _overlapping(self) -> Tensor:
-        """Ordered pairs of frames (P, 2) that share enough of their views, but not all."""
+        """Ordered pairs of frames (P, 2) that share enough of their views, if possible not all."""
         count = len(self.images)
         everyone = torch.arange(count, device=self.generator.device)
         shares = [self._overlap(everyone[number], everyone) for number in range(count)]
         share = torch.stack(shares) if shares else torch.zeros(0, 0)
-        both = torch.minimum(share, share.T)
-        pairs = torch.nonzero((both >= OVERLAP[0]) & (both <= OVERLAP[1]))
-        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        both = torch.minimum(share, share.T).fill_diagonal_(0)
+        enough = both >= OVERLAP[0]
+        # Views that hardly differ teach little: they are taken only where there are no others.
+        differing = enough & (both <= OVERLAP[1])
+        pairs = torch.nonzero(differing if differing.any() else enough)
         if not len(pairs):
             raise ValueError(
-                f'no two of the {count} frames see between {OVERLAP[0]:.0%} and {OVERLAP[1]:.0%} '
-                'of the same surfaces: check depth scale, intrinsics and poses'
+                f'no two of the {count} frames see {OVERLAP[0]:.0%} of the same surfaces: '
+                'check depth scale, intrinsics and poses'
             )
         return pairs
 
