@@ -11,6 +11,10 @@ without limit. Here the image is divided into tiles, and
   (a cluster-robust estimate: K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using
   generalized linear models", 1986). Its ratio to the spread that the above would show inflates the
   covariance, as does a residual scale above the expected one; neither deflates it.
+
+Where points move hardly more than their noise, the slopes are noisy too, and their squares promise
+more than there is to know about the direction of translation. The caller may tell how much of them
+is noise (the bias of errors in variables: W. A. Fuller, "Measurement error models", 1987).
 """
 
 from __future__ import annotations
@@ -26,14 +30,20 @@ from loftr_ros.geometry.types import Array
 
 State = TypeVar('State')
 
+_REAL_SHARE = 0.1
 
-def fit_covariance(fit: Fit[State], pairs: RayPairs, smooth_sigma: float) -> tuple[Array, float]:
+
+def fit_covariance(
+    fit: Fit[State], pairs: RayPairs, smooth_sigma: float, slope_noise: Array | None = None
+) -> tuple[Array, float]:
     """Compute the covariance of the parameters of a fit.
 
     Args:
         fit: A fit of P parameters to N matches.
         pairs: These matches.
         smooth_sigma: Standard deviation of the error that a tile's matches share, px.
+        slope_noise: float64 (P, P), what the noise of the points adds to the sum of the squared
+            slopes; None where it is negligible.
 
     Returns:
         float64 (P, P), and the factor by which the tiles' gradients exceed the expected ones.
@@ -46,7 +56,7 @@ def fit_covariance(fit: Fit[State], pairs: RayPairs, smooth_sigma: float) -> tup
     information = np.einsum('nkp,nkq->pq', core, core)
     if not np.linalg.cond(_equilibrated(information)) < 1e12:
         return np.full((parameters, parameters), np.inf), np.inf
-    inverse = np.linalg.inv(information)
+    inverse = np.linalg.inv(_without(information, slope_noise))
 
     _, index = np.unique(pairs.tiles, return_inverse=True)
     shared = _tile_sums(core * (smooth_sigma / pairs.sigma)[:, None, None], index)
@@ -58,6 +68,17 @@ def fit_covariance(fit: Fit[State], pairs: RayPairs, smooth_sigma: float) -> tup
     ratio = np.einsum('tp,pq,tq->', gradients, np.linalg.inv(expected), gradients)
     inflation = max(1.0, few_tiles * float(ratio) / parameters)
     return inflation * inverse @ expected @ inverse, inflation
+
+
+def _without(information: Array, noise: Array | None) -> Array:
+    """Return the information that is not noise; of each direction at least `_REAL_SHARE` stays."""
+    if noise is None:
+        return information
+    root = np.linalg.cholesky(information)
+    half = np.linalg.solve(root, np.linalg.solve(root, noise).T)
+    values, vectors = np.linalg.eigh((half + half.T) / 2.0)
+    kept = vectors * np.maximum(1.0 - values, _REAL_SHARE) @ vectors.T
+    return np.asarray(root @ kept @ root.T)
 
 
 def _tile_sums(values: Array, index: npt.NDArray[np.int64]) -> Array:

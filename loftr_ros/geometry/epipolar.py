@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -92,6 +92,30 @@ def refine_motion(
         return errors[:, None], slopes[:, None]
 
     return minimize(evaluate, Motion.moved, motion, tolerance)
+
+
+def slope_noise(motion: Motion, pairs: RayPairs, reference_sigma: float, scale: float) -> Array:
+    """Compute what the noise of the query points adds to the squared slopes of the Sampson errors.
+
+    Args:
+        motion: The motion of the camera.
+        pairs: N matches.
+        reference_sigma: Standard deviation of the reference points, px.
+        scale: Size of the query points' true noise, in units of their sigmas.
+
+    Returns:
+        float64 (5, 5), by the step of `Motion.moved`.
+    """
+    _, slopes = sampson_errors(motion, pairs, reference_sigma, pairs.sigma)
+    noise = np.zeros((5, 5))
+    size = scale * pairs.sigma[:, None]
+    for axis in range(2):
+        moved = pairs.query.copy()
+        moved[:, :2] += size * pairs.query_pixel[:, :, axis]
+        shaken = replace(pairs, query=moved)
+        change = sampson_errors(motion, shaken, reference_sigma, pairs.sigma)[1] - slopes
+        noise += change.T @ change
+    return noise
 
 
 def direction_for(

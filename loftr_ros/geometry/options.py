@@ -22,7 +22,9 @@ class TwoViewOptions:
             the same samples with every seed.)
         min_matches: With fewer usable matches than this the state is TOO_FEW_MATCHES.
         min_inliers: With fewer inliers than this the state is LOST.
-        min_inlier_ratio: With a smaller share of inliers among the matches it is LOST, 0..1.
+        min_inlier_ratio: With a smaller share of inliers among the matches it is LOST, 0..1. A
+            motion without scale is LOST with less than half of them in any case: wrong matches meet
+            epipolar lines by chance.
         min_parallax: A point shows parallax if a mere rotation misses it by more than this, px
             (and by more than three times the scale of the residuals).
         min_parallax_ratio: With a smaller share of such points among the inliers the state is

@@ -27,7 +27,7 @@ from loftr_ros.geometry.candidates import (
     rotation_candidate,
 )
 from loftr_ros.geometry.covariance import fit_covariance
-from loftr_ros.geometry.epipolar import Motion
+from loftr_ros.geometry.epipolar import Motion, slope_noise
 from loftr_ros.geometry.homography import rotation_of, sample_rotation
 from loftr_ros.geometry.least_squares import robust_scale
 from loftr_ros.geometry.options import TwoViewOptions
@@ -44,6 +44,12 @@ _TWIN_SIGMA = np.deg2rad(1.0)
 _TWIN_DEVIATIONS = {'essential': 2.0, 'homography': 3.0}
 """A motion is better than another one if the difference is so many times larger than chance. Two
 motions of a plane are both exact, so that chance is all there is between them."""
+_MAJORITY = 0.5
+"""Share of the matches that a motion without scale has to explain."""
+_RIVAL_SHARE = 0.2
+"""Matches of another motion that make one doubtful, as a share of its own inliers."""
+_RIVAL_AGREEMENT = 0.7
+"""Share of the other matches that have to agree; wrong ones hit some epipolar line by chance."""
 _SMALLEST_SIGMA = 0.05
 """Lower bound of a sigma that is estimated from the residuals, px."""
 
@@ -130,7 +136,27 @@ def _decide(
     if not candidates:
         far = turned and far_candidate(turned, pairs, options)
         candidates = [*free, *([far] if far else [])]
-    return _motion_result(candidates, pairs, options)
+    result = _motion_result(candidates, pairs, options)
+    if result.state is PoseState.OK and np.mean(result.inliers) < _MAJORITY:
+        reason = 'fewer than half of the matches agree with the motion'
+        return _failed(PoseState.LOST, reason, pairs)
+    if result.state is PoseState.OK and _second_motion(result, pairs, focal_length, options):
+        reason = 'the matches follow two motions, and either may be that of the scene'
+        return _failed(PoseState.DEGENERATE, reason, pairs)
+    return result
+
+
+def _second_motion(
+    result: RelativePose, pairs: RayPairs, focal_length: float, options: TwoViewOptions
+) -> bool:
+    """Tell if many of the other matches agree on one motion, as those of a large object do."""
+    others = pairs.select(~result.inliers)
+    needed = max(options.min_inliers, _RIVAL_SHARE * result.inliers.sum())
+    if len(others) < needed:
+        return False
+    rays = others.reference[:, :2], others.query[:, :2]
+    found = robust_estimator(options.estimator).relative_pose(*rays, focal_length, options)
+    return bool(found and found[2].sum() >= max(needed, _RIVAL_AGREEMENT * len(others)))
 
 
 def _enough(inliers: Flags, options: TwoViewOptions) -> bool:
@@ -171,8 +197,7 @@ def _motion_result(
     if not candidates:
         return _failed(PoseState.LOST, 'no motion explains enough of the matches', pairs)
     best = max(candidates, key=lambda one: _support(one, options).sum())
-    covariance, _ = fit_covariance(best.fit, best.used, options.smooth_sigma)
-    covariance = covariance[:5, :5]
+    covariance = _motion_covariance(best, options)
     limits = [options.max_rotation_sigma] * 3 + [options.max_direction_sigma] * 2
     if not _within(covariance, limits):
         return _failed(PoseState.DEGENERATE, 'the matches do not determine the motion', pairs)
@@ -188,6 +213,15 @@ def _motion_result(
         step = best.model.step_to(rival.model)
         covariance = covariance + np.outer(step, step)
     return _success(best, covariance, pairs, options)
+
+
+def _motion_covariance(best: Candidate[Motion], options: TwoViewOptions) -> Array:
+    noise = None
+    if best.method == 'essential':
+        scale = robust_scale(best.fit.errors)
+        noise = slope_noise(best.model, best.used, options.reference_sigma, scale)
+    covariance, _ = fit_covariance(best.fit, best.used, options.smooth_sigma, noise)
+    return covariance[:5, :5]
 
 
 def _support(candidate: Candidate[Motion], options: TwoViewOptions) -> Array:

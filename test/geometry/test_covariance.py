@@ -175,3 +175,10 @@ def test_the_direction_has_no_variance_along_itself(scene: MakeScene) -> None:
     np.testing.assert_allclose(pose.covariance[:3, :3] @ direction, 0.0, atol=1e-12)
     np.testing.assert_allclose(pose.covariance, pose.covariance.T, atol=1e-15)
     assert np.linalg.eigvalsh(pose.covariance).min() > -1e-12
+
+
+@pytest.mark.parametrize('translation', [(0.02, 0.003, 0.005), (0.3, 0.05, 0.1)])
+def test_small_parallax_does_not_feign_knowledge(
+    scene: MakeScene, translation: tuple[float, float, float]
+) -> None:
+    assert LOWEST < mean_error(scene, 0.3, translation=translation, count=1000) < HIGHEST

@@ -329,3 +329,25 @@ def test_arbitrary_numbers_never_break_the_estimate(rows: list[tuple[float, ...]
 def test_options_out_of_range_are_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=f'{name} must be'):
         TwoViewOptions(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_large_object_that_moves_by_itself_makes_the_motion_doubtful(scene: MakeScene) -> None:
+    made = scene(count=600)
+    other = scene(count=600, translation=(-0.2, 0.3, -0.1), rotation=(-0.02, 0.0, 0.0), seed=1)
+    left = made.reference_points[:, 0] < 300
+    right = other.reference_points[:, 0] >= 300
+    pose = estimate_relative_pose(
+        np.concatenate([made.reference_points[left], other.reference_points[right]]),
+        np.concatenate([made.query_points[left], other.query_points[right]]),
+        CAMERA,
+        CAMERA,
+    )
+    assert pose.state is PoseState.DEGENERATE
+    assert 'two' in pose.reason
+
+
+@pytest.mark.parametrize(('outliers', 'state'), [(0.3, PoseState.OK), (0.65, PoseState.LOST)])
+def test_a_motion_needs_the_majority_of_the_matches(
+    scene: MakeScene, outliers: float, state: PoseState
+) -> None:
+    assert estimate(scene(outliers=outliers, count=800)).state is state
