@@ -124,18 +124,21 @@ def test_a_run_without_truth_still_has_a_report(tmp_path: Path) -> None:
     from loftr_ros.evaluation.result_files import write_records
 
     run = write_run(tmp_path / 'run', {'hall': 1.0})
-    blank = dict.fromkeys(
-        (
-            'world_T_camera',
-            'true_reference_T_query',
-            'rotation_error_deg',
-            'direction_error_deg',
-            'nees',
-        )
     )
     path = run / 'sequences' / 'hall' / 'frames.jsonl'
     frames = open_run(run).sequences[0].frames()
-    write_records(path, [replace(record, **blank) for record in frames])
+    blank = [
+        replace(
+            record,
+            world_T_camera=None,
+            true_reference_T_query=None,
+            rotation_error_deg=None,
+            direction_error_deg=None,
+            nees=None,
+        )
+        for record in frames
+    ]
+    write_records(path, blank)
 
     titles = [plot.title for plot in report_page(open_run(run)).sections[1].plots]
     assert titles[0] == 'Trajectory from above, not aligned: there is no truth'
