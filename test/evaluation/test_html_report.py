@@ -124,7 +124,6 @@ def test_a_run_without_truth_still_has_a_report(tmp_path: Path) -> None:
     from loftr_ros.evaluation.result_files import write_records
 
     run = write_run(tmp_path / 'run', {'hall': 1.0})
-    )
     path = run / 'sequences' / 'hall' / 'frames.jsonl'
     frames = open_run(run).sequences[0].frames()
     blank = [
