@@ -190,8 +190,13 @@ def is_wrong(pose: RelativePose, reference_T_query: NDArray[np.float64]) -> bool
     if not np.linalg.norm(true) > 0 or not length > 0:
         return True
     basis = tangent_basis(direction / length)
-    miss = basis.T @ (true / np.linalg.norm(true) - direction / length)
-    return direction_angle_error(direction, true) > LIMIT_DEGREES and _beyond(
+    degrees = direction_angle_error(direction, true)
+    miss = basis.T @ true / np.linalg.norm(true)
+    # As long as the angle, since the opposite direction has no part across.
+    miss = np.deg2rad(degrees) * (miss / max(float(np.linalg.norm(miss)), 1e-12))
+    if not miss.any():
+        miss = np.array([np.deg2rad(degrees), 0.0])
+    return degrees > LIMIT_DEGREES and _beyond(
         miss, basis.T @ pose.covariance[:3, :3] @ basis / length**2
     )
 

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from loftr_ros.evaluation.adversarial import CASES, GAP, Count, is_wrong
+from loftr_ros.evaluation.sequences import GroundTruthFrame
+from loftr_ros.frontend import Frame
+from loftr_ros.frontend.frame import RightView
+from loftr_ros.geometry import Camera, PoseState, RelativePose
+from loftr_ros.geometry.rotations import rotation_from_vector
+
+CAMERA = Camera(160, 120, np.array([[130, 0, 79.5], [0, 130, 59.5], [0, 0, 1]]))
+
+
+def frames(count: int = 12) -> list[GroundTruthFrame]:
+    made, baseline = [], np.eye(4)
+    baseline[0, 3] = 0.1
+    for index in range(count):
+        rng = np.random.default_rng(index)
+        left, right = rng.integers(0, 255, (2, 120, 160), np.uint8)
+        pose = np.eye(4)
+        pose[0, 3] = 0.1 * index
+        view = RightView(right, CAMERA, baseline)
+        frame = Frame((index + 1) * 10**8, left, 'camera', CAMERA, right=view)
+        made.append(GroundTruthFrame(frame, pose))
+    return made
+
+
+@pytest.mark.parametrize('name', list(CASES))
+def test_each_case_is_a_sequence_that_the_tracker_takes(name: str) -> None:
+    original = frames()
+    spoilt = CASES[name](original, np.random.default_rng(0))
+    stamps = [item.frame.stamp_ns for item in spoilt]
+    assert len(spoilt) >= 10
+    assert stamps == sorted(set(stamps))
+    for item in spoilt:
+        item.frame.check()
+        assert item.world_T_camera is not None
+    same = [
+        np.array_equal(before.frame.image, after.frame.image)
+        and before.frame.camera is after.frame.camera
+        for before, after in zip(original, spoilt, strict=False)
+    ]
+    assert not all(same)
+
+
+def test_a_gap_is_black_and_ends() -> None:
+    spoilt = CASES['black_frames'](frames(), np.random.default_rng(0))
+    dark = [float(item.frame.image.mean()) < 5 for item in spoilt]
+    assert dark == [index in range(*GAP.indices(12)) for index in range(12)]
+    images = [item.frame.image.tobytes() for item in spoilt]
+    assert len(set(images)) == len(images)
+
+
+def pose_with(turn: float, direction: tuple[float, float, float], sigma: float) -> RelativePose:
+    transform = np.eye(4)
+    transform[:3, :3] = rotation_from_vector(np.deg2rad([0, turn, 0]))
+    transform[:3, 3] = np.array(direction) / np.linalg.norm(direction)
+    covariance = np.eye(6) * np.deg2rad(sigma) ** 2
+    inliers = np.ones(30, np.bool_)
+    return RelativePose.up_to_scale(
+        transform, covariance, method='essential', inliers=inliers, median_residual=0.3
+    )
+
+
+@pytest.mark.parametrize(
+    ('turn', 'direction', 'sigma', 'wrong'),
+    [
+        (0.0, (1, 0, 0), 0.1, False),
+        (4.0, (1, 0, 0), 0.1, False),
+        (6.0, (1, 0, 0), 0.1, True),
+        (6.0, (1, 0, 0), 3.0, False),
+        (0.0, (1, 0.2, 0), 1.0, True),
+        (0.0, (1, 0.2, 0), 5.0, False),
+        (0.0, (1, 0.05, 0), 0.1, False),
+        (0.0, (-1, 0, 0), 5.0, True),
+    ],
+)
+def test_wrong_is_what_misses_by_five_degrees_and_three_deviations(
+    turn: float, direction: tuple[float, float, float], sigma: float, wrong: bool
+) -> None:
+    truth = np.eye(4)
+    truth[0, 3] = 2.0
+    assert is_wrong(pose_with(turn, direction, sigma), truth) is wrong
+
+
+def test_a_direction_without_motion_is_wrong_and_a_failure_never_is() -> None:
+    assert is_wrong(pose_with(0.0, (1, 0, 0), 5.0), np.eye(4))
+    assert not is_wrong(RelativePose.failed(PoseState.LOST, 'dark'), np.eye(4))
+
+
+def test_counts_add_up() -> None:
+    first, second = Count(wrong=1), Count(wrong=2)
+    first.states[PoseState.OK], second.states[PoseState.OK] = 3, 4
+    first.join(second)
+    assert (first.wrong, first.states[PoseState.OK]) == (3, 7)
