@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loftr_ros import __version__
+from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.cli_evaluation import add_convert, add_evaluate
 from loftr_ros.cli_reports import add_compare, add_explain, add_report
 from loftr_ros.cli_training import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 on success, 1 on an error that the text explains."""
     options = _parser().parse_args(arguments)
+    keep_freed_memory()
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)

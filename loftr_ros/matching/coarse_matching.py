@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from .transformer import pointwise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BLOCK_SCORES = 2**23
+"""Scores that are looked at together: small enough for caches, large enough for full speed."""
+
+KEPT_SCORES = 2**26
+"""Up to this number all scores are kept (256 MB); of larger images they are computed twice."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +78,106 @@ def similarity(features0: Tensor, features1: Tensor, temperature: float) -> Tens
     return product / (channels * temperature)
 
 
-def mask_similarity(scores: Tensor, mask0: Tensor | None, mask1: Tensor | None) -> Tensor:
-    """Put cells outside of the (N, L) and (N, S) masks out of every softmax."""
-    if mask0 is not None:
-        scores = scores.masked_fill(~mask0[:, :, None], -1e9)
-    if mask1 is not None:
-        scores = scores.masked_fill(~mask1[:, None, :], -1e9)
-    return scores
+class _ScoreBlocks:
+    """Similarity of one pair in blocks of rows, -inf where a cell is masked; iterated over twice.
+
+    The scores are kept where they fit, otherwise computed anew each time.
+    """
+
+    def __init__(
+        self, features0: Tensor, features1: Tensor, mask0: Tensor | None, mask1: Tensor | None
+    ) -> None:
+        """Take features (L, C), (S, C), float32, the scale included, and masks (L,), (S,)."""
+        self._features = features0, features1
+        self._masked0 = None if mask0 is None else ~mask0[:, None]
+        self._masked1 = None if mask1 is None else ~mask1
+        self._rows = max(1, BLOCK_SCORES // len(features1))
+        fits = len(features0) * len(features1) <= KEPT_SCORES
+        self._kept = list(self._compute()) if fits else None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self._compute() if self._kept is None else iter(self._kept)
+
+    def _compute(self) -> Iterator[Tensor]:
+        features0, features1 = self._features
+        for start in range(0, len(features0), self._rows):
+            part = slice(start, start + self._rows)
+            scores = pointwise(features0[part], features1)
+            if self._masked0 is not None:
+                scores.masked_fill_(self._masked0[part], -math.inf)
+            if self._masked1 is not None:
+                scores.masked_fill_(self._masked1, -math.inf)
+            yield scores
 
 
-def dual_softmax(scores: Tensor) -> Tensor:
-    """P(i, j) = softmax(S(i, .))_j softmax(S(., j))_i (equation 2): (N, L, S)."""
-    return scores.softmax(dim=1) * scores.softmax(dim=2)
+def mutual_matches(
+    features0: Tensor,
+    features1: Tensor,
+    temperature: float,
+    threshold: float,
+    inner: tuple[Tensor, Tensor],
+    masks: tuple[Tensor | None, Tensor | None] = (None, None),
+) -> CoarseMatches:
+    """Mutual nearest neighbours above the threshold, off the border (equations 1 to 3).
+
+    The confidence matrix never stands whole: per pair and block of rows, the logarithm of the dual
+    softmax is 2 S(i, j) - logsumexp S(i, .) - logsumexp S(., j).
+
+    Args:
+        features0: (N, L, C) transformed coarse features.
+        features1: (N, S, C).
+        temperature: tau of equation 1.
+        threshold: theta_c; a confidence of zero never matches.
+        inner: (1 or N, L) and (1 or N, S) bool, the cells that may match.
+        masks: (N, L) and (N, S) bool, the cells that take part in the softmax; None for all.
+    """
+    # Half precision overflows in the product and is too coarse for its exponential.
+    with torch.autocast(features0.device.type, enabled=False):
+        scale = 1 / (features0.shape[-1] * temperature)
+        pairs = [
+            _match_pair(
+                features0[index].float() * scale,
+                features1[index].float(),
+                threshold,
+                tuple(None if mask is None else mask[index] for mask in masks),
+            )
+            for index in range(len(features0))
+        ]
+    best, partner = (torch.stack(tensors) for tensors in zip(*pairs, strict=True))
+    keep = best > 0
+    keep &= inner[0] & inner[1].expand(len(best), -1).gather(1, partner)
+    batch, cells0 = torch.nonzero(keep, as_tuple=True)
+    return CoarseMatches(batch, cells0, partner[batch, cells0], best[batch, cells0])
+
+
+def _match_pair(
+    features0: Tensor, features1: Tensor, threshold: float, masks: tuple[Tensor | None, ...]
+) -> tuple[Tensor, Tensor]:
+    """Confidence (L,) of each cell's mutual nearest neighbour, 0 without one, and that cell."""
+    blocks = _ScoreBlocks(features0, features1, *masks)
+    column_sum = features1.new_full((len(features1),), -math.inf)
+    row_sums = []
+    for scores in blocks:
+        row_sums.append(_finite(scores.logsumexp(dim=1, keepdim=True)))
+        column_sum = torch.logaddexp(column_sum, scores.logsumexp(dim=0))
+    column_best = torch.full_like(column_sum, -math.inf)
+    column_sum = _finite(column_sum)
+    best, partner = [], []
+    for scores, row_sum in zip(blocks, row_sums, strict=True):
+        log_confidence = scores.mul_(2).sub_(row_sum).sub_(column_sum)
+        maximum, argument = log_confidence.max(dim=1)
+        best.append(maximum)
+        partner.append(argument)
+        column_best = torch.maximum(column_best, log_confidence.amax(dim=0))
+    row_best, partners = torch.cat(best), torch.cat(partner)
+    confidence = row_best.exp()
+    keep = (column_best[partners] == row_best) & (confidence > max(threshold, 0.0))
+    return torch.where(keep, confidence, torch.zeros_like(confidence)), partners
+
+
+def _finite(log_sum: Tensor) -> Tensor:
+    """Zero instead of the logarithm of an empty sum, so that -inf minus it stays -inf."""
+    return log_sum.masked_fill(log_sum == -math.inf, 0)
 
 
 def inner_cells(
@@ -93,31 +194,17 @@ def inner_cells(
     rows = torch.arange(grid[0], device=device)[None, :, None]
     columns = torch.arange(grid[1], device=device)[None, None, :]
     if mask is None:
-        bottom, right = grid
-        keep = (rows >= border) & (rows < bottom - border)
-        return (keep & (columns >= border) & (columns < right - border)).flatten(1)
+        keep = (rows >= border) & (rows < grid[0] - border)
+        return (keep & (columns >= border) & (columns < grid[1] - border)).flatten(1)
     valid = mask.view(-1, *grid)
-    bottoms = valid.sum(dim=1).amax(dim=-1)[:, None, None]
-    rights = valid.sum(dim=2).amax(dim=-1)[:, None, None]
-    keep = (rows >= border) & (rows < bottoms - border)
-    keep = keep & (columns >= border) & (columns < rights - border)
+    keep = _inside(rows, valid.any(dim=2)[:, :, None], border)
+    keep = keep & _inside(columns, valid.any(dim=1)[:, None, :], border)
     return (keep & valid).flatten(1)
 
 
-def mutual_matches(
-    confidence: Tensor, threshold: float, inner0: Tensor, inner1: Tensor
-) -> CoarseMatches:
-    """Mutual nearest neighbours above the threshold, off the border (equation 3).
-
-    Args:
-        confidence: (N, L, S).
-        threshold: theta_c; a confidence of zero never matches.
-        inner0: (1 or N, L) bool.
-        inner1: (1 or N, S) bool.
-    """
-    row_best, row_arg = confidence.max(dim=2)
-    column_best = confidence.amax(dim=1)
-    keep = (row_best > max(threshold, 0.0)) & (column_best.gather(1, row_arg) == row_best)
-    keep = keep & inner0 & inner1.expand(len(confidence), -1).gather(1, row_arg)
-    batch, cells0 = torch.nonzero(keep, as_tuple=True)
-    return CoarseMatches(batch, cells0, row_arg[batch, cells0], row_best[batch, cells0])
+def _inside(positions: Tensor, occupied: Tensor, border: int) -> Tensor:
+    """Whether positions lie between the first and the last that is occupied, less the border."""
+    beyond = positions.numel()
+    last = torch.where(occupied, positions, -beyond).amax(dim=(1, 2), keepdim=True)
+    first = torch.where(occupied, positions, beyond).amin(dim=(1, 2), keepdim=True)
+    return (positions >= first + border) & (positions <= last - border)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .coarse_matching import CoarseMatches
 from .config import LoFTRConfig
+from .transformer import Pointwise, pointwise
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class FineMatching(nn.Module):
         super().__init__()
         self.window = config.fine_window
         self.stride = config.resolution[0] // config.resolution[1]
-        self.down_proj = nn.Linear(config.coarse_dim, config.fine_dim)
-        self.merge_feat = nn.Linear(2 * config.fine_dim, config.fine_dim)
+        self.down_proj = Pointwise(config.coarse_dim, config.fine_dim)
+        self.merge_feat = Pointwise(2 * config.fine_dim, config.fine_dim)
         for linear in (self.down_proj, self.merge_feat):
             nn.init.kaiming_normal_(linear.weight, mode='fan_out', nonlinearity='relu')
 
@@ -58,15 +58,25 @@ class FineMatching(nn.Module):
             cells: (M,) row-major coarse cell of each window.
             columns: Columns of the coarse grid.
         """
-        half = self.window // 2
-        channels_last = F.pad(fine.permute(0, 2, 3, 1), (0, 0, half, half, half, half))
-        steps = torch.arange(self.window, device=cells.device)
+        patches = self._patches(fine, batch, cells, columns)
+        # merge_feat of patches and context side by side, without putting them there.
+        of_patch, of_context = self.merge_feat.weight.chunk(2, dim=1)
+        context = self.down_proj(coarse[batch, cells])
+        context = pointwise(context, of_context, self.merge_feat.bias)
+        return pointwise(patches, of_patch) + context[:, None]
+
+    def _patches(self, fine: Tensor, batch: Tensor, cells: Tensor, columns: int) -> Tensor:
+        """Fine features around coarse cells, zero outside of the image: (M, w * w, C_f)."""
+        height, width = fine.shape[-2:]
+        steps = torch.arange(self.window, device=cells.device) - self.window // 2
         y = (cells // columns * self.stride)[:, None, None] + steps[:, None]
         x = (cells % columns * self.stride)[:, None, None] + steps[None, :]
-        patches = channels_last[batch[:, None, None], y, x].flatten(1, 2)
-        context = self.down_proj(coarse[batch, cells])[:, None].expand_as(patches)
-        merged: Tensor = self.merge_feat(torch.cat([patches, context], dim=-1))
-        return merged
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        index = batch[:, None, None] * height + y.clamp(0, height - 1)
+        index = index * width + x.clamp(0, width - 1)
+        pixels = fine.permute(0, 2, 3, 1).reshape(-1, fine.shape[1])
+        patches = pixels.index_select(0, index.flatten()) * inside.flatten()[:, None]
+        return patches.view(len(cells), self.window**2, fine.shape[1])
 
 
 def expected_offset(features0: Tensor, features1: Tensor) -> FineOffsets:
@@ -75,12 +85,12 @@ def expected_offset(features0: Tensor, features1: Tensor) -> FineOffsets:
     window = int(cells**0.5)
     centre = features0[:, cells // 2].float()
     with torch.autocast(features0.device.type, enabled=False):
-        correlation = torch.einsum('mc,mrc->mr', centre, features1.float()) / channels**0.5
-    heat = correlation.softmax(dim=1)
-    axis = torch.linspace(-1, 1, window, device=heat.device)
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing='xy'), dim=-1).view(cells, 2)
-    offset = (heat[..., None] * grid).sum(dim=1)
-    variance = ((heat[..., None] * grid**2).sum(dim=1) - offset**2).clamp(min=1e-10)
+        correlation = torch.bmm(features1.float(), centre[:, :, None])[..., 0] / channels**0.5
+        heat = correlation.softmax(dim=1)
+        axis = torch.linspace(-1, 1, window, device=heat.device)
+        grid = torch.stack(torch.meshgrid(axis, axis, indexing='xy'), dim=-1).view(cells, 2)
+        offset, square = (heat @ torch.cat([grid, grid**2], dim=1)).chunk(2, dim=1)
+    variance = (square - offset**2).clamp(min=1e-10)
     return FineOffsets(offset, variance.sqrt().mean(dim=-1))
 
 

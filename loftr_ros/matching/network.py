@@ -11,11 +11,8 @@ from .backbone import ResNetFPN
 from .coarse_matching import (
     CoarseMatches,
     calibrate,
-    dual_softmax,
     inner_cells,
-    mask_similarity,
     mutual_matches,
-    similarity,
     strongest,
 )
 from .config import LoFTRConfig
@@ -111,13 +108,6 @@ class LoFTR(nn.Module):
         transformed: tuple[Tensor, Tensor] = self.loftr_coarse(tokens0, tokens1, mask0, mask1)
         return transformed
 
-    def scores(
-        self, coarse0: Tensor, coarse1: Tensor, maps0: FeatureMaps, maps1: FeatureMaps
-    ) -> Tensor:
-        """Masked similarity (N, L, S) of transformed coarse features."""
-        scores = similarity(coarse0, coarse1, self.config.temperature)
-        return mask_similarity(scores, maps0.tokens()[1], maps1.tokens()[1])
-
     def fine_windows(
         self,
         coarse0: Tensor,
@@ -143,11 +133,13 @@ class LoFTR(nn.Module):
         """Matches between two encoded batches; only the most confident are refined."""
         threshold = self.config.confidence_threshold if threshold is None else threshold
         coarse0, coarse1 = self.transform(maps0, maps1)
-        scores = self.scores(coarse0, coarse1, maps0, maps1)
-        border, device = self.config.border_cells, scores.device
-        inner0 = inner_cells(maps0.grid, border, maps0.tokens()[1], device)
-        inner1 = inner_cells(maps1.grid, border, maps1.tokens()[1], device)
-        coarse = mutual_matches(dual_softmax(scores), threshold, inner0, inner1)
+        border, device = self.config.border_cells, coarse0.device
+        masks = maps0.tokens()[1], maps1.tokens()[1]
+        inner0 = inner_cells(maps0.grid, border, masks[0], device)
+        inner1 = inner_cells(maps1.grid, border, masks[1], device)
+        coarse = mutual_matches(
+            coarse0, coarse1, self.config.temperature, threshold, (inner0, inner1), masks
+        )
         coarse = strongest(coarse, max_matches)
         windows = self.fine_windows(coarse0, coarse1, maps0, maps1, coarse)
         if len(coarse.batch):

@@ -23,6 +23,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
+from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.ros import services
 from loftr_ros.ros.declarations import ParameterError
 from loftr_ros.ros.descriptors import declare
@@ -356,6 +357,7 @@ def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_m
     Returns:
         Exit code: 0 after SIGINT or SIGTERM, 2 for a wrong parameter.
     """
+    keep_freed_memory()
     rclpy.init(args=args)
     try:
         node = LoftrNode(matcher_factory)
