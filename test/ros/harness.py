@@ -120,17 +120,27 @@ class Client:
             self.node.destroy_publisher(self._publishers.pop(topic))
 
     def call(self, srv_type: type[Any], name: str, request: Any) -> Any:  # noqa: ANN401
+        future = self.client(srv_type, name).call_async(request)
+        wait_until(future.done, f'an answer of {name}')
+        return future.result()
+
+    def client(self, srv_type: type[Any], name: str) -> Any:  # noqa: ANN401
         if name not in self._clients:
             self._clients[name] = self.node.create_client(srv_type, name)
         client = self._clients[name]
         assert client.wait_for_service(TIMEOUT), name
-        future = client.call_async(request)
-        wait_until(future.done, f'an answer of {name}')
-        return future.result()
+        return client
 
     def state(self) -> str:
-        answer = self.call(GetState, '/loftr/get_state', GetState.Request())
-        return str(answer.current_state.label)
+        # The first answer of a new server is lost where discovery has met only half of the service.
+        for _ in range(3):
+            future = self.client(GetState, '/loftr/get_state').call_async(GetState.Request())
+            deadline = time.monotonic() + TIMEOUT / 3
+            while not future.done() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            if future.done():
+                return str(future.result().current_state.label)
+        raise AssertionError(f'waited {TIMEOUT} s in vain for an answer of /loftr/get_state')
 
     def change_state(self, label: str) -> bool:
         request = ChangeState.Request()

@@ -247,6 +247,7 @@ def test_no_frame_is_lost_where_every_frame_counts(unconfigured: Client) -> None
     images = client.publisher(Image, '/image', QoSProfile(depth=50))
     infos = client.publisher(CameraInfo, '/camera_info', QoSProfile(depth=50))
     wait_until(lambda: images.get_subscription_count() and infos.get_subscription_count(), 'node')
+    time.sleep(1.0)  # the node may know its new publishers a little later than they know it
     for index in range(1, 41):
         infos.publish(camera_info_msg(index * STEP_NS))
         images.publish(image_msg(picture(index), index * STEP_NS))
