@@ -19,6 +19,7 @@ demo: env  ## set up, then run the node on an image sequence; DATA=folder or bag
 	@$(BIN)/loftr-ros demo $(if $(DATA),--data '$(DATA)') $(if $(OUT),--out '$(OUT)')
 
 test: env  ## set up, then run the tests (minutes); ARGS='test/geometry -x' for pytest
+	@$(PYTHON) scripts/setup_env.py --extras
 	@$(BIN)/python -m pytest $(ARGS)
 
 env:  ## make .venv: Python packages, ROS 2 wheels, this package's messages

@@ -46,6 +46,9 @@ VERSION = '{}.{}'.format(*sys.version_info[:2])
 # A sourced ROS installation must not leak into the environment of the wheels.
 FOREIGN_VARIABLES = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'PYTHONPATH', 'PYTHONHOME')
 
+REQUIREMENTS = ('dev', 'ros2', 'runtime')
+EXTRAS = ('ray', 'rerun')
+
 TORCH_CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
 APT = 'Debian or Ubuntu: sudo apt install'
 NETWORK_SIGNS = (
@@ -181,10 +184,18 @@ def install_packages(key: str) -> None:
     pip += ['--constraint', 'constraints.txt']
     run([*pip, '--upgrade', 'pip', 'setuptools', 'wheel'])
     install_torch(pip)
-    requirements = (ROOT / 'requirements').glob('*.txt')
-    run([*pip, *(f'--requirement={path}' for path in requirements)])
+    run([*pip, *(f'--requirement=requirements/{name}.txt' for name in REQUIREMENTS)])
     run([*pip, '--no-build-isolation', '--no-deps', '--editable', '.'])
     mark_done('packages', key)
+
+
+def install_extras(key: str) -> None:
+    """Install what only some commands need, so that the tests have it all."""
+    announce('Installing Ray and Rerun, which some tests use (1 minute, 250 MB)')
+    pip: list[str | Path] = [PYTHON, '-m', 'pip', 'install', '--disable-pip-version-check']
+    pip += ['--constraint', 'constraints.txt']
+    run([*pip, *(f'--requirement=requirements/{name}.txt' for name in EXTRAS)])
+    mark_done('extras', key)
 
 
 def install_torch(pip: Sequence[str | Path]) -> None:
@@ -273,7 +284,7 @@ def place_messages(stage: Path) -> None:
         shutil.copytree(generated / folder, target, ignore=ignored)
 
 
-def step_keys() -> dict[str, str]:
+def step_keys(extras: bool = False) -> dict[str, str]:
     """Return for each step, in order, a hash of all that its result depends on."""
     keys = {'venv': hash_of(VERSION, str(ROOT))}
     packages = ('requirements', 'constraints.txt', 'setup.py')
@@ -281,12 +292,14 @@ def step_keys() -> dict[str, str]:
     keys['messages'] = hash_of(
         keys['packages'], *(ROOT / name for name in ('msg', 'srv', 'CMakeLists.txt', 'package.xml'))
     )
+    if extras:
+        keys['extras'] = hash_of(keys['packages'])
     return keys
 
 
 def pending_steps(keys: dict[str, str]) -> list[str]:
     """Return the steps that are still to be done: the first that is not done and all after it."""
-    results = {'venv': PYTHON, 'packages': PYTHON, 'messages': ROOT / PACKAGE / 'msg'}
+    results = dict.fromkeys(keys, PYTHON) | {'messages': ROOT / PACKAGE / 'msg'}
     steps = list(keys)
     for index, step in enumerate(steps):
         if not (results[step].exists() and is_done(step, keys[step])):
@@ -300,14 +313,21 @@ def main() -> int:
     parser.add_argument(
         '--rebuild-messages', action='store_true', help='even where they are up to date'
     )
-    keys = step_keys()
+    parser.add_argument('--extras', action='store_true', help='what only some commands need, too')
+    options = parser.parse_args()
+    keys = step_keys(options.extras)
     steps = pending_steps(keys)
-    if parser.parse_args().rebuild_messages and not steps:
+    if options.rebuild_messages and not steps:
         steps = ['messages']
     if not steps:
         return 0
     start = time.monotonic()
-    functions = {'venv': make_venv, 'packages': install_packages, 'messages': build_messages}
+    functions = {
+        'venv': make_venv,
+        'packages': install_packages,
+        'messages': build_messages,
+        'extras': install_extras,
+    }
     try:
         check_prerequisites()
         for step in steps:
