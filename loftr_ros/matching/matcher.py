@@ -107,17 +107,21 @@ class Matcher:
             raise ValueError(f'confidence_threshold must be within [0, 1], not {value}')
         self._threshold = value
 
-    def encode(self, image: NDArray[Any]) -> ImageFeatures:
+    def encode(self, image: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> ImageFeatures:
         """Features of an image (H, W) or (H, W, 1|3|4), RGB; uint8, uint16 or float in [0, 1].
 
+        Args:
+            image: The image.
+            mask: bool (H, W), false where nothing may match: moving objects, the robot itself.
+
         Raises:
-            ImageError: The image cannot be used; says why.
+            ImageError: The image or the mask cannot be used; says why.
         """
-        prepared = prepare(image, self.network.config, self.longer_side)
-        mask = None if prepared.mask is None else prepared.mask.to(self._device)
+        prepared = prepare(image, self.network.config, self.longer_side, mask)
+        cells = None if prepared.mask is None else prepared.mask.to(self._device)
         tensor = prepared.image.to(self._device, memory_format=torch.channels_last)
         with torch.inference_mode(), self._autocast():
-            maps = self.network.encode(tensor, mask)
+            maps = self.network.encode(tensor, cells)
         return ImageFeatures(maps, prepared.scale, prepared.image_size)
 
     def match(self, reference: ImageFeatures, query: ImageFeatures) -> Matches:

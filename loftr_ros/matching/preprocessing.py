@@ -26,7 +26,7 @@ class NetworkInput:
 
     Attributes:
         image: float32 (1, 1, H, W) in [0, 1]; H and W multiples of the coarse stride.
-        mask: bool (1, H_c, W_c), false on padding, or None without padding.
+        mask: bool (1, H_c, W_c), false where nothing may match, or None where everything may.
         scale: Network pixels per original pixel along x and y.
         image_size: Height and width of the original image.
     """
@@ -38,7 +38,10 @@ class NetworkInput:
 
 
 def prepare(
-    image: NDArray[Any], config: LoFTRConfig, longer_side: int | None = None
+    image: NDArray[Any],
+    config: LoFTRConfig,
+    longer_side: int | None = None,
+    mask: NDArray[np.bool_] | None = None,
 ) -> NetworkInput:
     """Grey, shrunk to the longer side if that is shorter, padded to whole coarse cells.
 
@@ -46,12 +49,17 @@ def prepare(
         image: As :func:`to_grey` takes it.
         config: Of the network.
         longer_side: Greatest width or height, px; None keeps the size. Images are never enlarged.
+        mask: bool (H, W), false where nothing may match; a cell may if more than half of it may.
 
     Raises:
-        ImageError: The image cannot be matched; the text says why.
+        ImageError: The image or its mask cannot be used; the text says why.
     """
     grey = to_grey(image)
     height, width = grey.shape
+    if mask is not None and (mask.shape != grey.shape or mask.dtype != np.bool_):
+        raise ImageError(
+            f'mask of {mask.dtype} {mask.shape}: expected bool {grey.shape}, the size of the image'
+        )
     ratio = 1.0 if longer_side is None else min(1.0, longer_side / max(height, width))
     rows, columns = max(1, round(height * ratio)), max(1, round(width * ratio))
     if (rows, columns) != (height, width):
@@ -60,9 +68,13 @@ def prepare(
     stride = config.resolution[0]
     padding = (-rows % stride, -columns % stride)
     padded = np.pad(grey, ((0, padding[0]), (0, padding[1])))
+    cells = _valid_cells(padded.shape, (rows, columns), config) if any(padding) else None
+    if mask is not None:
+        allowed = _allowed_cells(mask, padded.shape, (rows, columns), stride)
+        cells = allowed if cells is None else cells & allowed
     return NetworkInput(
         image=torch.from_numpy(padded)[None, None],
-        mask=_valid_cells(padded.shape, (rows, columns), config) if any(padding) else None,
+        mask=cells,
         scale=(columns / width, rows / height),
         image_size=(height, width),
     )
@@ -76,6 +88,20 @@ def _valid_cells(padded: tuple[int, ...], size: tuple[int, int], config: LoFTRCo
         for total, valid in zip(padded, size, strict=True)
     )
     return torch.from_numpy(rows[:, None] & columns[None, :])[None]
+
+
+def _allowed_cells(
+    mask: NDArray[np.bool_], padded: tuple[int, ...], size: tuple[int, int], stride: int
+) -> Tensor:
+    """Cells of which more than half of the part on the image is allowed, (1, H_c, W_c) bool."""
+    shares = np.zeros((2, *padded), np.float32)
+    shares[0, : size[0], : size[1]] = 1
+    shares[1, : size[0], : size[1]] = cv2.resize(
+        mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA
+    )
+    blocks = shares.reshape(2, padded[0] // stride, stride, padded[1] // stride, stride)
+    on_image, allowed = blocks.sum(axis=(2, 4))
+    return torch.from_numpy(allowed > 0.5 * on_image)[None]
 
 
 def to_grey(image: NDArray[Any]) -> NDArray[np.float32]:

@@ -68,6 +68,30 @@ def test_encoded_images_can_be_reused(matcher: Matcher, texture: NDArray[np.uint
         np.testing.assert_array_equal(again.confidence, direct.confidence)
 
 
+def test_masked_parts_of_an_image_never_match(matcher: Matcher, texture: NDArray[np.uint8]) -> None:
+    mask = np.ones(texture.shape, np.bool_)
+    mask[100:260, 150:330] = False  # an object that moves
+    mask[:, :60] = False
+
+    matches = matcher.match(matcher.encode(texture, mask), matcher.encode(texture))
+
+    x, y = matches.reference_points.T
+    assert len(matches) > 100
+    half = matcher.network.config.resolution[0] / 2
+    assert not ((x > 150 + half) & (x < 330 - half) & (y > 100 + half) & (y < 260 - half)).any()
+    assert (x > 60 - half).all()
+    nothing = matcher.encode(texture, np.zeros(texture.shape, np.bool_))
+    assert len(matcher.match(nothing, matcher.encode(texture))) == 0
+
+
+@pytest.mark.parametrize('mask', [np.ones((4, 4), np.bool_), np.ones((400, 500), np.uint8)])
+def test_a_mask_of_another_size_or_type_is_refused(
+    matcher: Matcher, texture: NDArray[np.uint8], mask: NDArray[np.bool_]
+) -> None:
+    with pytest.raises(ImageError, match='mask of'):
+        matcher.encode(texture, mask)
+
+
 def test_only_the_most_confident_matches_are_kept(texture: NDArray[np.uint8]) -> None:
     everything = Matcher('lite', device='cpu').match_images(texture, texture)
     few = Matcher('lite', device='cpu', max_matches=50).match_images(texture, texture)
