@@ -20,8 +20,13 @@ _WIDTH = 1.5
 """Neighbours within `_REACH` cells count, with a Gaussian weight of `_WIDTH` cells."""
 _ROUNDS = 3
 _FEWEST = 6
-_SPREAD = 0.7
-"""How far the neighbours may be apart from each other, as a share of how far the match may be."""
+_OUTLIER = 2.5
+"""Distance of outliers in units of the residual scale, a median: 3 standard deviations in 2-D."""
+_SPREAD = 1.2
+"""How far the neighbours of a point between them may be apart, in the same units."""
+_FLOOR = 0.5
+_CEILING = 1.0 / 6.0
+"""Limits of the residual scale: a share of the median sigma, and of the distance of cells."""
 _STIFFNESS = 1e-3
 """Weight of unknown slopes being zero, in units of the neighbours': a lone match just shifts."""
 
@@ -35,7 +40,11 @@ class LocalFlow:
         offset: float64 (N, 2), query point minus reference point by the affine motion, px.
         slope: float64 (N, 2, 2), change of the offset by the reference point.
         spread: float64 (N,), standard deviation of the neighbours from the affine motion, px.
-        misfit: float64 (N,), distance of the match itself from it, px.
+        misfit: float64 (N,), distance of the match itself from it, px, larger for matches that
+            are less sure than most: times sigma, relative to the median sigma.
+        scale: Residual scale of all matches: the median distance from their affine motions, px.
+        trust: float64 (N,), weight of the match itself beside that of the affine motion, 0 to 1.
+        residual: float64 (N, 2), the match's own offset minus that of the affine motion, px.
         neighbours: int64 (N,), matches that were used, with the match itself.
     """
 
@@ -44,15 +53,17 @@ class LocalFlow:
     slope: Array
     spread: Array
     misfit: Array
+    scale: float
+    trust: Array
+    residual: Array
     neighbours: Indices
 
     @classmethod
-    def of(cls, matches: Matches, scale: float) -> LocalFlow:
+    def of(cls, matches: Matches) -> LocalFlow:
         """Fit affine motions by iteratively reweighted least squares with Cauchy's weights.
 
         Args:
             matches: N matches; those that lie on no grid have no neighbours.
-            scale: Distance from the motion at which a match counts half, px.
         """
         reference = matches.reference_points.astype(np.float64)
         moved = matches.query_points.astype(np.float64) - reference
@@ -62,36 +73,70 @@ class LocalFlow:
         design[..., 1:] = (reference[near] - reference[:, None]) / max(pitch, 1.0)
         seen = moved[near]
         robust, solution, distance = weight, np.empty((len(matches), 3, 2)), weight
+        sigma, residual, scale = _sigma(matches), moved, 1.0
         for _ in range(_ROUNDS):
             solution = _solve(design, seen, robust)
             distance = np.linalg.norm(design @ solution - seen, axis=2)
+            residual = moved - solution[:, 0]
+            scale = _scale(np.linalg.norm(residual, axis=1), sigma, pitch)
             robust = weight / (1.0 + (distance / scale) ** 2)
-        square = np.sum(robust * distance**2, axis=1) / np.sum(robust, axis=1)
+        square = np.sum(robust * distance**2, axis=1) / np.sum(robust, axis=1) / 2.0
         return cls(
             pitch,
             solution[:, 0],
             np.swapaxes(solution[:, 1:], 1, 2) / max(pitch, 1.0),
-            np.sqrt(square / 2.0),
-            np.linalg.norm(solution[:, 0] - moved, axis=1),
+            np.sqrt(square),
+            np.linalg.norm(residual, axis=1) * sigma / _median(sigma),
+            scale,
+            square / (square + sigma**2),
+            residual,
             np.sum(weight > 0, axis=1),
         )
 
     def moved(self, points: Array, shifts: Array) -> Array:
-        """Return where `shifts` (N, 2) beside the reference points (N, 2) lie in the query, px."""
-        slid = np.einsum('nij,nj->ni', self.slope, shifts)
-        return np.asarray(points + shifts + self.offset + slid)
+        """Return where `shifts` (N, 2) beside the reference points (N, 2) lie in the query, px.
 
-    def carries(self, tolerance: float) -> Flags:
-        """Tell which matches (N,) agree with their neighbours within `tolerance` px.
-
-        The neighbours have to agree with each other too: other points beside move in the same way.
+        The motion of the point is the mean of the match and of the affine motion around it,
+        weighted by their inverse variances.
         """
-        agree = (self.misfit < tolerance) & (self.spread < _SPREAD * tolerance)
+        slid = np.einsum('nij,nj->ni', self.slope, shifts)
+        motion = self.offset + self.trust[:, None] * self.residual
+        return np.asarray(points + shifts + motion + slid)
+
+    @property
+    def variance(self) -> Array:
+        """Variance of the moved points (N,) per axis, px^2."""
+        return np.asarray(self.spread**2 * (1.0 - self.trust))
+
+    def outliers(self) -> Flags:
+        """Tell which matches (N,) have enough neighbours, but contradict them."""
+        return np.asarray((self.neighbours >= _FEWEST) & ~(self.misfit < _OUTLIER * self.scale))
+
+    def carries(self) -> Flags:
+        """Tell which matches (N,) agree with enough neighbours, and these with each other.
+
+        Then other points beside the match move in the same way.
+        """
+        agree = (self.misfit < _OUTLIER * self.scale) & (self.spread < _SPREAD * self.scale)
         return np.asarray((self.neighbours >= _FEWEST) & agree)
 
-    def contradicts(self, tolerance: float) -> Flags:
-        """Tell which matches (N,) have enough neighbours, but none that agree so far."""
-        return np.asarray((self.neighbours >= _FEWEST) & ~self.carries(tolerance))
+
+def _scale(distance: Array, sigma: Array, pitch: float) -> float:
+    """Return the median distance, px, within limits from the matches' sigma and their grid."""
+    # Exact matches are not outliers for a hundredth of a pixel; where neighbours are apart by a
+    # good part of a cell they agree on nothing, however bad all the others are.
+    scale = max(_median(distance), _FLOOR * _median(sigma))
+    return min(scale, _CEILING * pitch) if pitch else scale
+
+
+def _median(values: Array) -> float:
+    return float(np.median(values)) if len(values) else 1.0
+
+
+def _sigma(matches: Matches) -> Array:
+    """Return the standard deviations (N,), px; those that are unknown are very large."""
+    known = np.nan_to_num(matches.sigma.astype(np.float64), nan=1e3, posinf=1e3)
+    return np.asarray(np.clip(known, 1e-3, 1e3))
 
 
 def _neighbours(matches: Matches) -> tuple[Indices, Array]:
@@ -108,8 +153,7 @@ def _neighbours(matches: Matches) -> tuple[Indices, Array]:
     near[gridded] = table[row[:, None] + _REACH + dy, column[:, None] + _REACH + dx]
     weight = np.exp(-0.5 * (dx**2 + dy**2) / _WIDTH**2) * (near >= 0)
     near = np.maximum(near, 0)
-    certainty = 1.0 / np.maximum(matches.sigma.astype(np.float64), 1e-3) ** 2
-    return near, weight * np.nan_to_num(certainty, nan=1e-6)[near]
+    return near, weight / _sigma(matches)[near] ** 2
 
 
 def _pitch(matches: Matches, reference: Array) -> float:

@@ -27,8 +27,8 @@ class TrackerOptions:
         min_matches: A frame with fewer matches counts as failed, not as a new view; so does one
             whose pose is not believed.
         max_failures: So many failed frames in a row end a keyframe, since the scene is another.
-        track_tolerance: The observations of a track id should lie within this of the same point of
-            the scene, px: where neighbouring matches disagree by a good part of it, ids end.
+        track_tolerance: Largest standard deviation from its point that a track id may gather over
+            keyframes, in units of the residual scale of the matches; 0 hands no id over.
         two_view: Options of the pose estimate.
         metric: Options of depth, and of the estimate with it.
 
@@ -43,7 +43,7 @@ class TrackerOptions:
     max_age_s: float = float('inf')
     min_matches: int = 20
     max_failures: int = 3
-    track_tolerance: float = 2.0
+    track_tolerance: float = 0.6
     two_view: TwoViewOptions = field(default_factory=TwoViewOptions)
     metric: MetricOptions = field(default_factory=MetricOptions)
 
@@ -61,4 +61,4 @@ class TrackerOptions:
             if not getattr(self, name) >= 1:
                 raise ValueError(f'{name} must be at least 1, not {getattr(self, name)!r}')
         if not 0 <= self.track_tolerance < float('inf'):
-            raise ValueError(f'track_tolerance must be 0 px or more, not {self.track_tolerance!r}')
+            raise ValueError(f'track_tolerance must be 0 or more, not {self.track_tolerance!r}')

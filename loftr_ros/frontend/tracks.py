@@ -14,9 +14,6 @@ from loftr_ros.matching.matches import Matches
 Ids = npt.NDArray[np.int64]
 Points = npt.NDArray[np.float32]
 
-_SHARE = 0.4
-"""Share of the tolerance that the disagreement of neighbours may take up; drift needs the rest."""
-
 
 @dataclass(frozen=True, eq=False)
 class TrackedMatches:
@@ -37,13 +34,19 @@ class _Waiting:
 
     ids: Ids
     points: Points
+    variances: Array
 
     @classmethod
     def none(cls) -> _Waiting:
-        return cls(np.empty(0, dtype=np.int64), np.empty((0, 2), dtype=np.float32))
+        empty = np.empty((0, 2), dtype=np.float32)
+        return cls(np.empty(0, dtype=np.int64), empty, np.empty(0))
 
     def without(self, indices: npt.NDArray[np.int64]) -> _Waiting:
-        return _Waiting(np.delete(self.ids, indices), np.delete(self.points, indices, axis=0))
+        return _Waiting(
+            np.delete(self.ids, indices),
+            np.delete(self.points, indices, axis=0),
+            np.delete(self.variances, indices),
+        )
 
 
 class Tracks:
@@ -56,27 +59,34 @@ class Tracks:
     moved by that shift, along the affine motion of the matches around it (`LocalFlow`), so that
     what is observed is the same point of the scene and not the cell.
 
-    A match that its neighbours contradict gets an id of its own, which is never seen again, and an
-    id ends where the neighbours do not agree on a motion, as at the edges of objects.
+    Within a reference an id belongs to its cell, but a match that its neighbours contradict gets an
+    id of its own, which is never seen again. What is too far is measured by the residuals of all
+    matches. An id gathers the variance of each handover, and ends with the reference where these
+    would pass the tolerance, as at the edges of objects.
     """
 
     def __init__(self, tolerance: float) -> None:
-        """Start with no ids; the points of an id should lie within `tolerance` px of its point."""
+        """Start with no ids.
+
+        Args:
+            tolerance: Largest standard deviation of a point that is handed over from the one its id
+                stood for at first, in units of the residual scale of the matches.
+        """
         self.tolerance = tolerance
         self._first_id = 0
         self._next_id = 0
         self._cell_ids: Ids = np.empty(0, dtype=np.int64)
         self._cell_shifts: Array = np.empty((0, 2))
+        self._cell_variances: Array = np.empty(0)
         self._waiting = _Waiting.none()
         self._landed = _Waiting.none()
 
     def follow(self, matches: Matches) -> TrackedMatches:
         """Give ids to matches with the present reference."""
         self._fit_grid(matches)
-        limit = _SHARE * self.tolerance
-        flow = LocalFlow.of(matches, max(limit, 1e-3))
-        carried = flow.carries(limit)
-        trusted = (matches.reference_cells >= 0) & ~flow.contradicts(limit)
+        flow = LocalFlow.of(matches)
+        carried = flow.carries()
+        trusted = (matches.reference_cells >= 0) & ~flow.outliers()
         self._take_over(matches, trusted & carried, flow.pitch)
         cells = np.where(trusted, matches.reference_cells, -1)
         shifts = np.zeros((len(matches), 2))
@@ -84,7 +94,10 @@ class Tracks:
         cells[np.any(shifts, axis=1) & ~carried] = -1
         ids = self._ids(cells)
         self._cell_ids[cells[cells >= 0]] = ids[cells >= 0]
-        return self._moved(matches, ids, np.where(cells[:, None] >= 0, shifts, 0.0), flow, carried)
+        shifts[cells < 0] = 0.0
+        landed = flow.moved(matches.reference_points.astype(np.float64), shifts)
+        self._land(cells, ids, landed, flow, carried)
+        return _moved(matches, ids, shifts, landed)
 
     def hand_over(self) -> None:
         """Make the query image of the matches that were followed last the next reference."""
@@ -92,6 +105,7 @@ class Tracks:
         self._first_id = self._next_id
         self._cell_ids = np.empty(0, dtype=np.int64)
         self._cell_shifts = np.empty((0, 2))
+        self._cell_variances = np.empty(0)
 
     def forget(self) -> None:
         """Start over with no ids to hand over; none that was given is given again."""
@@ -112,35 +126,23 @@ class Tracks:
         self._cell_shifts[cells[continued]] = (
             self._waiting.points[waiting] - matches.reference_points[continued]
         )
+        self._cell_variances[cells[continued]] = self._waiting.variances[waiting]
         self._waiting = self._waiting.without(waiting)
 
-    def _moved(
-        self, matches: Matches, ids: Ids, shifts: Array, flow: LocalFlow, carried: Flags
-    ) -> TrackedMatches:
-        points = matches.reference_points.astype(np.float64)
-        landed = flow.moved(points, shifts).astype(np.float32)
-        kept = carried & self._known(matches, ids)
-        self._landed = _Waiting(ids[kept], landed[kept])
-        shifted = np.any(shifts, axis=1, keepdims=True)
-        moved = replace(
-            matches,
-            reference_points=(points + shifts).astype(np.float32),
-            query_points=np.where(shifted, landed, matches.query_points),
-        )
-        return TrackedMatches(moved, ids)
-
-    def _known(self, matches: Matches, ids: Ids) -> Flags:
-        """Tell which ids (N,) are those of their cell."""
-        known: Flags = np.zeros(len(ids), dtype=np.bool_)
-        gridded = np.flatnonzero(matches.reference_cells >= 0)
-        known[gridded] = self._cell_ids[matches.reference_cells[gridded]] == ids[gridded]
-        return known
+    def _land(self, cells: Ids, ids: Ids, landed: Array, flow: LocalFlow, carried: Flags) -> None:
+        """Remember the points that the next reference may go on with; cells (N,), -1 for none."""
+        able = np.flatnonzero(carried & (cells >= 0))
+        variances = self._cell_variances[cells[able]] + flow.variance[able]
+        kept = variances < (self.tolerance * flow.scale) ** 2
+        able = able[kept]
+        self._landed = _Waiting(ids[able], landed[able].astype(np.float32), variances[kept])
 
     def _fit_grid(self, matches: Matches) -> None:
         missing = matches.reference_grid[0] * matches.reference_grid[1] - len(self._cell_ids)
         if missing > 0:
             self._cell_ids = np.append(self._cell_ids, np.full(missing, -1, dtype=np.int64))
             self._cell_shifts = np.concatenate([self._cell_shifts, np.zeros((missing, 2))])
+            self._cell_variances = np.append(self._cell_variances, np.zeros(missing))
             self._next_id = max(self._next_id, self._first_id + len(self._cell_ids))
 
     def _ids(self, cells: Ids) -> Ids:
@@ -152,3 +154,14 @@ class Tracks:
         ids[~gridded] = self._next_id + np.arange(np.sum(~gridded))
         self._next_id += int(np.sum(~gridded))
         return np.asarray(ids, dtype=np.int64)
+
+
+def _moved(matches: Matches, ids: Ids, shifts: Array, landed: Array) -> TrackedMatches:
+    """Return the matches with those that have a shift (N, 2) at the points of their ids."""
+    shifted = np.any(shifts, axis=1, keepdims=True)
+    moved = replace(
+        matches,
+        reference_points=(matches.reference_points + shifts).astype(np.float32),
+        query_points=np.where(shifted, landed, matches.query_points).astype(np.float32),
+    )
+    return TrackedMatches(moved, ids)

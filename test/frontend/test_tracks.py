@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from loftr_ros.matching.matches import Matches
 GRID = (8, 10)
 PITCH = 10
 EVERY = np.arange(GRID[0] * GRID[1])
+TOLERANCE = 0.6
 
 
 def matches_of(cells: np.ndarray | list[int], move: object = None) -> Matches:
@@ -33,7 +36,7 @@ def shaken(step: float, noise: float) -> object:
 
 
 def test_an_id_belongs_to_its_cell_while_the_reference_lasts() -> None:
-    tracks = Tracks(2.0)
+    tracks = Tracks(TOLERANCE)
     first = tracks.follow(matches_of([3, 7, 11])).ids
     second = tracks.follow(matches_of([11, 12, 3])).ids
     assert len(set(first)) == 3
@@ -44,7 +47,7 @@ def test_an_id_belongs_to_its_cell_while_the_reference_lasts() -> None:
 
 @pytest.mark.parametrize('move', [(0, 0), (10, 0), (3, -2), (4.9, 4.9), (27, 13)])
 def test_ids_go_on_wherever_between_the_cells_they_land(move: tuple[float, float]) -> None:
-    tracks = Tracks(2.0)
+    tracks = Tracks(TOLERANCE)
     before = tracks.follow(matches_of(EVERY, shifted(*move)))
     tracks.hand_over()
     after = tracks.follow(matches_of(EVERY, shifted(2, 1)))
@@ -61,7 +64,7 @@ def test_ids_go_on_wherever_between_the_cells_they_land(move: tuple[float, float
 
 
 def test_points_beside_the_centre_move_along_the_affine_motion_around_them() -> None:
-    tracks = Tracks(2.0)
+    tracks = Tracks(TOLERANCE)
     tracks.follow(matches_of(EVERY, shifted(4, -3)))
     tracks.hand_over()
     turn = np.array([[1.08, 0.05], [-0.04, 0.95]])
@@ -72,7 +75,7 @@ def test_points_beside_the_centre_move_along_the_affine_motion_around_them() -> 
 
 
 def test_a_point_does_not_drift_over_many_handovers() -> None:
-    tracks = Tracks(2.0)
+    tracks = Tracks(TOLERANCE)
     first = tracks.follow(matches_of(EVERY, shifted(3.3, 1.7)))
     start = dict(zip(first.ids, first.matches.reference_points, strict=True))
     for step in range(2, 8):
@@ -86,7 +89,7 @@ def test_a_point_does_not_drift_over_many_handovers() -> None:
 
 
 def test_a_match_that_its_neighbours_contradict_is_not_seen_as_its_id() -> None:
-    tracks = Tracks(2.0)
+    tracks = Tracks(TOLERANCE)
     before = tracks.follow(matches_of(EVERY)).ids
 
     def jump(points: np.ndarray) -> np.ndarray:
@@ -100,8 +103,72 @@ def test_a_match_that_its_neighbours_contradict_is_not_seen_as_its_id() -> None:
     assert tracks.follow(matches_of(EVERY)).ids[44] == before[44]
 
 
+def followed(frames: list[Matches], tolerance: float = TOLERANCE) -> list[np.ndarray]:
+    """Return the ids of each frame, the reference of which is the frame two before it."""
+    tracks = Tracks(tolerance)
+    ids = []
+    for number, frame in enumerate(frames):
+        ids.append(tracks.follow(frame).ids)
+        if number % 2:
+            tracks.hand_over()
+    return ids
+
+
+def shared(first: np.ndarray, second: np.ndarray) -> float:
+    return len(set(first) & set(second)) / len(first)
+
+
+@pytest.mark.parametrize('noise', [0.3, 1.0])
+def test_noise_as_large_as_sigma_ends_few_ids(noise: float) -> None:
+    rng = np.random.default_rng(1)
+    frames = [
+        matches_of(EVERY, lambda points: points + 2 + noise * rng.normal(size=points.shape))
+        for _ in range(4)
+    ]
+    ids = followed(frames, 1.0)
+    assert shared(ids[0], ids[1]) > 0.8
+    assert shared(ids[1], ids[2]) > 0.5
+
+
+def test_larger_images_of_the_same_view_have_the_same_ids() -> None:
+    frames = [matches_of(EVERY, shaken(step, 0.8)) for step in (3, -1, 2, 4)]
+    large = [
+        replace(
+            frame,
+            reference_points=4 * frame.reference_points,
+            query_points=4 * frame.query_points,
+            sigma=4 * frame.sigma,
+        )
+        for frame in frames
+    ]
+    small_ids, large_ids = followed(frames), followed(large)
+    assert shared(small_ids[0], small_ids[3]) > 0.1
+    for one, other in zip(small_ids, large_ids, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_match_that_is_less_sure_has_to_agree_better() -> None:
+    tracks = Tracks(TOLERANCE)
+    before = tracks.follow(matches_of(EVERY)).ids
+    moved = matches_of(EVERY, shifted(0, 0))
+    moved.query_points[[24, 55]] += 0.7
+    moved.sigma[24] = 4.0
+    after = tracks.follow(moved).ids
+    assert after[24] not in before
+    assert after[55] == before[55]
+
+
+def test_ids_end_when_they_have_gathered_more_error_than_the_tolerance() -> None:
+    frames = [matches_of(EVERY, shaken(3, 0.8)) for _ in range(6)]
+    none, some, large = (followed(frames, tolerance) for tolerance in (0.0, 0.7, 3.0))
+    assert shared(none[1], none[2]) == 0.0
+    assert shared(some[1], some[2]) > 0.5
+    assert shared(some[1], some[4]) < 0.15
+    assert shared(large[1], large[4]) > 0.3
+
+
 def test_ids_end_where_neighbours_move_apart() -> None:
-    tracks = Tracks(2.0)
+    tracks = Tracks(TOLERANCE)
 
     def torn(points: np.ndarray) -> np.ndarray:
         return points + np.random.default_rng(0).uniform(-20, 20, points.shape)
@@ -112,7 +179,7 @@ def test_ids_end_where_neighbours_move_apart() -> None:
 
 
 def test_an_id_waits_until_its_cell_is_matched() -> None:
-    tracks = Tracks(2.0)
+    tracks = Tracks(TOLERANCE)
     ids = tracks.follow(matches_of(EVERY)).ids
     tracks.hand_over()
     tracks.follow(matches_of(EVERY[:30]))
@@ -127,14 +194,14 @@ def test_ids_are_not_given_again_after_forgetting() -> None:
 
 
 def test_matches_of_no_grid_get_an_id_each() -> None:
-    tracks = Tracks(2.0)
+    tracks = Tracks(TOLERANCE)
     loose = matches_of([-1, -1, 4])
     ids = [*tracks.follow(loose).ids, *tracks.follow(matches_of([-1, 5, 6, 7, 8, 9])).ids]
     assert len(set(ids)) == len(ids)
 
 
 def test_no_matches_have_no_ids() -> None:
-    tracks = Tracks(2.0)
+    tracks = Tracks(TOLERANCE)
     assert tracks.follow(Matches.empty()).ids.shape == (0,)
     tracks.hand_over()
     assert len(tracks.follow(matches_of([0])).ids) == 1
