@@ -211,7 +211,13 @@ def random_weights(folder: Path, size: tuple[int, int], matches: int) -> tuple[P
     torch.manual_seed(0)
     path = folder / 'random.safetensors'
     save_weights(LoFTR(OUTDOOR), path)
-    matcher = Matcher(path, longer_side=None, device='cpu', confidence_threshold=0.0)
+    matcher = Matcher(
+        path,
+        longer_side=None,
+        device='cpu',
+        confidence_threshold=0.0,
+        max_matches=matches + 1,
+    )
     confidence = np.sort(matcher.match_images(*noise_pair(*size)).confidence)[::-1]
     if len(confidence) <= matches:
         return path, 0.0

@@ -38,7 +38,7 @@ class BasicBlock(nn.Module):
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y))
         shortcut = x if self.downsample is None else self.downsample(x)
-        return F.relu(shortcut + y, inplace=True)
+        return F.relu(y.add_(shortcut), inplace=True)
 
 
 class ResNetFPN(nn.Module):
@@ -73,7 +73,7 @@ class ResNetFPN(nn.Module):
             smooth = nn.Sequential(
                 conv3x3(dims[stage + 1], dims[stage + 1]),
                 nn.BatchNorm2d(dims[stage + 1]),
-                nn.LeakyReLU(),
+                nn.LeakyReLU(inplace=True),
                 conv3x3(dims[stage + 1], dims[stage]),
             )
             self.add_module(f'layer{stage}_outconv2', smooth)
@@ -89,8 +89,9 @@ class ResNetFPN(nn.Module):
         coarse = self.get_submodule(f'layer{self.last}_outconv')(maps[self.last])
         fine = coarse
         for stage in (self.last - 1, self.last - 2):
-            skip = self.get_submodule(f'layer{stage}_outconv')(maps[stage])
-            fine = self.get_submodule(f'layer{stage}_outconv2')(skip + _upsample_to(fine, skip))
+            skip = self.get_submodule(f'layer{stage}_outconv')(maps.pop(stage))
+            skip += _upsample_to(fine, skip)
+            fine = self.get_submodule(f'layer{stage}_outconv2')(skip)
         return coarse, fine
 
 
