@@ -14,7 +14,7 @@ _VARIABLES = ('GLIBC_TUNABLES', 'LD_PRELOAD')
 """Whoever sets one of these, or one that begins with MALLOC_, has chosen an allocator already."""
 
 MMAP_THRESHOLD = 2**28
-"""Larger blocks, of images of several megapixels, still come and go: they would leave large holes."""
+"""Larger blocks, of images of several megapixels, come and go: they would leave large holes."""
 
 TOP_PAD = 64 * 2**20
 
