@@ -44,24 +44,24 @@ Run = Callable[[], int]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: a library with weights, on whole pairs or in a stream.
+    """What is measured: a package with weights, on whole pairs or in a stream.
 
     Attributes:
-        library: ``kornia`` or ``loftr_ros``.
+        package: ``kornia`` or ``loftr_ros``.
         weights: ``full`` or ``lite``.
         mode: ``pair``: two new images; ``stream``: a new image against a cached reference.
         device: ``cpu`` or ``cuda``.
         precision: ``float32``, ``float16`` or ``bfloat16``.
     """
 
-    library: str
+    package: str
     weights: str
     mode: str
     device: str = 'cpu'
     precision: str = 'float32'
 
     def __str__(self) -> str:
-        return f'{self.library} {self.weights} {self.mode} {self.device} {self.precision}'
+        return f'{self.package} {self.weights} {self.mode} {self.device} {self.precision}'
 
 
 @dataclass
@@ -110,7 +110,7 @@ def noise_pair(width: int, height: int) -> tuple[Image, Image]:
 def prepare(subject: Subject, weights: Path, threshold: float, size: tuple[int, int]) -> Run:
     """Load everything; return what is timed, which returns the number of matches."""
     images = noise_pair(*size)
-    if subject.library == 'kornia':
+    if subject.package == 'kornia':
         return _prepare_kornia(subject, weights, threshold, images)
     keep_freed_memory()
     full = subject.weights == 'full'
@@ -274,11 +274,11 @@ def _measure_stage(name: str, stage: Callable[[], object], runs: int = 5) -> dic
 def row_table(rows: Sequence[Row], size: tuple[int, int]) -> Table:
     """Subjects side by side."""
     table = Table(title=f'LoFTR at {size[0]}x{size[1]}')
-    for name in ('library', 'weights', 'mode', 'device', 'precision'):
+    for name in ('package', 'weights', 'mode', 'device', 'precision'):
         table.add_column(name)
     for name in ('matches', 'ms', 'p10-p90', 'Hz', 'x kornia pair', 'peak MB', 'x peak'):
         table.add_column(name, justify='right')
-    base = rows[0]
+    base = next((row for row in rows if row.subject == subjects(cuda=False)[0]), None)
     for row in rows:
         low, median, high = np.percentile(row.milliseconds, (10, 50, 90))
         table.add_row(
@@ -287,9 +287,9 @@ def row_table(rows: Sequence[Row], size: tuple[int, int]) -> Table:
             f'{median:.0f}',
             f'{low:.0f}-{high:.0f}',
             f'{1e3 / median:.2f}',
-            f'{np.median(base.milliseconds) / median:.2f}',
+            f'{np.median(base.milliseconds) / median:.2f}' if base else '-',
             f'{row.peak_mb:.0f}',
-            f'{row.peak_mb / base.peak_mb:.2f}',
+            f'{row.peak_mb / base.peak_mb:.2f}' if base else '-',
         )
     return table
 
@@ -331,7 +331,7 @@ def measure(options: argparse.Namespace, size: tuple[int, int], console: Console
     chosen = [subject for subject in subjects(cuda) if options.only in str(subject)]
     if importlib.util.find_spec('kornia') is None:
         console.print('kornia is not installed: the rows without it have no peer')
-        chosen = [subject for subject in chosen if subject.library != 'kornia']
+        chosen = [subject for subject in chosen if subject.package != 'kornia']
     with tempfile.TemporaryDirectory() as folder:
         weights, threshold = random_weights(Path(folder), size, options.matches)
         arguments = ['--size', options.size, '--weights', str(weights)]

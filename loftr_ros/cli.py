@@ -14,6 +14,7 @@ from loftr_ros.cli_reports import add_compare, add_explain, add_report
 from loftr_ros.cli_training import (
     add_evaluate_calibration,
     add_evaluate_conditions,
+    add_pair_arguments,
     add_train,
     add_training_curves,
 )
@@ -98,15 +99,7 @@ def _add_evaluate_pairs(commands: argparse._SubParsersAction[argparse.ArgumentPa
         'evaluate-pairs', help='measure relative poses on pairs of images with known truth'
     )
     parser.set_defaults(run=_evaluate_pairs)
-    parser.add_argument('--data', type=Path, required=True, help='folder of one or more datasets')
-    parser.add_argument('--json', type=Path, help='file for all figures')
-    parser.add_argument('--out', type=Path, help='folder for pictures')
-    parser.add_argument('--sets', nargs='+', default=[], help='names of sets, with wildcards')
-    parser.add_argument('--weights', nargs='*', default=['lite'], help='names or files')
-    parser.add_argument('--peers', nargs='*', default=['rootsift', 'orb'])
-    parser.add_argument('--max-pairs', type=int, default=200, help='of each set; 0 for all')
-    parser.add_argument('--longer-side', type=int, default=640, help='of the resized images, px')
-    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+    add_pair_arguments(parser, max_pairs=200)
 
 
 def _evaluate_pairs(options: argparse.Namespace) -> int:

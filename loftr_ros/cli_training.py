@@ -100,6 +100,19 @@ def _run_name(table: Path, tables: list[Path]) -> str:
     return name if [t.resolve().parent.name for t in tables].count(name) == 1 else str(table)
 
 
+def add_pair_arguments(parser: argparse.ArgumentParser, max_pairs: int) -> None:
+    """Add what all commands take that measure matchers side by side on pairs."""
+    parser.add_argument('--data', type=Path, required=True, help='folder of one or more datasets')
+    parser.add_argument('--json', type=Path, help='file for all figures')
+    parser.add_argument('--out', type=Path, help='folder for pictures')
+    parser.add_argument('--sets', nargs='+', default=[], help='names of sets, with wildcards')
+    parser.add_argument('--weights', nargs='*', default=['lite'], help='names or files')
+    parser.add_argument('--peers', nargs='*', default=['rootsift', 'orb'])
+    parser.add_argument('--max-pairs', type=int, default=max_pairs, help='of each set; 0 for all')
+    parser.add_argument('--longer-side', type=int, default=640, help='of the resized images, px')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+
+
 def add_evaluate_conditions(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> None:
@@ -108,16 +121,8 @@ def add_evaluate_conditions(
         'evaluate-conditions', help='measure relative poses on pairs made hard: blur, dark, ...'
     )
     parser.set_defaults(run=_evaluate_conditions)
-    parser.add_argument('--data', type=Path, required=True, help='folder of one or more datasets')
-    parser.add_argument('--json', type=Path, help='file for all figures')
-    parser.add_argument('--out', type=Path, help='folder for pictures')
+    add_pair_arguments(parser, max_pairs=20)
     parser.add_argument('--conditions', nargs='+', help='names; default: all')
-    parser.add_argument('--sets', nargs='+', default=[], help='names of sets, with wildcards')
-    parser.add_argument('--weights', nargs='*', default=['lite'], help='names or files')
-    parser.add_argument('--peers', nargs='*', default=['rootsift', 'orb'])
-    parser.add_argument('--max-pairs', type=int, default=20, help='of each set; 0 for all')
-    parser.add_argument('--longer-side', type=int, default=640, help='of the resized images, px')
-    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
 
 
 def _evaluate_conditions(options: argparse.Namespace) -> int:

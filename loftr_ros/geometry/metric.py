@@ -23,6 +23,7 @@ from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import PoseState, RelativePose
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.reprojection import DepthPairs, refine_pose, reproject
+from loftr_ros.geometry.robust import estimator_module
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.geometry.types import Array, Flags
 
@@ -55,20 +56,7 @@ def absolute_estimator(name: str) -> AbsoluteEstimator:
     Raises:
         ValueError: 'poselib' is asked for and not installed.
     """
-    if name != 'opencv':
-        try:
-            from loftr_ros.geometry import pnp_poselib
-
-            return cast('AbsoluteEstimator', pnp_poselib)
-        except ImportError as error:
-            if name == 'poselib':
-                raise ValueError(
-                    'the estimator poselib is not installed: install the package poselib, '
-                    'or choose the estimator opencv'
-                ) from error
-    from loftr_ros.geometry import pnp_opencv
-
-    return cast('AbsoluteEstimator', pnp_opencv)
+    return cast('AbsoluteEstimator', estimator_module(name, 'pnp_poselib', 'pnp_opencv'))
 
 
 @dataclass(frozen=True, eq=False)

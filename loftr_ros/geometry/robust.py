@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
 from typing import Protocol, cast
 
 from loftr_ros.geometry.options import TwoViewOptions
@@ -24,23 +26,28 @@ class RobustEstimator(Protocol):
         """Return H and the inliers of `query ~ H reference`."""
 
 
-def robust_estimator(name: str) -> RobustEstimator:
-    """Return the estimator of this name, one of `options.ESTIMATORS`.
+def estimator_module(name: str, of_poselib: str, of_opencv: str) -> ModuleType:
+    """Return the module of this room that wraps the estimator `name`, one of `options.ESTIMATORS`.
 
     Raises:
         ValueError: 'poselib' is asked for and not installed.
     """
     if name != 'opencv':
         try:
-            from loftr_ros.geometry import poselib_estimator
-
-            return cast('RobustEstimator', poselib_estimator)
+            return import_module(f'loftr_ros.geometry.{of_poselib}')
         except ImportError as error:
             if name == 'poselib':
                 raise ValueError(
                     'the estimator poselib is not installed: install the package poselib, '
                     'or choose the estimator opencv'
                 ) from error
-    from loftr_ros.geometry import opencv_estimator
+    return import_module(f'loftr_ros.geometry.{of_opencv}')
 
-    return cast('RobustEstimator', opencv_estimator)
+
+def robust_estimator(name: str) -> RobustEstimator:
+    """Return the estimator of this name, one of `options.ESTIMATORS`.
+
+    Raises:
+        ValueError: 'poselib' is asked for and not installed.
+    """
+    return cast('RobustEstimator', estimator_module(name, 'poselib_estimator', 'opencv_estimator'))
