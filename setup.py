@@ -42,7 +42,9 @@ setup(
     package_data={'loftr_ros': ['weights/*', 'evaluation/templates/*', '*.so']},
     zip_safe=False,
     install_requires=read_requirements('runtime'),
-    extras_require={name: read_requirements(name) for name in ('dev', 'ray', 'rerun', 'ros2')},
+    extras_require={
+        name: read_requirements(name) for name in ('dev', 'gtsam', 'ray', 'rerun', 'ros2')
+    },
     entry_points={
         'console_scripts': [
             'loftr-ros = loftr_ros.cli:main',
