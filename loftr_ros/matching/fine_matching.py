@@ -58,25 +58,40 @@ class FineMatching(nn.Module):
             cells: (M,) row-major coarse cell of each window.
             columns: Columns of the coarse grid.
         """
-        patches = self._patches(fine, batch, cells, columns)
+        patches = window_patches(fine, batch, cells, columns, (self.window, self.stride))
+        return self.merge(patches, coarse[batch, cells])
+
+    def merge(self, patches: Tensor, coarse: Tensor) -> Tensor:
+        """Patches (M, w * w, C_f) with the coarse features (M, C_c) as context, (M, w * w, C_f)."""
         # merge_feat of patches and context side by side, without putting them there.
         of_patch, of_context = self.merge_feat.weight.chunk(2, dim=1)
-        context = self.down_proj(coarse[batch, cells])
-        context = pointwise(context, of_context, self.merge_feat.bias)
+        context = pointwise(self.down_proj(coarse), of_context, self.merge_feat.bias)
         return pointwise(patches, of_patch) + context[:, None]
 
-    def _patches(self, fine: Tensor, batch: Tensor, cells: Tensor, columns: int) -> Tensor:
-        """Fine features around coarse cells, zero outside of the image: (M, w * w, C_f)."""
-        height, width = fine.shape[-2:]
-        steps = torch.arange(self.window, device=cells.device) - self.window // 2
-        y = (cells // columns * self.stride)[:, None, None] + steps[:, None]
-        x = (cells % columns * self.stride)[:, None, None] + steps[None, :]
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        index = batch[:, None, None] * height + y.clamp(0, height - 1)
-        index = index * width + x.clamp(0, width - 1)
-        pixels = fine.permute(0, 2, 3, 1).reshape(-1, fine.shape[1])
-        patches = pixels.index_select(0, index.flatten()) * inside.flatten()[:, None]
-        return patches.view(len(cells), self.window**2, fine.shape[1])
+
+def window_patches(
+    fine: Tensor, batch: Tensor, cells: Tensor, columns: int, shape: tuple[int, int]
+) -> Tensor:
+    """Fine features around coarse cells, zero outside of the image: (M, w * w, C_f).
+
+    Args:
+        fine: (N, C_f, H_f, W_f).
+        batch: (M,) image of each window.
+        cells: (M,) row-major coarse cell of each window.
+        columns: Columns of the coarse grid.
+        shape: Side w of a window and stride of the coarse cells, both in fine cells.
+    """
+    window, stride = shape
+    height, width = fine.shape[-2:]
+    steps = torch.arange(window, device=cells.device) - window // 2
+    y = (cells // columns * stride)[:, None, None] + steps[:, None]
+    x = (cells % columns * stride)[:, None, None] + steps[None, :]
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    index = batch[:, None, None] * height + y.clamp(0, height - 1)
+    index = index * width + x.clamp(0, width - 1)
+    pixels = fine.permute(0, 2, 3, 1).reshape(-1, fine.shape[1])
+    patches = pixels.index_select(0, index.flatten()) * inside.flatten()[:, None]
+    return patches.view(len(cells), window**2, fine.shape[1])
 
 
 def expected_offset(features0: Tensor, features1: Tensor) -> FineOffsets:

@@ -16,7 +16,7 @@ from .coarse_matching import (
     strongest,
 )
 from .config import LoFTRConfig
-from .fine_matching import FineMatching, expected_offset, in_pixels
+from .fine_matching import FineMatching, FineOffsets, expected_offset, in_pixels
 from .transformer import LocalFeatureTransformer, position_encoding
 
 
@@ -123,6 +123,20 @@ class LoFTR(nn.Module):
             prepare(maps1.fine, coarse1, matches.batch, matches.cells1, maps1.grid[1]),
         )
 
+    def refine(
+        self,
+        coarse0: Tensor,
+        coarse1: Tensor,
+        maps0: FeatureMaps,
+        maps1: FeatureMaps,
+        matches: CoarseMatches,
+    ) -> FineOffsets:
+        """Where the fine level finds each coarse match inside its window of image 1."""
+        windows = self.fine_windows(coarse0, coarse1, maps0, maps1, matches)
+        if len(matches.batch):
+            windows = self.loftr_fine(*windows)
+        return expected_offset(*windows)
+
     def match(
         self,
         maps0: FeatureMaps,
@@ -141,10 +155,7 @@ class LoFTR(nn.Module):
             coarse0, coarse1, self.config.temperature, threshold, (inner0, inner1), masks
         )
         coarse = strongest(coarse, max_matches)
-        windows = self.fine_windows(coarse0, coarse1, maps0, maps1, coarse)
-        if len(coarse.batch):
-            windows = self.loftr_fine(*windows)
-        fine = expected_offset(*windows)
+        fine = self.refine(coarse0, coarse1, maps0, maps1, coarse)
         points = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
         return NetworkMatches(calibrate(coarse, self.config.confidence_knots), *points)
 
