@@ -25,9 +25,9 @@ from evo.core.trajectory import PosePath3D
 
 from loftr_ros.evaluation.datasets import open_sequence
 from loftr_ros.evaluation.peers import Keypoints, RootSift
-from loftr_ros.evaluation.poses import quaternion_from_rotation
 from loftr_ros.evaluation.segments import segment_errors
 from loftr_ros.frontend import Odometry, Tracker, TrackerOptions, TrackingResult
+from loftr_ros.geometry.quaternions import quaternion_from_rotation
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
 from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.matching.matcher import Matcher

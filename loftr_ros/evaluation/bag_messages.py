@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loftr_ros.evaluation.poses import invert, rotation_from_quaternion, transform
+from loftr_ros.geometry.quaternions import rotation_from_quaternion
+from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,10 +45,13 @@ def find_transform(
     edges: dict[str, dict[str, NDArray[np.float64]]] = {}
     for message in transforms:
         values = pose_of(message)
-        parent_T_child = transform(rotation_from_quaternion(values[3:]), values[:3])
+        try:
+            parent_T_child = make_transform(rotation_from_quaternion(values[3:]), values[:3])
+        except ValueError:  # no rotation, so it joins nothing
+            continue
         parent, child = message.header.frame_id.lstrip('/'), message.child_frame_id.lstrip('/')
         edges.setdefault(parent, {})[child] = parent_T_child
-        edges.setdefault(child, {})[parent] = invert(parent_T_child)
+        edges.setdefault(child, {})[parent] = inverse_transform(parent_T_child)
     known = {target.lstrip('/'): np.eye(4)}
     queue = list(known)
     for frame in queue:

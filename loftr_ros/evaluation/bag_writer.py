@@ -19,7 +19,7 @@ from rosbags.serde import SerdeError
 
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.message_types import package_typestore
-from loftr_ros.evaluation.poses import quaternion_from_rotation
+from loftr_ros.geometry.quaternions import quaternion_from_rotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,7 +13,7 @@ from loftr_ros.evaluation.bag_writer import BagWriter
 from loftr_ros.evaluation.datasets import open_sequence
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.pair_command import new_console
-from loftr_ros.evaluation.poses import invert, transform
+from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,7 +158,7 @@ class Converter:
 
     def _write_static(self, frame: Frame) -> None:
         self._static_ns = frame.stamp_ns
-        edges = [(BASE, self._frame_id, transform(BASE_R_OPTICAL, np.zeros(3)))]
+        edges = [(BASE, self._frame_id, make_transform(BASE_R_OPTICAL, np.zeros(3)))]
         if frame.right is not None:
             right = 'right_camera_optical_frame'
             edges.append((self._frame_id, right, frame.right.left_T_right))
@@ -181,7 +181,7 @@ def _rectified(left: Camera, right: RightView) -> tuple[dict[str, Matrix], dict[
 
     A pair that is rectified stays as it is; of others OpenCV computes the common plane.
     """
-    right_T_left = invert(right.left_T_right)
+    right_T_left = inverse_transform(right.left_T_right)
     rotation, translation = right_T_left[:3, :3], right_T_left[:3, 3]
     along_x = np.abs(translation[1:]).max() < SAME_DIRECTION * abs(translation[0])
     if along_x and np.allclose(rotation, np.eye(3), atol=SAME_DIRECTION):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from loftr_ros.evaluation.metrics import direction_angle_error, rotation_angle_error
-from loftr_ros.evaluation.poses import invert, transform
 from loftr_ros.geometry import PoseState
+from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -173,7 +173,7 @@ def true_motion(truth: Poses, result: PairResult) -> NDArray[np.float64] | None:
     """Return the true pose (4, 4) of the query in the reference; None where it is unknown."""
     if result.reference_ns not in truth or result.query_ns not in truth:
         return None
-    return invert(truth[result.reference_ns]) @ truth[result.query_ns]
+    return inverse_transform(truth[result.reference_ns]) @ truth[result.query_ns]
 
 
 def pair_errors(results: Sequence[PairResult], truth: Poses) -> PairErrors:
@@ -226,7 +226,7 @@ def chain_poses(results: Sequence[PairResult], truth: Poses) -> Chain:
                 restarts.append(result.reference_ns)
             poses[result.reference_ns] = np.asarray(truth[result.reference_ns])
         length = np.linalg.norm(true[:3, 3]) / max(float(np.linalg.norm(pose[:3, 3])), 1e-12)
-        step = transform(pose[:3, :3], pose[:3, 3] * length)
+        step = make_transform(pose[:3, :3], pose[:3, 3] * length)
         poses[result.query_ns] = poses[result.reference_ns] @ step
     return Chain(dict(sorted(poses.items())), tuple(restarts))
 

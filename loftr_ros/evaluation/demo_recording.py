@@ -14,8 +14,9 @@ from loftr_ros.evaluation.bag_writer import BagWriter
 from loftr_ros.evaluation.demo_processes import DemoError
 from loftr_ros.evaluation.demo_topics import CORRESPONDENCES, ESTIMATED_POSE, IMAGE, RELATIVE_POSE
 from loftr_ros.evaluation.message_types import package_typestore
-from loftr_ros.evaluation.poses import rotation_from_quaternion, transform
 from loftr_ros.geometry import PoseState
+from loftr_ros.geometry.quaternions import rotation_from_quaternion
+from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.matching.matches import Matches
 from loftr_ros.ros.images import image_from_msg
 from loftr_ros.ros.stamps import stamp_from_msg
@@ -87,7 +88,7 @@ def pair_result(message: Message, arrival_ns: int, keyframes: Mapping[int, bool]
     pose = None
     if state in (PoseState.OK.name, PoseState.ROTATION_ONLY.name):
         values = pose_of(message)
-        pose = transform(rotation_from_quaternion(values[3:]), values[:3])
+        pose = make_transform(rotation_from_quaternion(values[3:]), values[:3])
     return PairResult(
         stamp_from_msg(message.reference_stamp),
         query_ns,

@@ -10,9 +10,10 @@ import yaml
 
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.files import intrinsic_matrix, make_camera
-from loftr_ros.evaluation.poses import TimedPoses, invert
+from loftr_ros.evaluation.poses import TimedPoses
 from loftr_ros.evaluation.sequences import FrameEntry, ImageSequence, RightCamera
 from loftr_ros.evaluation.tables import parse_numbers, read_lines
+from loftr_ros.geometry.transforms import inverse_transform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +81,9 @@ def open_euroc_stereo(path: Path, camera: str | None = None) -> ImageSequence:
     left, right = _root(path) / 'cam0' / 'sensor.yaml', _root(path) / 'cam1' / 'sensor.yaml'
     sensor = _read_yaml(right)
     files = dict(_read_image_list(right.parent / 'data.csv'))
-    left_T_right = invert(_extrinsics(_read_yaml(left), left)) @ _extrinsics(sensor, right)
+    left_T_right = inverse_transform(_extrinsics(_read_yaml(left), left)) @ _extrinsics(
+        sensor, right
+    )
     entries = (
         replace(entry, right_path=right.parent / 'data' / files[entry.stamp_ns])
         if entry.stamp_ns in files

@@ -14,15 +14,11 @@ from loftr_ros.evaluation.metrics import (
     precision,
     rotation_angle_error,
 )
-from loftr_ros.evaluation.poses import (
-    invert,
-    quaternion_from_rotation,
-    rotation_from_quaternion,
-    transform,
-)
 from loftr_ros.evaluation.results import FrameRecord, FrameTimes, MatchArrays
 from loftr_ros.geometry.pose import PoseState, RelativePose
+from loftr_ros.geometry.quaternions import quaternion_from_rotation, rotation_from_quaternion
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
+from loftr_ros.geometry.transforms import inverse_transform, make_transform
 from loftr_ros.visualization.images import to_display
 
 if TYPE_CHECKING:
@@ -217,7 +213,7 @@ def values_of(pose: Pose | None) -> tuple[float, ...] | None:
 def matrix_of(values: Sequence[float]) -> Pose:
     """Return the pose (4, 4) of x y z and quaternion x y z w."""
     numbers = np.asarray(values, np.float64)
-    return transform(rotation_from_quaternion(numbers[3:]), numbers[:3])
+    return make_transform(rotation_from_quaternion(numbers[3:]), numbers[:3])
 
 
 def median_of(values: ArrayLike) -> float | None:
@@ -229,7 +225,7 @@ def median_of(values: ArrayLike) -> float | None:
 def _relative(world_T_reference: Pose | None, world_T_query: Pose | None) -> Pose | None:
     if world_T_reference is None or world_T_query is None:
         return None
-    return invert(world_T_reference) @ world_T_query
+    return inverse_transform(world_T_reference) @ world_T_query
 
 
 def _precision(result: TrackingResult, truth: Pose) -> float | None:

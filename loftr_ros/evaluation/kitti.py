@@ -9,9 +9,9 @@ import numpy as np
 
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.files import camera_of_images, list_images
-from loftr_ros.evaluation.poses import invert, transform
 from loftr_ros.evaluation.sequences import FrameEntry, ImageSequence, RightCamera
 from loftr_ros.evaluation.tables import parse_numbers, read_lines, read_table, seconds_to_ns
+from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,9 @@ def open_kitti_stereo(path: Path, camera: str | None = None) -> ImageSequence:
     return replace(
         sequence,
         entries=tuple(entries),
-        right=RightCamera(calibration, invert(left_in_first) @ _camera_in_first(projection)),
+        right=RightCamera(
+            calibration, inverse_transform(left_in_first) @ _camera_in_first(projection)
+        ),
     )
 
 
@@ -127,7 +129,7 @@ def _read_projection(path: Path, camera: int) -> NDArray[np.float64]:
 def _camera_in_first(projection: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pose of a rectified camera in the first one: P = K [I | t], x_camera = x_first + t."""
     offset = np.linalg.solve(projection[:, :3], projection[:, 3])
-    return transform(np.eye(3), -offset.astype(np.float64))
+    return make_transform(np.eye(3), -offset.astype(np.float64))
 
 
 def _read_poses(path: Path, count: int) -> NDArray[np.float64] | None:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from loftr_ros.evaluation.poses import invert
 from loftr_ros.geometry.pose import PoseState
+from loftr_ros.geometry.transforms import inverse_transform
 
 if TYPE_CHECKING:
     from loftr_ros.frontend import TrackingResult
@@ -178,7 +178,7 @@ def _moved(known: _Depths, result: TrackingResult, motion: Array, radius: float)
         return _Depths.none()
     distances, nearest = cKDTree(known.points).query(matches.reference_points)
     rays = _homogeneous(camera.normalize(matches.reference_points))
-    query_T_reference = invert(motion)
+    query_T_reference = inverse_transform(motion)
     spots = rays * known.depths[nearest][:, None]
     depths = spots @ query_T_reference[2, :3] + query_T_reference[2, 3]
     good = (distances <= radius) & result.pose.inliers & (depths > 0)

@@ -23,9 +23,9 @@ from loftr_ros.evaluation.metrics import (
 from loftr_ros.evaluation.middlebury import DisparityPair, open_middlebury
 from loftr_ros.evaluation.pairs import PoseSet
 from loftr_ros.evaluation.peers import Features, PairMatcher
-from loftr_ros.evaluation.poses import invert
 from loftr_ros.evaluation.resizing import ResizedImage, resize
 from loftr_ros.evaluation.robust import EssentialPose, estimate_pose
+from loftr_ros.geometry.transforms import inverse_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -228,7 +228,9 @@ class PairEvaluator(Generic[Features]):
         ]
         reference, query = (view.image for view in views)
         before, after = (view.original_T_view for view in views)
-        pair = replace(pair, reference_T_query=invert(before) @ pair.reference_T_query @ after)
+        pair = replace(
+            pair, reference_T_query=inverse_transform(before) @ pair.reference_T_query @ after
+        )
         # As a query, a frame may look otherwise than as a reference.
         keys = (pair.reference, False), (pair.query, self.condition.query_only)
         matches, milliseconds = self._run(cache, keys, reference, query)

@@ -11,7 +11,7 @@ import numpy as np
 from loftr_ros.evaluation import middlebury
 from loftr_ros.evaluation.datasets import LAYOUTS, ImageSequence, find_layout
 from loftr_ros.evaluation.errors import DatasetError
-from loftr_ros.evaluation.poses import invert
+from loftr_ros.geometry.transforms import inverse_transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -168,7 +168,7 @@ def select_pairs(
                 continue
             if query.world_T_camera is None:
                 continue
-            motion = invert(reference.world_T_camera) @ query.world_T_camera
+            motion = inverse_transform(reference.world_T_camera) @ query.world_T_camera
             if np.linalg.norm(motion[:3, 3]) >= SMALLEST_BASELINE:
                 pairs.append(PosePair(first, second, motion))
     if max_pairs is not None and len(pairs) > max_pairs:

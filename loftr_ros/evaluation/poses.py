@@ -1,4 +1,4 @@
-"""Timed poses: rotation from quaternions and interpolation between samples."""
+"""Timed poses, interpolated between samples."""
 
 from __future__ import annotations
 
@@ -7,53 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from loftr_ros.geometry.quaternions import quaternion_from_rotation, rotation_from_quaternion
+from loftr_ros.geometry.transforms import make_transform
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-def rotation_from_quaternion(quaternion_xyzw: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convert unit quaternions (..., 4), x y z w, to rotation matrices (..., 3, 3)."""
-    x, y, z, w = np.moveaxis(quaternion_xyzw, -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.moveaxis(np.array(rows), (0, 1), (-2, -1))
-
-
-def quaternion_from_rotation(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convert a rotation matrix (3, 3) to a unit quaternion (4,), x y z w, w >= 0.
-
-    It is the eigenvector of Bar-Itzhack's symmetric matrix (2000), stable for every angle.
-    """
-    r = rotation
-    k = np.array(
-        [
-            [r[0, 0] - r[1, 1] - r[2, 2], 0, 0, 0],
-            [r[0, 1] + r[1, 0], r[1, 1] - r[0, 0] - r[2, 2], 0, 0],
-            [r[0, 2] + r[2, 0], r[1, 2] + r[2, 1], r[2, 2] - r[0, 0] - r[1, 1], 0],
-            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], r.trace()],
-        ]
-    )
-    quaternion = np.linalg.eigh(k)[1][:, -1]
-    return -quaternion if quaternion[3] < 0 else quaternion
-
-
-def transform(
-    rotation: NDArray[np.float64], translation: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Compose a (4, 4) transform of a rotation (3, 3) and a translation (3,)."""
-    result = np.eye(4)
-    result[:3, :3] = rotation
-    result[:3, 3] = translation
-    return result
-
-
-def invert(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Invert a rigid transform (4, 4)."""
-    rotation = matrix[:3, :3].T
-    return transform(rotation, -rotation @ matrix[:3, 3])
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +81,7 @@ class TimedPoses:
     def _pose(self, left: int, right: int, ratio: float) -> NDArray[np.float64]:
         position = (1 - ratio) * self.positions[left] + ratio * self.positions[right]
         first, second = self.quaternions_xyzw[left], self.quaternions_xyzw[right]
-        return transform(rotation_from_quaternion(slerp(first, second, ratio)), position)
+        return make_transform(rotation_from_quaternion(slerp(first, second, ratio)), position)
 
 
 def slerp(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from loftr_ros.evaluation.poses import invert, transform
+from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,7 +81,7 @@ def estimate_pose(
     if query_T_reference is None:
         return nothing
     nothing.inliers[usable] = mask.ravel() > 0
-    return EssentialPose(invert(query_T_reference), nothing.inliers)
+    return EssentialPose(inverse_transform(query_T_reference), nothing.inliers)
 
 
 def _best_pose(
@@ -99,5 +99,7 @@ def _best_pose(
         )
         if count > best:
             best = count
-            pose = transform(np.asarray(rotation, float), np.asarray(translation, float).ravel())
+            pose = make_transform(
+                np.asarray(rotation, float), np.asarray(translation, float).ravel()
+            )
     return pose

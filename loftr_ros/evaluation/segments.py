@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from loftr_ros.evaluation.metrics import rotation_angle_error
-from loftr_ros.evaluation.poses import invert
+from loftr_ros.geometry.transforms import inverse_transform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,8 +71,8 @@ def _errors_over(
         end = int(np.searchsorted(way, way[start] + length, side='right'))
         if end == len(way):
             break
-        true_motion = invert(truth[start]) @ truth[end]
-        error = invert(invert(estimate[start]) @ estimate[end]) @ true_motion
+        true_motion = inverse_transform(truth[start]) @ truth[end]
+        error = inverse_transform(inverse_transform(estimate[start]) @ estimate[end]) @ true_motion
         turn = rotation_angle_error(error[:3, :3], np.eye(3))
         errors.append((float(np.linalg.norm(error[:3, 3])) / length, turn / length))
     return errors

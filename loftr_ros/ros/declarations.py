@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.ros.quaternions import rotation_from_quaternion
+from loftr_ros.geometry.quaternions import rotation_from_quaternion
 
 
 class ParameterError(ValueError):

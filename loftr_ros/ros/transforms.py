@@ -12,7 +12,7 @@ import numpy.typing as npt
 from geometry_msgs.msg import Transform, TransformStamped
 from rclpy.time import Time
 
-from loftr_ros.ros.quaternions import quaternion_from_rotation, rotation_from_quaternion
+from loftr_ros.geometry.quaternions import quaternion_from_rotation, rotation_from_quaternion
 
 if TYPE_CHECKING:
     from rclpy.node import Node

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from loftr_ros.evaluation.bag_writer import BagWriter
-from loftr_ros.evaluation.poses import quaternion_from_rotation
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.geometry import Camera
+from loftr_ros.geometry.quaternions import quaternion_from_rotation
 from loftr_ros.rendering.room import RenderedView, render_room_sequence
 
 ROOT = Path(__file__).parent.parent.parent

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from loftr_ros.evaluation.bag_writer import BagWriter
-from loftr_ros.evaluation.poses import transform
 from loftr_ros.evaluation.ray_backend import read_files
 from loftr_ros.evaluation.sequence_run import Listener, SequenceTask, run_sequence
 from loftr_ros.geometry import Camera
+from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.ros.parameters import NodeParameters
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def write_known_bag(
             stamp = stamps[place] if stamps else 10**9 + place * 10**8
             bag.write_frame('/camera', world.frame(index, stamp), 10**9 + place * 10**8)
             if truth:
-                pose = transform(np.eye(3), world.position(index))
+                pose = make_transform(np.eye(3), world.position(index))
                 bag.write_pose('/ground_truth/pose', pose, stamp)
     return path
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from loftr_ros.evaluation.poses import quaternion_from_rotation
 from loftr_ros.evaluation.result_files import write_json, write_records
 from loftr_ros.evaluation.results import (
     FRAME_TIMES,
@@ -28,6 +27,7 @@ from loftr_ros.evaluation.results import (
 )
 from loftr_ros.evaluation.summaries import summarize, summarize_times, total_of, worst_of
 from loftr_ros.evaluation.trajectory_metrics import trajectory_metrics
+from loftr_ros.geometry.quaternions import quaternion_from_rotation
 
 FRAME_COUNT = 40
 

@@ -7,7 +7,7 @@ import pytest
 
 from loftr_ros.evaluation.bag_messages import find_transform, pose_of
 from loftr_ros.evaluation.message_types import Message, package_typestore
-from loftr_ros.evaluation.poses import transform
+from loftr_ros.geometry.transforms import make_transform
 
 TYPES = package_typestore().types
 
@@ -51,18 +51,26 @@ def test_every_kind_of_pose_is_read() -> None:
 def test_transforms_are_joined_in_both_directions() -> None:
     joints = [joint('base', 'mast', 1), joint('mast', 'camera', 2), joint('/base', 'lidar', 3)]
     quarter = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
-    expected = transform(quarter, np.array([1.0, 0, 0])) @ transform(quarter, np.array([2.0, 0, 0]))
+    expected = make_transform(quarter, np.array([1.0, 0, 0])) @ make_transform(
+        quarter, np.array([2.0, 0, 0])
+    )
     found = find_transform(joints, 'base', 'camera')
     assert found is not None
     assert np.allclose(found, expected)
     across = find_transform(joints, 'lidar', 'camera')
     assert across is not None
-    assert np.allclose(transform(quarter, np.array([3.0, 0, 0])) @ across, expected)
+    assert np.allclose(make_transform(quarter, np.array([3.0, 0, 0])) @ across, expected)
 
 
 @pytest.mark.parametrize(('target', 'source'), [('base', 'moon'), ('moon', 'base')])
 def test_frames_that_are_not_joined_have_no_transform(target: str, source: str) -> None:
     assert find_transform([joint('base', 'camera', 1)], target, source) is None
+
+
+def test_a_transform_that_is_no_rotation_joins_nothing() -> None:
+    broken = joint('base', 'camera', 1)
+    broken.transform.rotation.w = broken.transform.rotation.z = 0.0
+    assert find_transform([broken], 'base', 'camera') is None
 
 
 def test_the_messages_of_this_package_are_known() -> None:

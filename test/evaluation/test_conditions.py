@@ -14,11 +14,11 @@ from rich.console import Console
 from loftr_ros.cli import main
 from loftr_ros.evaluation.condition_command import ConditionCommand
 from loftr_ros.evaluation.conditions import CONDITIONS, View, line_kernel
-from loftr_ros.evaluation.poses import invert
 from loftr_ros.evaluation.resizing import ResizedImage
 from loftr_ros.evaluation.sequences import GroundTruthFrame
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.geometry import Camera
+from loftr_ros.geometry.transforms import inverse_transform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def test_a_point_is_seen_where_the_changed_camera_and_pose_say(name: str, camera
         view = CONDITIONS[name].view(
             ResizedImage(image, (1.0, 1.0), camera), truth, ('set', 0), query=True
         )
-        in_view = invert(view.original_T_view) @ [*point, 1]
+        in_view = inverse_transform(view.original_T_view) @ [*point, 1]
 
         expected = view.image.calibration.project(in_view[None, :3])[0]
 

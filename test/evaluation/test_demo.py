@@ -34,9 +34,9 @@ from loftr_ros.evaluation.demo_processes import DemoError, Process, ros_environm
 from loftr_ros.evaluation.demo_recording import PairResult, check_counts
 from loftr_ros.evaluation.demo_report import summary_rows, write_json, write_markdown
 from loftr_ros.evaluation.errors import DatasetError
-from loftr_ros.evaluation.poses import transform
 from loftr_ros.evaluation.sequences import GroundTruthFrame
 from loftr_ros.frontend.frame import Frame
+from loftr_ros.geometry.transforms import make_transform
 
 SECOND = 10**9
 PARAMETERS = {'weights': 'lite', 'longer_side': '320', 'num_threads': '1'}
@@ -53,7 +53,7 @@ def rotation_z(degrees: float) -> np.ndarray:
 
 
 def pose(x: float, degrees: float = 0.0) -> np.ndarray:
-    return transform(rotation_z(degrees), np.array([x, 0.0, 0.0]))
+    return make_transform(rotation_z(degrees), np.array([x, 0.0, 0.0]))
 
 
 def result(
@@ -73,7 +73,7 @@ TRUTH = {0: pose(0), SECOND: pose(2), 2 * SECOND: pose(5), 3 * SECOND: pose(9)}
 
 
 def test_errors_compare_with_the_motion_between_the_two_images_that_were_matched() -> None:
-    tilted = transform(rotation_z(3), np.array([np.cos(0.1), np.sin(0.1), 0]))
+    tilted = make_transform(rotation_z(3), np.array([np.cos(0.1), np.sin(0.1), 0]))
     errors = pair_errors([result(0, 1, pose(1)), result(1, 2, tilted)], TRUTH)
     assert errors.rotation == pytest.approx([0, 3])
     assert errors.direction == pytest.approx([0, math.degrees(0.1)])

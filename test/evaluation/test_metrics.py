@@ -20,8 +20,8 @@ from loftr_ros.evaluation.metrics import (
     precision,
     rotation_angle_error,
 )
-from loftr_ros.evaluation.poses import invert, transform
 from loftr_ros.geometry import Camera
+from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 CAMERA = Camera(640, 480, np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]))
 angles = st.floats(-180, 180)
@@ -37,7 +37,7 @@ def about_y(degrees: float) -> npt.NDArray[np.float64]:
 
 
 def make_pose(degrees: float, translation: list[float]) -> npt.NDArray[np.float64]:
-    return transform(about_y(degrees), np.array(translation))
+    return make_transform(about_y(degrees), np.array(translation))
 
 
 @given(angles, angles)
@@ -148,9 +148,9 @@ def test_the_epipolar_distance_of_a_sideways_motion_is_vertical() -> None:
 def test_true_matches_lie_on_their_lines_and_order_does_not_matter(
     points: npt.NDArray[Any], degrees: float, translation: npt.NDArray[Any]
 ) -> None:
-    reference_T_query = transform(about_y(degrees), translation)
+    reference_T_query = make_transform(about_y(degrees), translation)
     world = points + np.array([0, 0, 5])
-    query_T_reference = invert(reference_T_query)
+    query_T_reference = inverse_transform(reference_T_query)
     reference = CAMERA.project(world)
     query = CAMERA.project(world @ query_T_reference[:3, :3].T + query_T_reference[:3, 3])
     exact = epipolar_distances(reference, query, CAMERA, CAMERA, reference_T_query)

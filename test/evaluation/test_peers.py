@@ -11,9 +11,10 @@ import pytest
 
 from loftr_ros.evaluation.metrics import pose_error
 from loftr_ros.evaluation.peers import Orb, PairMatcher, RootSift
-from loftr_ros.evaluation.poses import invert, rotation_from_quaternion, transform
 from loftr_ros.evaluation.robust import estimate_pose
 from loftr_ros.geometry import Camera
+from loftr_ros.geometry.quaternions import rotation_from_quaternion
+from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 CAMERA = Camera(640, 480, np.array([[500.0, 0, 320], [0, 510, 240], [0, 0, 1]]))
 PEERS = [RootSift(), Orb()]
@@ -48,9 +49,9 @@ def scene(count: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[n
     """Points of a scene in two images, and the motion between them."""
     quaternion = np.array([0.02, 0.05, -0.01, 1])
     rotation = rotation_from_quaternion(quaternion / np.linalg.norm(quaternion))
-    reference_T_query = transform(rotation, np.array([0.5, 0.1, 0.2]))
+    reference_T_query = make_transform(rotation, np.array([0.5, 0.1, 0.2]))
     points = np.random.default_rng(1).uniform([-2, -1.5, 4], [2, 1.5, 8], (count, 3))
-    query_T_reference = invert(reference_T_query)
+    query_T_reference = inverse_transform(reference_T_query)
     moved = points @ query_T_reference[:3, :3].T + query_T_reference[:3, 3]
     return CAMERA.project(points), CAMERA.project(moved), reference_T_query
 

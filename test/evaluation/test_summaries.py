@@ -9,7 +9,6 @@ import pytest
 
 from loftr_ros.evaluation.bag_pairing import Stamped, pair_by_stamp
 from loftr_ros.evaluation.frame_records import badness, normalized_error
-from loftr_ros.evaluation.poses import transform
 from loftr_ros.evaluation.results import FrameRecord, FrameTimes
 from loftr_ros.evaluation.segments import segment_errors
 from loftr_ros.evaluation.summaries import (
@@ -21,6 +20,7 @@ from loftr_ros.evaluation.summaries import (
 )
 from loftr_ros.evaluation.trajectory_metrics import trajectory_metrics
 from loftr_ros.geometry.pose import RelativePose
+from loftr_ros.geometry.transforms import make_transform
 
 MOVED = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -70,7 +70,7 @@ def test_nees_of_a_metric_pose_is_the_squared_error_over_the_variance() -> None:
     pose = RelativePose.in_metres(
         np.eye(4), 0.04 * np.eye(6), method='pnp', inliers=np.ones(3, bool), median_residual=0.5
     )
-    nees, freedom = normalized_error(pose, transform(np.eye(3), np.array([0.2, 0.4, 0.0])))
+    nees, freedom = normalized_error(pose, make_transform(np.eye(3), np.array([0.2, 0.4, 0.0])))
     assert nees == pytest.approx((0.04 + 0.16) / 0.04)
     assert freedom == 6
 
@@ -79,7 +79,7 @@ def test_nees_of_a_direction_does_not_depend_on_the_true_length() -> None:
     direction = np.array([0.0, 0.0, 1.0])
     spread = np.diag([0.01, 0.01, 0.0, 0.01, 0.01, 0.01])
     pose = RelativePose.up_to_scale(
-        transform(np.eye(3), direction),
+        make_transform(np.eye(3), direction),
         spread,
         method='essential',
         inliers=np.ones(3, bool),
@@ -88,7 +88,7 @@ def test_nees_of_a_direction_does_not_depend_on_the_true_length() -> None:
     angle = 0.1
     truth = np.array([math.sin(angle), 0.0, math.cos(angle)])
     for length in (0.5, 7.0):
-        nees, freedom = normalized_error(pose, transform(np.eye(3), length * truth))
+        nees, freedom = normalized_error(pose, make_transform(np.eye(3), length * truth))
         assert nees == pytest.approx(math.sin(angle) ** 2 / 0.01)
         assert freedom == 5
     assert normalized_error(pose, np.eye(4)) == (None, None)
