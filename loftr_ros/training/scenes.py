@@ -10,6 +10,11 @@ from torch import Tensor
 from loftr_ros.rendering.planes import PinholeCameras, PlaneScene, transfer
 
 PLANES = 12
+ZOOMED = 0.15
+"""Share of the pairs whose cameras differ in focal length."""
+ROLLED = 0.15
+"""Share of the pairs whose query camera is rolled by up to ``ROLL`` rad beside the usual."""
+ROLL = 0.8
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,15 @@ class SceneSampler:
         second = torch.eye(4, device=self.device).repeat(batch, 1, 1)
         second[:, :3, 3] = (self.normal(1.0, batch, 3) * reach * amount).clamp(-0.55, 0.55)
         second[:, :3, :3] = self._towards(second[:, :3, 3], first, amount)
-        return PinholeCameras(matrix, first), PinholeCameras(matrix, second)
+        return PinholeCameras(matrix, first), PinholeCameras(self._zoomed(matrix), second)
+
+    def _zoomed(self, matrix: Tensor) -> Tensor:
+        """Camera matrices (B, 3, 3) with another focal length, up to a factor of 2, for a few."""
+        batch = len(matrix)
+        zoom = 2 ** self.uniform(-1, 1, batch)
+        zoom = torch.where(self.chance(ZOOMED, batch), zoom, 1.0)
+        scale = torch.stack([zoom, zoom, torch.ones_like(zoom)], dim=1)
+        return torch.cat([matrix[:, :, :2] * scale[:, :, None], matrix[:, :, 2:]], dim=2)
 
     def _towards(self, position: Tensor, first: Tensor, amount: Tensor) -> Tensor:
         """Rotation of a camera that keeps most of the first one's view, (B, 3, 3)."""
@@ -166,7 +179,9 @@ class SceneSampler:
         jitter = jitter * torch.cat(
             [torch.full((batch, 2), 0.09, device=self.device), roll_scale], 1
         )
-        return turn @ first[:, :3, :3] @ self.rotations(jitter)
+        rolled = self.chance(ROLLED, batch) * self.uniform(-ROLL, ROLL, batch)
+        roll = torch.stack([torch.zeros_like(rolled), torch.zeros_like(rolled), rolled], 1)
+        return turn @ first[:, :3, :3] @ self.rotations(jitter) @ self.rotations(roll)
 
     def rotations(self, vectors: Tensor) -> Tensor:
         """Rotation matrices (..., 3, 3) of rotation vectors (..., 3)."""
