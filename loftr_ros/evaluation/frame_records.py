@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from loftr_ros.frontend import TrackingResult
+    from loftr_ros.frontend import OdometryEstimate, TrackingResult
 
     Pose = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class Recorder:
     """Makes the records of one sequence, one frame after the other.
 
     Attributes:
-        known: The frames that can still be a reference, by their stamp.
+        known: The frames that can be a reference, by their stamp: after a gap, earlier ones too.
         track_lengths: Frames that saw each track.
 
     """
@@ -70,8 +70,7 @@ class Recorder:
         index: int,
         result: TrackingResult,
         world_T_camera: Pose | None,
-        odom_T_base: Pose | None,
-        gap: bool,
+        estimate: OdometryEstimate | None,
     ) -> FrameRecord:
         """Record a result of the tracker, with its errors where the truth is known."""
         stamp, pose, matches = result.query.stamp_ns, result.pose, result.matches
@@ -80,7 +79,7 @@ class Recorder:
         continued = sum(track in self.track_lengths for track in result.track_ids.tolist())
         self.track_lengths.update(result.track_ids.tolist())
         if result.new_keyframe:
-            self.known = {stamp: KnownFrame(index, world_T_camera)}
+            self.known[stamp] = KnownFrame(index, world_T_camera)
         offsets = matches.query_points - matches.reference_points
         return FrameRecord(
             index,
@@ -105,8 +104,8 @@ class Recorder:
             None if pose.covariance is None else tuple(map(_finite, pose.covariance.ravel())),
             values_of(truth),
             **({} if truth is None else pose_errors(pose, truth)),
-            odom_T_base=values_of(odom_T_base),
-            gap=gap,
+            odom_T_base=None if estimate is None else values_of(estimate.odom_T_base),
+            gap=estimate is not None and estimate.gap,
             world_T_camera=values_of(world_T_camera),
         )
 

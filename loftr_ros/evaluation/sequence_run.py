@@ -21,7 +21,6 @@ from loftr_ros.evaluation.inputs import (
     topics_of,
     warnings_of,
 )
-from loftr_ros.evaluation.mono_trajectory import MonoTrajectory
 from loftr_ros.evaluation.result_files import to_line, write_json
 from loftr_ros.evaluation.results import (
     FRAME_TIMES,
@@ -117,7 +116,7 @@ class _State:
     """All that the following frames depend on; a checkpoint holds it."""
 
     tracker: Tracker[Any]
-    trajectory: Odometry | MonoTrajectory
+    odometry: Odometry
     recorder: Recorder = field(default_factory=Recorder)
     worst: list[tuple[float, int, MatchArrays]] = field(default_factory=list)
     next_index: int = 0
@@ -177,7 +176,7 @@ class _Run:
         self._total = total if task.frames is None else min(task.frames, total)
         self._state = self._restored() or _State(
             Tracker(matcher, task.parameters.tracker_options()),
-            MonoTrajectory() if task.mode == 'mono' else Odometry(),
+            Odometry(),
         )
         self._info = SequenceInfo(
             task.name,
@@ -267,17 +266,10 @@ class _Run:
             return state.recorder.refused(index, frame.stamp_ns, str(error)), None
         if result is None:
             return state.recorder.first(index, frame.stamp_ns, item.world_T_camera), None
-        pose, gap = self._place(result)
-        record = state.recorder.matched(index, result, item.world_T_camera, pose, gap)
+        estimate = state.odometry.update(result)
+        record = state.recorder.matched(index, result, item.world_T_camera, estimate)
         self._keep_if_bad(record, result)
         return record, result
-
-    def _place(self, result: TrackingResult) -> tuple[Pose | None, bool]:
-        """Go on with the trajectory."""
-        if isinstance(self._state.trajectory, MonoTrajectory):
-            return self._state.trajectory.update(result) or (None, False)
-        estimate = self._state.trajectory.update(result)
-        return (None, False) if estimate is None else (estimate.odom_T_base, estimate.gap)
 
     def _keep_if_bad(self, record: FrameRecord, result: TrackingResult) -> None:
         """Keep the matches of a frame that is among the worst so far."""

@@ -128,6 +128,7 @@ class Odometry:
         self._points = PointScale()
         self._start = _Placed(0, np.eye(4), np.zeros((6, 6)))
         self._reference: _Placed | None = None
+        self._before_gap: tuple[_Placed, PointScale] | None = None
         self._last_motion: _Motion | None = None
         self._last: OdometryEstimate | None = None
         self._metric: bool | None = None
@@ -150,7 +151,7 @@ class Odometry:
         if spread.shape != (6, 6) or not np.isfinite(spread).all():
             raise ValueError('covariance must be a finite 6 x 6 matrix')
         self._start = _Placed(0, pose, spread)
-        self._reference = self._reset_reference()
+        self._reference, self._before_gap = self._reset_reference(), None
         self._last, self._last_motion, self._gap = None, None, False
 
     def set_speed(self, stamp_ns: int, metres_per_second: float) -> None:
@@ -179,6 +180,7 @@ class Odometry:
         motion = self._base_motion(result)
         if motion is None:
             return None
+        self._before_gap = None
         if self._metric is False and motion.metric:
             reference = self._start_over(reference)
         self._metric = motion.metric
@@ -214,7 +216,14 @@ class Odometry:
         """Return the pose of the reference; where it is not known, predict it."""
         if self._reference is not None and self._reference.stamp_ns == frame.stamp_ns:
             return self._reference
-        self._points.forget()
+        if self._before_gap is not None and self._before_gap[0].stamp_ns == frame.stamp_ns:
+            # The tracker has found the keyframe from before the gap again: nothing is missing.
+            self._reference, self._points = self._before_gap
+            self._last_motion, self._gap = None, False
+            return self._reference
+        if self._reference is not None:
+            self._before_gap = self._before_gap or (self._reference, self._points)
+        self._points = PointScale()
         if self._last is not None:
             last = _Placed(self._last.stamp_ns, self._last.odom_T_base, self._last.covariance)
             self._gap, self._reference = True, self._predicted(last, self._last.twist, frame)

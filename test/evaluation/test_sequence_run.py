@@ -199,3 +199,16 @@ def test_an_input_that_is_not_there_is_a_named_failure(tmp_path: Path) -> None:
     info = run_known(task_of(tmp_path / 'nothing', tmp_path / 'out'))
     assert info.status == 'failed'
     assert 'no such file' in info.error
+
+
+def test_a_sequence_that_comes_back_after_a_gap_goes_on_from_the_keyframe_before(
+    tmp_path: Path,
+) -> None:
+    elsewhere = [0, 90, 0, 91, 0, 92, 0, 93]
+    bag = write_known_bag(tmp_path / 'bag', [1, 2, 3, *elsewhere, 4, 5, 6])
+    assert run_known(task_of(bag, tmp_path / 'out')).status == 'complete'
+    frames = SequenceFolder.open(tmp_path / 'out').frames()
+    assert any(record.new_keyframe for record in frames[3:11])
+    assert frames[11].reference_index == 0
+    assert {record.state for record in frames[11:]} == {'ok'}
+    assert not any(record.gap for record in frames)

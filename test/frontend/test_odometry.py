@@ -181,6 +181,41 @@ def test_over_a_gap_the_base_goes_on_and_the_covariance_grows() -> None:
     assert (long > 1.5 * short).all()
 
 
+def test_back_at_the_keyframe_from_before_a_gap_nothing_is_missing() -> None:
+    step = pose_of(np.array([1.0, 0, 0, 0, 0, 0.1]))
+    odometry = Odometry()
+    odometry.update(result(0, 1, step))
+    for query in range(2, 5):
+        assert odometry.update(result(1, query, None, new_keyframe=query == 4)) is None
+    assert odometry.update(result(4, 5, None, new_keyframe=False)) is None
+    found = odometry.update(result(1, 6, step))
+    again = odometry.update(result(6, 7, step))
+    assert found is not None
+    assert again is not None
+    assert not found.gap
+    np.testing.assert_allclose(found.odom_T_base, step @ step, atol=1e-12)
+    np.testing.assert_allclose(again.odom_T_base, step @ step @ step, atol=1e-12)
+    speed = np.linalg.norm(found.twist[:3])
+    assert speed == pytest.approx(1.0 / 0.5, rel=0.01)
+
+
+def test_one_camera_has_its_unit_again_at_the_keyframe_from_before_a_gap(world: World) -> None:
+    far = replace(world, step=(0.15, 0.0, 0.06))
+    tracker, odometry = Tracker(far, TrackerOptions(reference='keyframe')), Odometry()
+    elsewhere = [0, 90, 0, 91, 0, 92, 0, 93]
+    places = {}
+    for time, index in enumerate([1, 2, 3, *elsewhere, 4, 5, 6]):
+        found = tracker.process(far.frame(index, time * STEP_NS))
+        estimate = None if found is None else odometry.update(found)
+        if estimate is not None:
+            places[index] = estimate
+    assert sorted(places) == [2, 3, 4, 5, 6]
+    assert not any(estimate.gap for estimate in places.values())
+    step = places[2].odom_T_base[:3, 3]
+    for index, estimate in places.items():
+        np.testing.assert_allclose(estimate.odom_T_base[:3, 3], (index - 1) * step, atol=0.01)
+
+
 def test_a_gap_before_any_motion_starts_with_an_uncertain_pose() -> None:
     odometry = Odometry()
     assert odometry.update(result(0, 3, None)) is None
