@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.frontend.options import TrackerOptions
+from loftr_ros.geometry import RelativePose
 from loftr_ros.matching.matches import Matches
 
 TILES = 8
@@ -52,6 +53,21 @@ def needs_keyframe(
         or parallax > options.max_parallax
         or frame.stamp_ns - keyframe.stamp_ns > options.max_age_s * 1e9
     )
+
+
+def survivors(matches: Matches, pose: RelativePose) -> Matches:
+    """Return the matches that speak for keeping a keyframe.
+
+    A metric pose needs enough points that it explains, and these get fewer sooner than matches do:
+    on a driving car a keyframe would last until no pose is found any more.
+    """
+    if not pose.metric:
+        return matches
+    arrays = {
+        name: getattr(matches, name)[pose.inliers]
+        for name in ('reference_points', 'query_points', 'confidence', 'sigma', 'reference_cells')
+    }
+    return replace(matches, **arrays)
 
 
 def covered_tiles(matches: Matches, size: tuple[int, ...]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from loftr_ros.frontend.depths import ReferenceDepths
 from loftr_ros.frontend.frame import Frame, FrameError
-from loftr_ros.frontend.keyframes import KeyframeHistory, needs_keyframe
+from loftr_ros.frontend.keyframes import KeyframeHistory, needs_keyframe, survivors
 from loftr_ros.frontend.options import TrackerOptions
 from loftr_ros.frontend.states import TrackingState, checksum, next_state
 from loftr_ros.frontend.tracks import Tracks
@@ -127,6 +127,12 @@ class Tracker(Generic[Features]):
         """The present options."""
         return self._options
 
+    @property
+    def keyframe(self) -> tuple[Frame, Features] | None:
+        """The present reference and its features; None before the first frame."""
+        present = self._reference
+        return None if present is None else (present.frame, present.features)
+
     def replace_options(self, options: TrackerOptions) -> None:
         """Use other options from the next frame on; reference and tracks stay."""
         self._options = options
@@ -200,7 +206,7 @@ class Tracker(Generic[Features]):
             reference.history,
             reference.frame,
             frame,
-            _survivors(attempt.matches, attempt.pose),
+            survivors(attempt.matches, attempt.pose),
             self._options,
             attempt.failed,
         )
@@ -236,15 +242,30 @@ class Tracker(Generic[Features]):
             FrameError: One of the frames cannot be used.
         """
         start = self._timer()
-        reference_features, encoding0 = self._encode(reference)
-        query_features, encoding1 = self._encode(query)
-        matches, matching = self._match(reference, reference_features, query, query_features)
-        pair = _Reference.of(reference, reference_features)
-        pose, problem, solving = self._estimate(pair, query, matches)
-        ids = np.arange(len(matches))
-        seconds = {'encode': encoding0 + encoding1, 'match': matching, **solving}
+        features, encoding = self._encode(reference)
+        return self._match_beside(_Reference.of(reference, features), query, start, encoding)
+
+    def match_keyframe(self, query: Frame) -> TrackingResult:
+        """Match the present reference to a frame beside the sequence, such as one of long ago.
+
+        Raises:
+            FrameError: The frame cannot be used.
+            ValueError: There is no reference yet.
+        """
+        if self._reference is None:
+            raise ValueError('there is no reference before the first frame')
+        return self._match_beside(self._reference, query, self._timer(), 0.0)
+
+    def _match_beside(
+        self, reference: _Reference[Features], query: Frame, start: float, encoding: float
+    ) -> TrackingResult:
+        features, encoding_query = self._encode(query)
+        matches, matching = self._match(reference.frame, reference.features, query, features)
+        pose, problem, solving = self._estimate(reference, query, matches)
+        seconds = {'encode': encoding + encoding_query, 'match': matching, **solving}
         seconds['total'] = self._timer() - start
-        return TrackingResult(reference, query, matches, ids, pose, False, seconds, problem)
+        ids = np.arange(len(matches))
+        return TrackingResult(reference.frame, query, matches, ids, pose, False, seconds, problem)
 
     def _check_stamp(self, frame: Frame) -> None:
         if self._last_stamp_ns is not None and frame.stamp_ns <= self._last_stamp_ns:
@@ -335,21 +356,6 @@ def _frozen(reference: Frame, query: Frame, seconds: float) -> TrackingResult:
         {'encode': 0.0, 'match': 0.0, 'pose': 0.0, 'total': seconds},
         state=TrackingState.FROZEN,
     )
-
-
-def _survivors(matches: Matches, pose: RelativePose) -> Matches:
-    """Return the matches that speak for keeping a keyframe.
-
-    A metric pose needs enough points that it explains, and these get fewer sooner than matches do:
-    on a driving car a keyframe would last until no pose is found any more.
-    """
-    if not pose.metric:
-        return matches
-    arrays = {
-        name: getattr(matches, name)[pose.inliers]
-        for name in ('reference_points', 'query_points', 'confidence', 'sigma', 'reference_cells')
-    }
-    return replace(matches, **arrays)
 
 
 def _estimate(

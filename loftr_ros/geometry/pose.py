@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.geometry.transforms import is_transform
+from loftr_ros.geometry.transforms import inverse_transform, invert_covariance, is_transform
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -143,6 +143,17 @@ class RelativePose:
             median_residual,
             reason,
         )
+
+    def inverse(self) -> RelativePose:
+        """Return the pose of the reference camera in the query camera, of the same matches."""
+        pose, covariance = self.reference_T_query, self.covariance
+        if pose is None or covariance is None:
+            return self
+        turned = np.where(np.isfinite(covariance), covariance, 0.0)
+        turned = invert_covariance(pose, turned)
+        if self.state is PoseState.ROTATION_ONLY:
+            turned[:3, :3] = np.diag([np.inf] * 3)
+        return replace(self, reference_T_query=inverse_transform(pose), covariance=turned)
 
     @classmethod
     def failed(cls, state: PoseState, reason: str, matches: int = 0) -> RelativePose:

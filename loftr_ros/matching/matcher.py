@@ -12,6 +12,7 @@ import torch
 from .matches import Matches
 from .network import FeatureMaps
 from .preprocessing import prepare, to_original
+from .signature import covariance_signature
 from .weights import load_weights
 
 if TYPE_CHECKING:
@@ -140,6 +141,11 @@ class Matcher:
             reference_cells=columns[:, 6].astype(np.int64),
             reference_grid=reference.maps.grid,
         )
+
+    def signature(self, features: ImageFeatures) -> NDArray[np.float32]:
+        """Signature (D,) of length 1 of the place; its dot product with others tells likeness."""
+        with torch.inference_mode():
+            return covariance_signature(self.network.local_features(features.maps))
 
     def match_images(self, reference: NDArray[Any], query: NDArray[Any]) -> Matches:
         """Matches between two images; see :meth:`encode` for what an image is."""

@@ -101,6 +101,11 @@ class LoFTR(nn.Module):
             self._encodings = {key: encoding.to(like)}
         return self._encodings[key][:, origin[0] :, origin[1] :]
 
+    def local_features(self, maps: FeatureMaps) -> Tensor:
+        """Coarse features (L, C_c) of the valid cells of one image, without their positions."""
+        features = (maps.coarse - self._encoding(maps.coarse, (0, 0))).flatten(2)[0].T
+        return features if maps.mask is None else features[maps.mask.flatten()]
+
     def transform(self, maps0: FeatureMaps, maps1: FeatureMaps) -> tuple[Tensor, Tensor]:
         """Coarse features (N, L, C), (N, S, C) conditioned on both images."""
         tokens0, mask0 = maps0.tokens()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from loftr_ros.geometry import PoseState, RelativePose
+from loftr_ros.geometry.rotations import rotation_from_vector, rotation_vector
+from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 FAILURES = [state for state in PoseState if not state.has_pose]
 FORWARD = np.eye(4)
@@ -91,3 +93,45 @@ def test_a_translation_without_scale_has_the_length_one() -> None:
 def test_only_covariances_are_covariances(covariance: np.ndarray) -> None:
     with pytest.raises(ValueError, match='a covariance must'):
         dataclasses.replace(forward(), covariance=covariance)
+
+
+def test_an_inverse_spreads_as_the_inverses_of_its_samples() -> None:
+    rng = np.random.default_rng(3)
+    factor = 0.01 * rng.normal(size=(6, 6))
+    pose = make_transform(rotation_from_vector(np.array([0.3, -0.8, 0.5])), np.array([2.0, 1, -4]))
+    metric = RelativePose.in_metres(
+        pose, factor @ factor.T, method='pnp', inliers=INLIERS, median_residual=0.4
+    )
+    inverse = metric.inverse()
+    assert inverse.reference_T_query is not None
+    assert inverse.covariance is not None
+    np.testing.assert_allclose(inverse.reference_T_query @ pose, np.eye(4), atol=1e-12)
+    steps = []
+    for error in rng.normal(size=(20_000, 6)) @ factor.T:
+        true = inverse_transform(
+            make_transform(rotation_from_vector(error[3:]) @ pose[:3, :3], pose[:3, 3] + error[:3])
+        )
+        turn = rotation_vector(true[:3, :3] @ inverse.reference_T_query[:3, :3].T)
+        steps.append([*(true[:3, 3] - inverse.reference_T_query[:3, 3]), *turn])
+    spread = np.cov(np.array(steps).T)
+    np.testing.assert_allclose(inverse.covariance, spread, atol=0.03 * np.abs(spread).max())
+
+
+def test_the_inverse_of_a_rotation_knows_nothing_about_the_translation_either() -> None:
+    turned = rotation_from_vector(np.array([0.0, 0.5, 0.0]))
+    spread = np.diag([0.01, 0.02, 0.03])
+    pose = RelativePose.rotation_only(
+        turned, spread, method='homography', inliers=INLIERS, median_residual=0.2, reason='still'
+    )
+    inverse = pose.inverse()
+    assert inverse.state is PoseState.ROTATION_ONLY
+    assert inverse.reference_T_query is not None
+    assert inverse.covariance is not None
+    np.testing.assert_allclose(inverse.reference_T_query[:3, :3], turned.T)
+    np.testing.assert_array_equal(np.diag(inverse.covariance)[:3], np.inf)
+    np.testing.assert_allclose(inverse.covariance[3:, 3:], turned.T @ spread @ turned)
+
+
+def test_a_failure_has_no_inverse() -> None:
+    failure = RelativePose.failed(PoseState.LOST, 'because')
+    assert failure.inverse() is failure
