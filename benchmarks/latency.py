@@ -29,7 +29,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
 from loftr_ros.geometry import Camera
@@ -45,11 +45,11 @@ START_TIMEOUT_S = 180.0
 class Player:
     """Publishes images at a rate, and notes when the pose of each comes back."""
 
-    def __init__(self) -> None:
+    def __init__(self, qos: QoSProfile = qos_profile_sensor_data) -> None:
         rclpy.init()
         self.node = Node('latency')
-        self.images = self.node.create_publisher(Image, 'image', qos_profile_sensor_data)
-        self.infos = self.node.create_publisher(CameraInfo, 'camera_info', qos_profile_sensor_data)
+        self.images = self.node.create_publisher(Image, 'image', qos)
+        self.infos = self.node.create_publisher(CameraInfo, 'camera_info', qos)
         self.sent: dict[int, float] = {}
         self.latencies: list[tuple[float, float]] = []
         self.diagnostics: dict[str, str] = {}
@@ -76,12 +76,16 @@ class Player:
             if status.name.endswith(': processing'):
                 self.diagnostics = {pair.key: pair.value for pair in status.values}
 
+    def send_info(self, view: RenderedView, stamp_ns: int) -> None:
+        """Publish the calibration of an image."""
+        height, width = view.image.shape
+        camera = Camera(width, height, view.matrix)
+        self.infos.publish(camera_to_msg(camera, header_to_msg(stamp_ns, 'camera')))
+
     def send(self, view: RenderedView, stamp_ns: int) -> None:
         """Publish an image with its calibration."""
-        header = header_to_msg(stamp_ns, 'camera')
-        height, width = view.image.shape
-        self.infos.publish(camera_to_msg(Camera(width, height, view.matrix), header))
-        image = image_to_msg(view.image, header)
+        self.send_info(view, stamp_ns)
+        image = image_to_msg(view.image, header_to_msg(stamp_ns, 'camera'))
         self.sent[stamp_ns] = time.perf_counter()
         self.images.publish(image)
 
