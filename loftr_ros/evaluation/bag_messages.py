@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from loftr_ros.geometry import PoseState
 from loftr_ros.geometry.quaternions import rotation_from_quaternion
 from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
@@ -24,6 +25,16 @@ POSE_TYPES = (
     'geometry_msgs/msg/PoseWithCovarianceStamped',
     'geometry_msgs/msg/TransformStamped',
     'nav_msgs/msg/Odometry',
+)
+
+# RelativePose.STATE_ constants, in their order.
+STATES = (
+    'UNKNOWN',
+    PoseState.OK.name,
+    PoseState.ROTATION_ONLY.name,
+    PoseState.DEGENERATE.name,
+    PoseState.TOO_FEW_MATCHES.name,
+    PoseState.LOST.name,
 )
 
 

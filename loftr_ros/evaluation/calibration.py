@@ -14,6 +14,7 @@ CLOSE_PX = 3.0
 # Half a coarse cell: further away, the cell is wrong, which confidence tells and sigma cannot.
 CORRECT_PX = 8.0
 BINS = 10
+FIFTHS = 5
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,15 @@ class Calibration:
         bins: From low to high confidence.
         sigma_ratio: Root mean square of the residuals in units of sigma, per axis, over matches
             within half a coarse cell; 1 where sigma is honest, NaN without such matches.
+        sigma_ratios: The same of each fifth of those matches, from small to great sigma: whether
+            sigma tells good matches from bad ones.
 
     """
 
     name: str
     bins: tuple[ReliabilityBin, ...]
     sigma_ratio: float
+    sigma_ratios: tuple[float, ...]
 
     @property
     def count(self) -> int:
@@ -91,9 +95,15 @@ def measure_calibration(
     numbers = np.minimum((np.asarray(confidence, np.float64) * BINS).astype(np.intp), BINS - 1)
     bins = tuple(_bin(number, numbers == number, confidence, errors) for number in range(BINS))
     correct = errors < CORRECT_PX
-    normalised = np.asarray(residuals, np.float64)[correct] / np.asarray(sigma)[correct, None]
-    ratio = float(np.sqrt(np.mean(normalised**2))) if correct.any() else float('nan')
-    return Calibration(name, bins, ratio)
+    sigma = np.asarray(sigma, np.float64)[correct]
+    normalised = np.asarray(residuals, np.float64)[correct] / sigma[:, None]
+    fifths = np.array_split(normalised[np.argsort(sigma, kind='stable')], FIFTHS)
+    ratios = tuple(_root_mean_square(fifth) for fifth in fifths)
+    return Calibration(name, bins, _root_mean_square(normalised), ratios)
+
+
+def _root_mean_square(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(values**2))) if len(values) else float('nan')
 
 
 def _bin(

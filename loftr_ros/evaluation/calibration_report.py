@@ -50,6 +50,9 @@ def calibration_table(measured: Sequence[Calibration]) -> Table:
     table.add_row(f'within {CLOSE_PX:g} px', *(_number(one.accuracy) for one in measured))
     table.add_row('expected calibration error', *(_number(one.error) for one in measured))
     table.add_row('residuals / sigma, deviation', *(_number(one.sigma_ratio) for one in measured))
+    for number, ratios in enumerate(zip(*(one.sigma_ratios for one in measured), strict=True)):
+        name = f'{number + 1}. fifth, by sigma'
+        table.add_row(name, *(_number(ratio) for ratio in ratios))
     table.add_section()
     for bins in zip(*(one.bins for one in measured), strict=True):
         shares = [f'{_number(b.accuracy)} of {b.count}' if b.count else '-' for b in bins]
@@ -69,8 +72,10 @@ def to_plain(calibration: Calibration) -> dict[str, Any]:
         'expected_calibration_error': calibration.error,
         'sigma_ratio': calibration.sigma_ratio,
     }
+    ratios = [_finite(ratio) for ratio in calibration.sigma_ratios]
     bins = [{name: _finite(value) for name, value in asdict(b).items()} for b in calibration.bins]
-    return {**{name: _finite(value) for name, value in content.items()}, 'bins': bins}
+    finite = {name: _finite(value) for name, value in content.items()}
+    return {**finite, 'sigma_ratios': ratios, 'bins': bins}
 
 
 def reliability_of(calibration: Calibration) -> list[tuple[float, float, int]]:

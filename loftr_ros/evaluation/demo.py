@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
-import signal
 import tempfile
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as ProgressBar
 
 from loftr_ros.evaluation.demo_analysis import (
     Chain,
@@ -37,21 +31,20 @@ from loftr_ros.evaluation.demo_feed import (
     room_source,
     write_feed,
 )
-from loftr_ros.evaluation.demo_processes import DemoError
 from loftr_ros.evaluation.demo_recording import (
-    STATES,
     PairResult,
     check_counts,
     finish_bag,
     read_results,
 )
 from loftr_ros.evaluation.demo_report import summary_table, write_json, write_markdown
-from loftr_ros.evaluation.demo_session import DemoSession, Progress
-from loftr_ros.evaluation.demo_topics import ESTIMATED_POSE, IMAGE
+from loftr_ros.evaluation.demo_topics import CAMERA_INFO, ESTIMATED_POSE, IMAGE, INPUTS
+from loftr_ros.evaluation.live_console import progress_bar, run_session
+from loftr_ros.evaluation.live_plan import OUTPUTS, LivePlan
+from loftr_ros.evaluation.live_processes import check_ros, ended_by_sigterm
+from loftr_ros.evaluation.live_session import LiveSession, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -117,14 +110,14 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> Summary:
     """Feed the node, record what comes out, write pictures, summary and bag.
 
     Raises:
-        DemoError: The node failed or nothing came out.
+        LiveError: The node failed or nothing came out.
         DatasetError: The data cannot be used.
 
     """
     console = console or Console()
-    _check_ros()
+    check_ros()
     output = _prepare(options.output)
-    with _ended_by_sigterm(), tempfile.TemporaryDirectory(prefix='loftr_demo_') as name:
+    with ended_by_sigterm(), tempfile.TemporaryDirectory(prefix='loftr_demo_') as name:
         work = Path(name)
         feed = _feed(options, work / 'feed', console)
         recording, progress = work / 'recording', _run(options, feed, work, output, console)
@@ -136,18 +129,6 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> Summary:
     console.print(summary_table(summary))
     console.print(f'pictures, summary and bag: {output}/')
     return summary
-
-
-def _check_ros() -> None:
-    missing = [
-        name for name in ('rclpy', 'loftr_ros.msg') if importlib.util.find_spec(name) is None
-    ]
-    if missing:
-        raise DemoError(
-            f'{" and ".join(missing)} cannot be imported. Run `make env` and use '
-            '.venv/bin/loftr-ros, or source your ROS 2 installation and the workspace that '
-            'loftr_ros was built in.'
-        )
 
 
 def _prepare(output: Path) -> Path:
@@ -167,7 +148,7 @@ def _feed(options: DemoOptions, path: Path, console: Console) -> Feed:
     else:
         source = dataset_source(options.data, options.frames)
         label = f'reading {options.data}'
-    with _progress_bar(console) as bar:
+    with progress_bar(console) as bar:
         task = bar.add_task(label, total=source.expected)
         feed = write_feed(source, path, options.rate, lambda: bar.advance(task))
         bar.update(task, total=len(feed.stamps))
@@ -178,32 +159,21 @@ def _run(options: DemoOptions, feed: Feed, work: Path, output: Path, console: Co
     """Run the processes; returns what was sent and recorded.
 
     Raises:
-        DemoError: The node failed or nothing came out.
+        LiveError: The node failed or nothing came out.
 
     """
-    recording, log = work / 'recording', output / 'node.log'
-    with DemoSession(feed, recording, work, log, options.parameters) as session:
-        with console.status('starting the node, a camera and a recorder'):
-            session.wait_until_ready()
-        with _progress_bar(console, TextColumn('{task.fields[news]}')) as bar:
-            label = f'sending at {feed.rate:g} Hz'
-            task = bar.add_task(label, total=len(feed.stamps), news='')
-            session.play(
-                lambda progress: bar.update(
-                    task, completed=len(progress.sent), news=_news(progress)
-                )
-            )
-        progress = session.finish()
-        if not progress.results:
-            raise session.node.error('published no result')
-    return progress
-
-
-def _news(progress: Progress) -> str:
-    state = progress.result.get('state', 0)
-    dropped = progress.value('processing', 'dropped') or '0'
-    text = f'{progress.results} results, {dropped} dropped'
-    return f'{text}, {STATES[state]}' if progress.result else text
+    plan = LivePlan(
+        feed.path,
+        {topic: topic for topic in INPUTS},
+        IMAGE,
+        (CAMERA_INFO,),
+        {'image': IMAGE, 'camera_info': CAMERA_INFO},
+        {**INPUTS, **OUTPUTS},
+        options.parameters,
+    )
+    session = LiveSession(plan, work / 'recording', work, output / 'node.log')
+    label = f'sending at {feed.rate:g} Hz'
+    return run_session(session, (label,), len(feed.stamps), console)[-1]
 
 
 def _evaluate(
@@ -303,23 +273,3 @@ def _machine() -> str:
 
 def _integer(text: str) -> int:
     return int(text) if text else 0
-
-
-def _progress_bar(console: Console, *columns: TextColumn) -> ProgressBar:
-    standard = ProgressBar.get_default_columns()[:2]
-    return ProgressBar(
-        *standard, MofNCompleteColumn(), TimeElapsedColumn(), *columns, console=console
-    )
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C, so that it leaves no processes behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

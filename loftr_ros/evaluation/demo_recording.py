@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rosbags.highlevel import AnyReader
 
-from loftr_ros.evaluation.bag_messages import pose_of
+from loftr_ros.evaluation.bag_messages import STATES, pose_of
 from loftr_ros.evaluation.bag_writer import BagWriter
-from loftr_ros.evaluation.demo_processes import DemoError
-from loftr_ros.evaluation.demo_topics import CORRESPONDENCES, ESTIMATED_POSE, IMAGE, RELATIVE_POSE
+from loftr_ros.evaluation.demo_topics import ESTIMATED_POSE, IMAGE
+from loftr_ros.evaluation.live_plan import CORRESPONDENCES, RELATIVE_POSE
+from loftr_ros.evaluation.live_processes import LiveError
 from loftr_ros.evaluation.message_types import package_typestore
 from loftr_ros.geometry import PoseState
 from loftr_ros.geometry.quaternions import rotation_from_quaternion
@@ -29,16 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loftr_ros.evaluation.message_types import Message
-
-# RelativePose.STATE_ constants, in their order.
-STATES = (
-    'UNKNOWN',
-    PoseState.OK.name,
-    PoseState.ROTATION_ONLY.name,
-    PoseState.DEGENERATE.name,
-    PoseState.TOO_FEW_MATCHES.name,
-    PoseState.LOST.name,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +149,7 @@ def check_counts(found: Mapping[str, int], recorded: Mapping[str, int], bag: Pat
     """Make sure that a bag gives back what was recorded.
 
     Raises:
-        DemoError: A topic has more or fewer messages.
+        LiveError: A topic has more or fewer messages.
 
     """
     wrong = [
@@ -167,7 +158,7 @@ def check_counts(found: Mapping[str, int], recorded: Mapping[str, int], bag: Pat
         if found.get(topic, 0) != count
     ]
     if wrong:
-        raise DemoError(f'{bag} does not give back what was recorded: {"; ".join(wrong)}')
+        raise LiveError(f'{bag} does not give back what was recorded: {"; ".join(wrong)}')
 
 
 def _messages(bag: Path, topic: str) -> Iterator[tuple[int, Message]]:

@@ -30,10 +30,10 @@ from loftr_ros.evaluation.demo_analysis import (
     worst_result,
 )
 from loftr_ros.evaluation.demo_feed import FrameSource, dataset_source, room_source, write_feed
-from loftr_ros.evaluation.demo_processes import DemoError, Process, ros_environment
 from loftr_ros.evaluation.demo_recording import PairResult, check_counts
 from loftr_ros.evaluation.demo_report import summary_rows, write_json, write_markdown
 from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.evaluation.live_processes import LiveError, Process, ros_environment
 from loftr_ros.evaluation.sequences import GroundTruthFrame
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.geometry.transforms import make_transform
@@ -138,7 +138,7 @@ def test_states_are_counted_from_the_most_frequent_on() -> None:
 
 def test_counts_that_differ_are_named() -> None:
     check_counts({'/a': 3, '/b': 1}, {'/a': 3}, Path('bag'))
-    with pytest.raises(DemoError, match=r'bag .* /a: 2 of 3; /c: 0 of 1'):
+    with pytest.raises(LiveError, match=r'bag .* /a: 2 of 3; /c: 0 of 1'):
         check_counts({'/a': 2}, {'/a': 3, '/c': 1}, Path('bag'))
 
 
@@ -234,7 +234,7 @@ def test_a_process_that_ends_is_reported_with_its_log(tmp_path: Path) -> None:
     process.start(ros_environment(tmp_path), talks=False)
     while process.exit_code is None:
         time.sleep(0.05)
-    with pytest.raises(DemoError, match=r'the node ended .* code 1(.|\n)*no_such_module'):
+    with pytest.raises(LiveError, match=r'the node ended .* code 1(.|\n)*no_such_module'):
         process.check()
     assert process.stop() == 1
 
@@ -272,7 +272,7 @@ def test_weights_that_are_not_there_end_the_demo_with_the_reason(tmp_path: Path)
     options = DemoOptions(
         output=tmp_path, frames=2, size=(64, 48), parameters={'weights': '/no/such.safetensors'}
     )
-    with pytest.raises(DemoError, match=r'did not start(.|\n)*/no/such\.safetensors'):
+    with pytest.raises(LiveError, match=r'did not start(.|\n)*/no/such\.safetensors'):
         run_demo(options, Console(quiet=True))
 
 

@@ -1,9 +1,10 @@
-"""Processes that the demo starts, and that never outlive it."""
+"""Processes that a live run starts, and that never outlive it."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import json
 import os
 import queue
@@ -14,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 STOP_TIMEOUT_S = 15.0
@@ -24,8 +25,8 @@ PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 
 
-class DemoError(ChildProcessError):
-    """The demo could not do what it is for; the message says why."""
+class LiveError(ChildProcessError):
+    """A live run could not do what it is for; the message says why."""
 
 
 class Process:
@@ -76,17 +77,17 @@ class Process:
         """Make sure that it is alive.
 
         Raises:
-            DemoError: It has ended.
+            LiveError: It has ended.
 
         """
         if self.exit_code is not None:
             raise self.error(f'ended unexpectedly with exit code {self.exit_code}')
 
-    def error(self, problem: str) -> DemoError:
+    def error(self, problem: str) -> LiveError:
         """Describe a problem, with the last lines of the log."""
         lines = self.log.read_text(encoding='utf-8', errors='replace').splitlines()[-LOG_LINES:]
         log = '\n'.join(f'  {line}' for line in lines) or '  (nothing)'
-        return DemoError(f'{self.name} {problem}. The last lines of its log:\n{log}')
+        return LiveError(f'{self.name} {problem}. The last lines of its log:\n{log}')
 
     def tell(self, line: str) -> None:
         """Write a line to its standard input."""
@@ -114,6 +115,37 @@ class Process:
         assert process.stdout is not None
         for line in process.stdout:
             self.events.put(json.loads(line))
+
+
+def check_ros() -> None:
+    """Make sure that the node can be started.
+
+    Raises:
+        LiveError: ROS or the messages are missing.
+
+    """
+    missing = [
+        name for name in ('rclpy', 'loftr_ros.msg') if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise LiveError(
+            f'{" and ".join(missing)} cannot be imported. Run `make env` and use '
+            '.venv/bin/loftr-ros, or source your ROS 2 installation and the workspace that '
+            'loftr_ros was built in.'
+        )
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, so that it leaves no processes behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def ros_environment(log_folder: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Recorder process of the demo: writes what it hears into a bag.
+"""Recorder process of a live run: writes what it hears into a bag.
 
-`python -m loftr_ros.evaluation.demo_record BAG` writes a line of JSON for each event: `status`
-several times a second, `closed` in the end. The end of standard input ends it.
+`python -m loftr_ros.evaluation.live_record PLAN BAG` writes a line of JSON for each event:
+`status` several times a second, `closed` in the end. The end of standard input ends it.
 """
 
 from __future__ import annotations
@@ -14,29 +14,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loftr_ros.evaluation.bag_writer import BagWriter
-from loftr_ros.evaluation.demo_play import report
-from loftr_ros.evaluation.demo_topics import DIAGNOSTICS, INPUTS, OUTPUTS, RELATIVE_POSE
+from loftr_ros.evaluation.live_plan import DIAGNOSTICS, RELATIVE_POSE, LivePlan
+from loftr_ros.evaluation.live_play import report
 from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from loftr_ros.ros.recording import Recorder
 
-TOPICS = {**INPUTS, **OUTPUTS}
 STATUS_S = 0.2
 
 
 class Recording:
     """Writes messages, and keeps in mind what the last ones said."""
 
-    def __init__(self, writer: BagWriter) -> None:
+    def __init__(self, writer: BagWriter, topics: Mapping[str, str]) -> None:
         self._writer = writer
+        self._topics = topics
         self.counts: Counter[str] = Counter()
         self.last_result: dict[str, int] = {}
         self.node: dict[str, dict[str, str]] = {}
 
     def add(self, topic: str, data: bytes, time_ns: int) -> None:
         """Take a message as it is on the wire."""
-        self._writer.write_raw(topic, TOPICS[topic], data, time_ns)
+        self._writer.write_raw(topic, self._topics[topic], data, time_ns)
         self.counts[topic] += 1
         if topic == RELATIVE_POSE:
             message = self._read(topic, data)
@@ -62,32 +64,34 @@ class Recording:
         )
 
     def _read(self, topic: str, data: bytes) -> Any:  # noqa: ANN401 - of a generated class
-        return self._writer.types.deserialize_cdr(data, TOPICS[topic])
+        return self._writer.types.deserialize_cdr(data, self._topics[topic])
 
 
-def main(path: Path) -> int:
-    """Record into a new bag at `path`."""
+def main(file: Path, path: Path) -> int:
+    """Record what the plan in `file` says into a new bag at `path`."""
     from loftr_ros.ros.recording import Recorder
 
-    end = threading.Event()
+    plan, end = LivePlan.read(file), threading.Event()
     threading.Thread(target=_wait_for_end, args=(end,), daemon=True).start()
     with BagWriter(path) as writer:
-        recording = Recording(writer)
-        recorder = Recorder('recorder', TOPICS, recording.add)
+        recording = Recording(writer, plan.recorded)
+        recorder = Recorder('recorder', plan.recorded, recording.add)
         try:
-            _record(recorder, recording, end)
+            _record(recorder, recording, plan.outputs(), end)
         finally:
             recorder.close()
     report('closed', counts=recording.counts)
     return 0
 
 
-def _record(recorder: Recorder, recording: Recording, end: threading.Event) -> None:
+def _record(
+    recorder: Recorder, recording: Recording, outputs: Iterable[str], end: threading.Event
+) -> None:
     due = 0.0
     while not end.is_set():
         recorder.spin_once(0.05)
         if time.monotonic() >= due:
-            recording.report(all(recorder.publishers(topic) for topic in OUTPUTS))
+            recording.report(all(map(recorder.publishers, outputs)))
             due = time.monotonic() + STATUS_S
 
 
@@ -98,4 +102,4 @@ def _wait_for_end(end: threading.Event) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""One run of the demo: the node, a publisher and a recorder, each a process of its own."""
+"""One live run: the node, a publisher and a recorder, each a process of its own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from loftr_ros.evaluation.demo_processes import DemoError, Process, ros_environment
-from loftr_ros.evaluation.demo_topics import CAMERA_INFO, DIAGNOSTICS, IMAGE, RELATIVE_POSE
+from loftr_ros.evaluation.live_plan import DIAGNOSTICS, RELATIVE_POSE
+from loftr_ros.evaluation.live_processes import LiveError, Process, ros_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from loftr_ros.evaluation.demo_feed import Feed
+    from loftr_ros.evaluation.live_plan import LivePlan
 
 START_TIMEOUT_S = 120.0
 SETTLE_S = 0.5
@@ -31,7 +31,7 @@ class Progress:
     """How far a run is.
 
     Attributes:
-        sent: Time of each image that was sent -> when that was, ns since 1970.
+        sent: Time of each image that was sent this time -> when that was, ns since 1970.
         finished: Whether all images were sent.
         counts: Messages that the recorder has of each topic.
         result: Stamp (ns) and state of the newest relative pose.
@@ -66,6 +66,15 @@ class Progress:
         elif kind == 'done':
             self.finished = True
 
+    def begin(self) -> None:
+        """Forget what was sent before."""
+        self.sent, self.finished = {}, False
+
+    @property
+    def answered(self) -> bool:
+        """Whether the newest result is that of the last image sent."""
+        return self.result.get('stamp') == next(reversed(self.sent), None)
+
     @property
     def results(self) -> int:
         """Number of relative poses so far."""
@@ -76,36 +85,28 @@ class Progress:
         return self.node.get(part, {}).get(key, '')
 
 
-class DemoSession:
+class LiveSession:
     """Starts the processes on entry and stops them on exit, whatever happens."""
 
-    def __init__(
-        self, feed: Feed, recording: Path, work: Path, log: Path, parameters: Mapping[str, str]
-    ) -> None:
+    def __init__(self, plan: LivePlan, recording: Path, work: Path, log: Path) -> None:
         """Prepare a run.
 
         Args:
-            feed: What to send.
+            plan: What to play and to record.
             recording: Folder of the bag to record, which does not exist yet.
-            work: Folder for the logs of the helpers.
+            work: Folder for the plan and the logs of the helpers.
             log: File for the log of the node.
-            parameters: Of the node.
 
         """
         self.progress = Progress()
         self._work = work
-        self._feed = feed
-        remaps = [f'image:={IMAGE}', f'camera_info:={CAMERA_INFO}']
-        arguments = ['--ros-args']
-        arguments += [word for remap in remaps for word in ('-r', remap)]
-        arguments += [
-            word for name, value in parameters.items() for word in ('-p', f'{name}:={value}')
-        ]
+        file = work / 'plan.json'
+        plan.write(file)
         logs = work / 'publisher.log', work / 'recorder.log'
-        play, record = 'loftr_ros.evaluation.demo_play', 'loftr_ros.evaluation.demo_record'
-        self.node = Process('the node', 'loftr_ros.ros.node', arguments, log)
-        self.publisher = Process('the publisher', play, [str(feed.path)], logs[0])
-        self.recorder = Process('the recorder', record, [str(recording)], logs[1])
+        play, record = 'loftr_ros.evaluation.live_play', 'loftr_ros.evaluation.live_record'
+        self.node = Process('the node', 'loftr_ros.ros.node', plan.arguments(), log)
+        self.publisher = Process('the publisher', play, [str(file)], logs[0])
+        self.recorder = Process('the recorder', record, [str(file), str(recording)], logs[1])
 
     def __enter__(self) -> Self:
         """Start all processes."""
@@ -127,7 +128,7 @@ class DemoSession:
         """Wait until the node is active and everybody hears everybody.
 
         Raises:
-            DemoError: A process ended, the node failed to start, or it takes too long.
+            LiveError: A process ended, the node failed to start, or it takes too long.
 
         """
         for _ in self._polls(timeout_s, 'is not active'):
@@ -139,23 +140,29 @@ class DemoSession:
         time.sleep(SETTLE_S)  # discovery is not simultaneous on both sides
 
     def play(self, on_progress: Callable[[Progress], None]) -> None:
-        """Send everything, and wait for the result of the last image.
+        """Send everything once, and wait for the result of the last image.
+
+        The node may leave the last image out: then it ends after `SILENCE_TIMEOUT_S`.
 
         Raises:
-            DemoError: A process ended, or the node stays silent.
+            LiveError: A process ended, or the node never answers.
 
         """
+        self.progress.begin()
         self.publisher.tell('start')
-        last_ns = self._feed.stamps[-1]
-        heard, results = time.monotonic(), 0
+        heard, before = time.monotonic(), self.progress.results
+        results = before
         for _ in self._polls(float('inf'), ''):
             on_progress(self.progress)
-            if self.progress.results != results:
+            if self.progress.results != results or not self.progress.sent:
                 heard, results = time.monotonic(), self.progress.results
-            if self.progress.finished and self.progress.result.get('stamp') == last_ns:
+            if self.progress.finished and self.progress.answered:
                 break
-            if time.monotonic() - heard > SILENCE_TIMEOUT_S:
+            silent = time.monotonic() - heard > SILENCE_TIMEOUT_S
+            if silent and results == before:
                 raise self._silence(results)
+            if silent and self.progress.finished:
+                break
         # The diagnostics, which come once a second, shall know of the last result.
         count = self.progress.counts.get(DIAGNOSTICS, 0)
         for _ in self._polls(5.0, ''):
@@ -166,7 +173,7 @@ class DemoSession:
         """Close the bag and end the node; returns what was sent and recorded.
 
         Raises:
-            DemoError: The recorder failed, or the node did not end in order.
+            LiveError: The recorder failed, or the node did not end in order.
 
         """
         self.publisher.stop()
@@ -180,7 +187,7 @@ class DemoSession:
             raise self.node.error(f'ended with exit code {code}')
         return self.progress
 
-    def _silence(self, results: int) -> DemoError:
+    def _silence(self, results: int) -> LiveError:
         inputs = self.progress.value('inputs', 'message') or 'no diagnostics came'
         return self.node.error(
             f'is silent for {SILENCE_TIMEOUT_S:.0f} s after {results} results and '
@@ -209,6 +216,3 @@ class DemoSession:
         # The publisher first, so that the node has nothing left to do.
         for process in (self.publisher, self.node, self.recorder):
             process.stop()
-
-
-__all__ = ['DemoError', 'DemoSession', 'Progress']
