@@ -37,6 +37,12 @@ class CoarseMatches:
     cells1: Tensor
     confidence: Tensor
 
+    def split(self, count: int) -> list[CoarseMatches]:
+        """Blocks of at most that many matches, in their order."""
+        columns = (self.batch, self.cells0, self.cells1, self.confidence)
+        blocks = zip(*(column.split(count) for column in columns), strict=True)
+        return [CoarseMatches(*block) for block in blocks]
+
 
 def strongest(matches: CoarseMatches, count: int | None) -> CoarseMatches:
     """The most confident matches of the whole batch, in their order; None keeps all."""

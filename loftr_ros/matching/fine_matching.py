@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,12 @@ from torch import Tensor, nn
 from .coarse_matching import CoarseMatches
 from .config import LoFTRConfig
 from .transformer import Pointwise, pointwise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REFINED_TOGETHER = 2048
+"""Matches whose windows stand at once: large images have tens of thousands of matches."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,18 @@ class FineOffsets:
 
     offset: Tensor
     deviation: Tensor
+
+
+def refine_in_blocks(
+    refine: Callable[[CoarseMatches], FineOffsets], matches: CoarseMatches
+) -> FineOffsets:
+    """Refine matches block by block; each is refined by itself, so that nothing changes."""
+    if len(matches.batch) <= REFINED_TOGETHER:
+        return refine(matches)
+    parts = [refine(part) for part in matches.split(REFINED_TOGETHER)]
+    return FineOffsets(
+        torch.cat([part.offset for part in parts]), torch.cat([part.deviation for part in parts])
+    )
 
 
 class FineMatching(nn.Module):
@@ -120,7 +139,8 @@ def in_pixels(
     points0 = cell_centres(config, coarse.cells0, columns0)
     unit = config.fine_window // 2 * config.resolution[1]
     points1 = cell_centres(config, coarse.cells1, columns1) + fine.offset * unit
-    return points0, points1, fine.deviation * (unit * config.sigma_scale)
+    sigma = config.sigma_scale * (fine.deviation * unit) ** config.sigma_exponent
+    return points0, points1, sigma
 
 
 def cell_centres(config: LoFTRConfig, cells: Tensor, columns: int) -> Tensor:

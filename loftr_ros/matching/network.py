@@ -16,7 +16,13 @@ from .coarse_matching import (
     strongest,
 )
 from .config import LoFTRConfig
-from .fine_matching import FineMatching, FineOffsets, expected_offset, in_pixels
+from .fine_matching import (
+    FineMatching,
+    FineOffsets,
+    expected_offset,
+    in_pixels,
+    refine_in_blocks,
+)
 from .transformer import LocalFeatureTransformer, position_encoding
 
 
@@ -160,7 +166,9 @@ class LoFTR(nn.Module):
             coarse0, coarse1, self.config.temperature, threshold, (inner0, inner1), masks
         )
         coarse = strongest(coarse, max_matches)
-        fine = self.refine(coarse0, coarse1, maps0, maps1, coarse)
+        fine = refine_in_blocks(
+            lambda part: self.refine(coarse0, coarse1, maps0, maps1, part), coarse
+        )
         points = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
         return NetworkMatches(calibrate(coarse, self.config.confidence_knots), *points)
 
