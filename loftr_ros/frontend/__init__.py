@@ -1,6 +1,8 @@
 """What to match with what: frames, pairing, keyframes and tracks; knows no ROS and no files."""
 
 from loftr_ros.frontend.frame import Frame, FrameError, RightView
+from loftr_ros.frontend.loop_options import LoopOptions
+from loftr_ros.frontend.loops import LoopCloser, LoopClosure, LoopSearch
 from loftr_ros.frontend.odometry import Odometry, OdometryEstimate, OdometryOptions
 from loftr_ros.frontend.options import TrackerOptions
 from loftr_ros.frontend.states import TrackingState
@@ -9,6 +11,10 @@ from loftr_ros.frontend.tracker import Matcher, Tracker, TrackingResult
 __all__ = [
     'Frame',
     'FrameError',
+    'LoopCloser',
+    'LoopClosure',
+    'LoopOptions',
+    'LoopSearch',
     'Matcher',
     'Odometry',
     'OdometryEstimate',

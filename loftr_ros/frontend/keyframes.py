@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.frontend.options import TrackerOptions
@@ -42,7 +43,7 @@ def needs_keyframe(
     if pose_failed or len(matches) < options.min_matches:
         history.failures += 1
         return history.failures >= options.max_failures
-    tiles = covered_tiles(matches, keyframe.image.shape[:2])
+    tiles = covered_tiles(matches.reference_points, keyframe.image.shape[:2])
     history.failures = 0
     history.most_matches = max(history.most_matches, len(matches))
     history.most_tiles = max(history.most_tiles, tiles)
@@ -70,10 +71,10 @@ def survivors(matches: Matches, pose: RelativePose) -> Matches:
     return replace(matches, **arrays)
 
 
-def covered_tiles(matches: Matches, size: tuple[int, ...]) -> int:
-    """Count the tiles of the reference image of `size` (height, width) that have matches."""
+def covered_tiles(points: npt.NDArray[np.float32], size: tuple[int, ...]) -> int:
+    """Count the tiles of an image of `size` (height, width) that have one of the points (N, 2)."""
     scale = np.array([TILES / size[1], TILES / size[0]])
-    tiles = np.clip((matches.reference_points + 0.5) * scale, 0, TILES - 1).astype(np.int64)
+    tiles = np.clip((points + 0.5) * scale, 0, TILES - 1).astype(np.int64)
     return len(np.unique(tiles[:, 1] * TILES + tiles[:, 0]))
 
 

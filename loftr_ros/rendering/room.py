@@ -16,7 +16,7 @@ from .procedural import procedural_texture
 from .textures import TextureBank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -48,22 +48,39 @@ class RenderedView:
 
 
 def render_room_sequence(
-    frames: int, width: int = 640, height: int = 480, seed: int = 0, rate_hz: float = 10.0
+    frames: int,
+    width: int = 640,
+    height: int = 480,
+    seed: int = 0,
+    rate_hz: float = 10.0,
+    path: Callable[[float], NDArray[np.float64]] | None = None,
+    textures: int = 12,
 ) -> Iterator[RenderedView]:
-    """Walk through the room on a gentle curve, one frame at a time; the same seed, the same frames.
+    """Walk through the room, one frame at a time; the same arguments, the same frames.
+
+    Args:
+        frames: Number of frames.
+        width: Of the images, px.
+        height: Of the images, px.
+        seed: Of furniture, textures and noise.
+        rate_hz: Frames in a second of their stamps.
+        path: Returns the pose of the camera in the room (4, 4) at a time, s, of which a frame is a
+            tenth whatever its stamp; `camera_pose` by default.
+        textures: Number of textures that walls and furniture share.
 
     Raises:
         ValueError: There is nothing to render.
     """
-    if min(frames, width, height) < 1:
+    if min(frames, width, height, textures) < 1:
         raise ValueError(f'cannot render {frames} frames of {width} x {height}')
     rng = np.random.default_rng(seed)
-    scene, bank = _furnish(rng)
+    scene, bank = _furnish(rng, textures)
+    path = path or camera_pose
     matrix = np.array(
         [[0.8 * width, 0, (width - 1) / 2], [0, 0.8 * width, (height - 1) / 2], [0, 0, 1]]
     )
     for number in range(frames):
-        world_T_camera = camera_pose(number * 0.1)
+        world_T_camera = path(number * 0.1)
         cameras = PinholeCameras(
             torch.from_numpy(matrix).float()[None], torch.from_numpy(world_T_camera).float()[None]
         )
@@ -99,7 +116,7 @@ def _rotation_y(angle: float) -> NDArray[np.float64]:
     return np.array([[c, 0, s], [0, 1.0, 0], [-s, 0, c]])
 
 
-def _furnish(rng: np.random.Generator) -> tuple[PlaneScene, TextureBank]:
+def _furnish(rng: np.random.Generator, variety: int) -> tuple[PlaneScene, TextureBank]:
     """Walls, floor and ceiling, and boxes that stand and hang in the room."""
     faces = _box_faces(ROOM_LOW, ROOM_HIGH)
     for _ in range(7):
@@ -109,7 +126,7 @@ def _furnish(rng: np.random.Generator) -> tuple[PlaneScene, TextureBank]:
         faces += _box_faces(low, low + side)
     planes = np.array(faces, np.float32)[None]
     count = planes.shape[1]
-    textures = np.stack([procedural_texture(TEXTURE_SIZE, rng) for _ in range(12)])
+    textures = np.stack([procedural_texture(TEXTURE_SIZE, rng) for _ in range(variety)])
     scene = PlaneScene(
         u=torch.from_numpy(planes[:, :, 0]),
         v=torch.from_numpy(planes[:, :, 1]),

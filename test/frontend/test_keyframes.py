@@ -79,9 +79,9 @@ def test_a_pose_that_is_not_believed_makes_no_keyframe_but_several_in_a_row_do(
 
 def test_tiles_count_where_matches_lie(world: World) -> None:
     matches = world.match(1, 1)
-    assert covered_tiles(matches, (240, 320)) == TILES**2
+    assert covered_tiles(matches.reference_points, (240, 320)) == TILES**2
     world.kept_rows = {1: slice(0, 15)}
-    assert covered_tiles(world.match(1, 1), (240, 320)) == TILES**2 // 2
+    assert covered_tiles(world.match(1, 1).reference_points, (240, 320)) == TILES**2 // 2
 
 
 @pytest.mark.parametrize(

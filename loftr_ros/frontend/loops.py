@@ -1,0 +1,281 @@
+"""Loops: keyframes that show a place of long ago, verified by matching."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from loftr_ros.frontend.frame import Frame, FrameError
+from loftr_ros.frontend.keyframes import TILES, covered_tiles
+from loftr_ros.frontend.loop_options import LoopOptions
+from loftr_ros.frontend.places import Place, PlaceMemory, Signature
+from loftr_ros.frontend.tracker import Timer, Tracker, TrackingResult
+from loftr_ros.geometry import RelativePose
+from loftr_ros.geometry.rotations import rotation_vector
+from loftr_ros.geometry.transforms import compound
+from loftr_ros.geometry.types import Array
+from loftr_ros.matching.matches import Matches
+
+Features = TypeVar('Features')
+
+_SMALLEST_STEP = 1e-6
+"""Keeps the step of a camera that sees nothing but the same from being zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoopClosure:
+    """Two keyframes, long apart, that show the same place.
+
+    Attributes:
+        reference: The older keyframe, its image in grey.
+        query: The later keyframe.
+        matches: Between them; sigma is that of the points in the reference.
+        pose: Pose of the query camera in the reference camera.
+        steps: How much the views differ, in typical steps from one keyframe to the next.
+    """
+
+    reference: Frame
+    query: Frame
+    matches: Matches
+    pose: RelativePose
+    steps: float
+
+
+@dataclass(frozen=True, eq=False)
+class LoopSearch:
+    """What a search at one keyframe came to.
+
+    Attributes:
+        query: The keyframe.
+        candidate: The place that looks most alike, matched; None if none looks alike enough.
+        rejection: Why the candidate is not believed; empty if it is, or is to be confirmed.
+        closures: The loops that are certain now: none, or the candidate, and before it the same
+            place seen from the keyframe before if that waited to be confirmed.
+        seconds: Time spent on the 'signature', the 'search' and the verification: 'encode',
+            'match', 'pose' (and 'depth') and 'total', s.
+    """
+
+    query: Frame
+    candidate: LoopClosure | None
+    rejection: str
+    closures: tuple[LoopClosure, ...]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class _Motion:
+    """Motion from the keyframe that was searched last to the present one."""
+
+    pose: Array
+    covariance: Array
+    metric: bool
+
+
+_NO_MOTION = _Motion(np.eye(4), np.zeros((6, 6)), True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sighting:
+    """A place that the last keyframe showed."""
+
+    place: Place
+    closure: LoopClosure
+    confirmed: bool
+
+
+class LoopCloser(Generic[Features]):
+    """Remember the keyframes of a tracker, and find those that show a place again.
+
+    One place is verified at a keyframe: the one that looks most alike is matched to the present
+    keyframe, and the pose estimated as any other. It counts only after a second keyframe in a row
+    was matched to the same place, and both poses agree with the motion in between. A keyframe whose
+    place is known is not remembered. Not for use by several threads at the same time.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker[Features],
+        signature: Callable[[Features], Signature],
+        options: LoopOptions | None = None,
+        timer: Timer = time.perf_counter,
+    ) -> None:
+        """Find loops for `tracker`.
+
+        Args:
+            tracker: Its keyframes are remembered, and matched.
+            signature: Returns float32 (D,) of length 1 for the features of an image.
+            options: Options of the search.
+            timer: Returns seconds, and is only used for `seconds`.
+        """
+        self.options = options or LoopOptions()
+        self.memory = PlaceMemory(self.options.capacity)
+        self._tracker = tracker
+        self._signature = signature
+        self._timer = timer
+        self._keyframe_ns: int | None = None
+        self._searched_ns: int | None = None
+        self._motion: _Motion | None = None
+        self._sighting: _Sighting | None = None
+
+    def replace_options(self, options: LoopOptions) -> None:
+        """Use other options from the next keyframe on; places stay as far as there is room."""
+        self.options = options
+        self.memory.resize(options.capacity)
+
+    def reset(self) -> None:
+        """Forget all places."""
+        self.memory.clear()
+        self._keyframe_ns = self._searched_ns = None
+        self._motion, self._sighting = None, None
+
+    def update(self, result: TrackingResult | None) -> LoopSearch | None:
+        """Go on by what the tracker returned for its last frame.
+
+        Returns:
+            What the search came to; None if the frame is no keyframe, or one that follows too soon.
+        """
+        present = self._tracker.keyframe
+        if present is None or not (result is None or result.new_keyframe):
+            return None
+        frame, features = present
+        self._motion = self._moved(result)
+        self._keyframe_ns = frame.stamp_ns
+        interval_ns = self.options.interval_s * 1e9
+        if self._searched_ns is not None and frame.stamp_ns - self._searched_ns < interval_ns:
+            return None
+        self._searched_ns = frame.stamp_ns
+        return self._search(frame, features)
+
+    def _moved(self, result: TrackingResult | None) -> _Motion | None:
+        """Return the motion since the last search; None where it is not known."""
+        before = self._motion
+        if before is None or result is None or result.reference.stamp_ns != self._keyframe_ns:
+            return None
+        pose, covariance = result.pose.reference_T_query, result.pose.covariance
+        if pose is None or covariance is None:
+            return None
+        both = compound(before.pose, before.covariance, pose, _finite(covariance))
+        return _Motion(*both, before.metric and result.pose.metric)
+
+    def _search(self, frame: Frame, features: Features) -> LoopSearch:
+        start = self._timer()
+        signature = self._signature(features)
+        pooled = self._timer()
+        self.memory.note_step(signature)
+        found = self._candidate(frame, signature)
+        seconds = {'signature': pooled - start, 'search': self._timer() - pooled}
+        sighting, rejection = None, ''
+        if found is not None:
+            sighting, rejection, spent = self._verify(*found)
+            seconds |= spent
+        closures = () if sighting is None or rejection else self._conclude(sighting)
+        if sighting is None or rejection:
+            self._sighting = None
+            self.memory.add(Place.of(frame, signature))
+        self._motion = _NO_MOTION
+        seconds['total'] = self._timer() - start
+        candidate = None if sighting is None else sighting.closure
+        return LoopSearch(frame, candidate, rejection, closures, seconds)
+
+    def _candidate(self, frame: Frame, signature: Signature) -> tuple[Place, float] | None:
+        """Return the place to verify, and how many typical steps it is away in appearance."""
+        step = self.memory.typical_step
+        if step is None:
+            return None
+        sighting = self._sighting
+        if sighting is not None and not sighting.confirmed:
+            return sighting.place, sighting.place.distance(signature) / max(step, _SMALLEST_STEP)
+        age_ns = round(self.options.min_age_s * 1e9)
+        nearest = self.memory.nearest(signature, frame.stamp_ns - age_ns)
+        if nearest is None:
+            return None
+        place, distance = nearest
+        steps = distance / max(step, _SMALLEST_STEP)
+        return (place, steps) if steps <= self.options.max_steps else None
+
+    def _verify(self, place: Place, steps: float) -> tuple[_Sighting | None, str, dict[str, float]]:
+        """Match the present keyframe, which has the depth, to a place."""
+        try:
+            result = self._tracker.match_keyframe(place.frame)
+        except FrameError as error:
+            return None, str(error), {}
+        closure = LoopClosure(
+            place.frame, result.reference, _swapped(result.matches), result.pose.inverse(), steps
+        )
+        rejection = result.scale_problem or self._doubt(closure)
+        before, confirmed = self._sighting, False
+        if not rejection and before is not None and before.place is place and self._motion:
+            rejection = self._contradiction(before.closure.pose, self._motion, closure.pose)
+            confirmed = not rejection
+        return _Sighting(place, closure, confirmed), rejection, result.seconds
+
+    def _conclude(self, sighting: _Sighting) -> tuple[LoopClosure, ...]:
+        """Return the closures that are certain by this sighting, and wait for the next."""
+        before, self._sighting = self._sighting, sighting
+        if not sighting.confirmed:
+            return ()
+        if before is None or before.confirmed:
+            return (sighting.closure,)
+        return before.closure, sighting.closure
+
+    def _doubt(self, closure: LoopClosure) -> str:
+        """Return why the pose of one pair of images is not believed, or nothing."""
+        pose, options = closure.pose, self.options
+        if not pose.state.has_pose or pose.covariance is None:
+            return pose.reason
+        inliers = int(pose.inliers.sum())
+        if inliers < max(options.min_inliers, options.min_inlier_ratio * len(closure.matches)):
+            return f'the pose explains only {inliers} of {len(closure.matches)} matches'
+        coverage = min(_coverage(closure, True), _coverage(closure, False))
+        if coverage < options.min_coverage:
+            return f'the matches cover only {coverage:.0%} of an image'
+        sigma = float(np.sqrt(np.linalg.eigvalsh(pose.covariance[3:, 3:])[-1]))
+        if sigma > options.max_rotation_sigma:
+            return f'the rotation is only known to {np.rad2deg(sigma):.1f} deg'
+        return ''
+
+    def _contradiction(self, first: RelativePose, motion: _Motion, second: RelativePose) -> str:
+        """Return how two sightings of a place contradict the motion in between, or nothing."""
+        if first.reference_T_query is None or second.reference_T_query is None:
+            return 'a sighting has no pose'
+        expected = first.reference_T_query @ motion.pose
+        found = second.reference_T_query
+        turn = np.linalg.norm(rotation_vector(found[:3, :3] @ expected[:3, :3].T))
+        if turn > self.options.max_turn_error:
+            return f'two sightings of the place differ by {np.rad2deg(turn):.1f} deg'
+        if not (first.metric and second.metric and motion.metric):
+            return ''
+        steps = (first.reference_T_query, motion.pose, found)
+        way = sum(float(np.linalg.norm(step[:3, 3])) for step in steps)
+        miss = float(np.linalg.norm(found[:3, 3] - expected[:3, 3]))
+        if miss > self.options.way_noise + self.options.max_way_error * way:
+            return f'two sightings of the place differ by {miss:.2f} m'
+        return ''
+
+
+def _coverage(closure: LoopClosure, of_query: bool) -> float:
+    """Return the share of the tiles of an image in which inliers lie."""
+    inliers = closure.pose.inliers
+    points = closure.matches.query_points if of_query else closure.matches.reference_points
+    image = closure.query.image if of_query else closure.reference.image
+    return covered_tiles(points[inliers], image.shape[:2]) / TILES**2
+
+
+def _swapped(matches: Matches) -> Matches:
+    """Return matches from the query to the reference, whose points are on no grid any more."""
+    return Matches(
+        matches.query_points,
+        matches.reference_points,
+        matches.confidence,
+        matches.sigma,
+        np.full(len(matches), -1, np.int64),
+        (0, 0),
+    )
+
+
+def _finite(covariance: Array) -> Array:
+    return np.where(np.isfinite(covariance), covariance, 0.0)
