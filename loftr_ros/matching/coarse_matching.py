@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .precision import exact_products
 from .transformer import pointwise
 
 if TYPE_CHECKING:
@@ -57,17 +58,18 @@ def strongest(matches: CoarseMatches, count: int | None) -> CoarseMatches:
     )
 
 
-def calibrate(matches: CoarseMatches, knots: tuple[float, ...]) -> CoarseMatches:
+def calibrate(matches: CoarseMatches, knots: tuple[float, ...] | Tensor) -> CoarseMatches:
     """Confidence as the share of right matches, by linear interpolation between the knots.
 
     Args:
         matches: With the dual softmax as their confidence.
         knots: Shares at evenly spaced values of the dual softmax from 0 to 1; none changes nothing.
+            A tensor on the device of the matches saves the wait for its upload.
     """
-    if not knots:
+    if not len(knots):
         return matches
     confidence = matches.confidence.float()
-    shares = torch.tensor(knots, device=confidence.device)
+    shares = torch.as_tensor(knots, dtype=confidence.dtype, device=confidence.device)
     position = confidence.clamp(0, 1) * (len(knots) - 1)
     lower = position.floor().clamp(max=len(knots) - 2)
     index = lower.long()
@@ -79,7 +81,7 @@ def similarity(features0: Tensor, features1: Tensor, temperature: float) -> Tens
     """Scaled correlation S of (N, L, C) and (N, S, C) features: (N, L, S), in float32."""
     channels = features0.shape[-1]
     # Half precision overflows in the product and is too coarse for its exponential.
-    with torch.autocast(features0.device.type, enabled=False):
+    with exact_products(features0.device):
         product = torch.einsum('nlc,nsc->nls', features0.float(), features1.float())
     return product / (channels * temperature)
 
@@ -123,6 +125,7 @@ def mutual_matches(
     threshold: float,
     inner: tuple[Tensor, Tensor],
     masks: tuple[Tensor | None, Tensor | None] = (None, None),
+    capacity: int | None = None,
 ) -> CoarseMatches:
     """Mutual nearest neighbours above the threshold, off the border (equations 1 to 3).
 
@@ -136,9 +139,11 @@ def mutual_matches(
         threshold: theta_c; a confidence of zero never matches.
         inner: (1 or N, L) and (1 or N, S) bool, the cells that may match.
         masks: (N, L) and (N, S) bool, the cells that take part in the softmax; None for all.
+        capacity: Return that many, the most confident, without asking the device how many there
+            are: rows of confidence 0 are no matches. None returns just the matches.
     """
     # Half precision overflows in the product and is too coarse for its exponential.
-    with torch.autocast(features0.device.type, enabled=False):
+    with exact_products(features0.device):
         scale = 1 / (features0.shape[-1] * temperature)
         pairs = [
             _match_pair(
@@ -152,8 +157,18 @@ def mutual_matches(
     best, partner = (torch.stack(tensors) for tensors in zip(*pairs, strict=True))
     keep = best > 0
     keep &= inner[0] & inner[1].expand(len(best), -1).gather(1, partner)
+    if capacity is not None:
+        return _fixed_number(best.masked_fill(~keep, 0), partner, capacity)
     batch, cells0 = torch.nonzero(keep, as_tuple=True)
     return CoarseMatches(batch, cells0, partner[batch, cells0], best[batch, cells0])
+
+
+def _fixed_number(confidence: Tensor, partner: Tensor, count: int) -> CoarseMatches:
+    """The most confident of (N, L) cells of image 0, with their partners, in the cells' order."""
+    flat, columns = confidence.flatten(), confidence.shape[1]
+    chosen = flat.topk(min(count, len(flat))).indices.sort().values
+    batch = torch.div(chosen, columns, rounding_mode='floor')
+    return CoarseMatches(batch, chosen % columns, partner.flatten()[chosen], flat[chosen])
 
 
 def _match_pair(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .coarse_matching import CoarseMatches
 from .config import LoFTRConfig
+from .precision import exact_products
 from .transformer import Pointwise, pointwise
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def expected_offset(features0: Tensor, features1: Tensor) -> FineOffsets:
     _, cells, channels = features0.shape
     window = int(cells**0.5)
     centre = features0[:, cells // 2].float()
-    with torch.autocast(features0.device.type, enabled=False):
+    with exact_products(features0.device):
         correlation = torch.bmm(features1.float(), centre[:, :, None])[..., 0] / channels**0.5
         heat = correlation.softmax(dim=1)
         axis = torch.linspace(-1, 1, window, device=heat.device)

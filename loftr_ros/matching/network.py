@@ -45,6 +45,11 @@ class FeatureMaps:
         """Rows and columns of the coarse grid."""
         return self.coarse.shape[-2], self.coarse.shape[-1]
 
+    @property
+    def cells(self) -> int:
+        """Number of coarse cells."""
+        return self.grid[0] * self.grid[1]
+
     def tokens(self) -> tuple[Tensor, Tensor | None]:
         """Coarse features (N, L, C_c) and mask (N, L) as sequences."""
         flat_mask = None if self.mask is None else self.mask.flatten(1)
@@ -60,16 +65,23 @@ class NetworkMatches:
         points0: (M, 2) float32.
         points1: (M, 2) float32.
         sigma: (M,) float32, standard deviation of points1 along each axis.
+        found: (M,) bool, false in rows that only fill up a fixed number of matches.
+        support: Sum of the confidences of all matches, also of those left out as too many.
     """
 
     coarse: CoarseMatches
     points0: Tensor
     points1: Tensor
     sigma: Tensor
+    found: Tensor
+    support: Tensor
 
 
 class LoFTR(nn.Module):
     """LoFTR (Sun et al., CVPR 2021); state dicts of the official checkpoints load unchanged."""
+
+    fixed_size: tuple[int, int] | None = None
+    """Height and width of the only images it takes, px; None for any."""
 
     def __init__(self, config: LoFTRConfig) -> None:
         super().__init__()
@@ -83,6 +95,8 @@ class LoFTR(nn.Module):
             config.fine_dim, config.fine_heads, config.fine_layers
         )
         self._encodings: dict[tuple[object, ...], Tensor] = {}
+        self._knots: Tensor
+        self.register_buffer('_knots', torch.tensor(config.confidence_knots), persistent=False)
 
     def encode(
         self, images: Tensor, mask: Tensor | None = None, origin: tuple[int, int] = (0, 0)
@@ -154,8 +168,18 @@ class LoFTR(nn.Module):
         maps1: FeatureMaps,
         threshold: float | None = None,
         max_matches: int | None = None,
+        capacity: int | None = None,
     ) -> NetworkMatches:
-        """Matches between two encoded batches; only the most confident are refined."""
+        """Matches between two encoded batches; only the most confident are refined.
+
+        Args:
+            maps0: Of images 0.
+            maps1: Of images 1.
+            threshold: Smallest dual softmax of a match; None for the configuration's.
+            max_matches: Greatest number of matches; None for all.
+            capacity: Return a fixed number of rows, some of them no matches, without waiting for
+                the device; see :func:`mutual_matches`.
+        """
         threshold = self.config.confidence_threshold if threshold is None else threshold
         coarse0, coarse1 = self.transform(maps0, maps1)
         border, device = self.config.border_cells, coarse0.device
@@ -163,14 +187,16 @@ class LoFTR(nn.Module):
         inner0 = inner_cells(maps0.grid, border, masks[0], device)
         inner1 = inner_cells(maps1.grid, border, masks[1], device)
         coarse = mutual_matches(
-            coarse0, coarse1, self.config.temperature, threshold, (inner0, inner1), masks
+            coarse0, coarse1, self.config.temperature, threshold, (inner0, inner1), masks, capacity
         )
+        support = (calibrate(coarse, self._knots).confidence * (coarse.confidence > 0)).sum()
         coarse = strongest(coarse, max_matches)
         fine = refine_in_blocks(
             lambda part: self.refine(coarse0, coarse1, maps0, maps1, part), coarse
         )
         points = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
-        return NetworkMatches(calibrate(coarse, self.config.confidence_knots), *points)
+        stated = calibrate(coarse, self._knots)
+        return NetworkMatches(stated, *points, coarse.confidence > 0, support)
 
     def forward(self, images0: Tensor, images1: Tensor) -> NetworkMatches:
         """Matches of two batches of images (N, 1, H, W)."""
