@@ -235,6 +235,7 @@ class LoftrNode(LifecycleNode):
             if news := self._work.news(result, time.monotonic()):
                 self.get_logger().warning(news)
         self._work.succeeded(result, arrival.received, time.monotonic())
+        pipeline.close_loops(result)
 
     def _refuse(self, topic: str, reason: str) -> None:
         if self._inputs is not None:

@@ -15,7 +15,7 @@ from loftr_ros.ros.conversions import (
     image_to_msg,
     relative_pose_to_msg,
 )
-from loftr_ros.ros.correspondences import Correspondences
+from loftr_ros.ros.correspondences import Correspondences, View
 from loftr_ros.visualization.matches import draw_matches
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rclpy.lifecycle import LifecycleNode
 
-    from loftr_ros.frontend import TrackingResult
+    from loftr_ros.frontend import LoopClosure, TrackingResult
     from loftr_ros.ros.parameters import NodeParameters
 
 QUEUE_SIZE = 10
@@ -45,6 +45,12 @@ def result_to_msgs(
     correspondences = Correspondences.of(result, weights_name, weights_hash)
     views = correspondences.reference, correspondences.query
     return correspondences_to_msg(correspondences), relative_pose_to_msg(result.pose, *views, kind)
+
+
+def loop_to_msg(closure: LoopClosure) -> RelativePoseMsg:
+    """Write a loop: the pose of a keyframe in one of long ago, with the stamps of both."""
+    views = View.of(closure.reference), View.of(closure.query)
+    return relative_pose_to_msg(closure.pose, *views, RelativePoseMsg.KIND_LOOP)
 
 
 def draw_result(result: TrackingResult) -> npt.NDArray[np.uint8]:
@@ -87,6 +93,10 @@ class Outputs:
         watched = self._matches_image.get_subscription_count() > 0
         if parameters.publish_matches_image and watched:
             self._matches_image.publish(matches_image_to_msg(result))
+
+    def publish_loop(self, closure: LoopClosure) -> None:
+        """Publish a loop among the relative poses."""
+        self._relative_pose.publish(loop_to_msg(closure))
 
     def close(self) -> None:
         """Take the publishers back."""

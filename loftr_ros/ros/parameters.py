@@ -20,6 +20,7 @@ from loftr_ros.ros.declarations import (
     declare_field,
     plain,
 )
+from loftr_ros.ros.loop_parameters import LoopParameters
 
 TRACKER = TrackerOptions()
 TWO_VIEW = TwoViewOptions()
@@ -29,7 +30,7 @@ MODES = ('mono', 'stereo', 'rgbd', 'pair')
 
 
 @dataclass(frozen=True)
-class NodeParameters:
+class NodeParameters(LoopParameters):
     """Values of all parameters; the fields are the declarations.
 
     Raises:
@@ -343,7 +344,10 @@ def declarations() -> dict[str, Declaration]:
     return {field.name: field.metadata['declaration'] for field in _FIELDS}
 
 
-_FIELDS = dataclasses.fields(NodeParameters)
+# The fields of a base class come first, but loops are what one reads last.
+_FIELDS = sorted(
+    dataclasses.fields(NodeParameters), key=lambda field: hasattr(LoopParameters, field.name)
+)
 
 
 def unknown_names(names: Iterable[str]) -> dict[str, str]:

@@ -43,6 +43,12 @@ class Pipeline:
         if self.odometry is not None:
             self.odometry.publish(result, parameters)
 
+    def close_loops(self, result: TrackingResult | None) -> None:
+        """Look for loops at a keyframe, and publish them; in the worker's thread."""
+        search = self.processor.find_loops(result)
+        for closure in () if search is None else search.closures:
+            self.outputs.publish_loop(closure)
+
     def set_keyframe(self) -> None:
         """Make the next frame the keyframe; in the worker's thread."""
         self.processor.set_keyframe()

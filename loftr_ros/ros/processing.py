@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from loftr_ros.frontend import Frame, FrameError, Matcher, Tracker, TrackingResult
+import numpy as np
+import numpy.typing as npt
+
+from loftr_ros.frontend import (
+    Frame,
+    FrameError,
+    LoopCloser,
+    LoopSearch,
+    Matcher,
+    Tracker,
+    TrackingResult,
+)
 from loftr_ros.ros.frames import (
     Arrival,
     FrameReader,
@@ -58,6 +69,9 @@ class NodeMatcher(Matcher[Any], Protocol):
     def warm_up(self, height: int, width: int) -> float:
         """Match once, for images of this size, px; returns the time that it took, s."""
 
+    def signature(self, features: Any) -> npt.NDArray[np.float32]:  # noqa: ANN401 - of any matcher
+        """Return a vector of length 1, whose dot product with others tells how alike they are."""
+
 
 def load_matcher(parameters: NodeParameters) -> NodeMatcher:
     """Load LoFTR as the parameters say.
@@ -101,6 +115,8 @@ class Processor:
         """
         self.matcher = matcher
         self.tracker = Tracker(matcher, parameters.tracker_options())
+        self.loops = LoopCloser(self.tracker, matcher.signature, parameters.loop_options())
+        self._find_loops = parameters.loop_closures
         self._mode = parameters.mode
         self._rectified = parameters.rectified
         self._reader = FrameReader(parameters, refuse, lookup)
@@ -112,6 +128,10 @@ class Processor:
     def apply(self, parameters: NodeParameters) -> None:
         """Use other parameters from the next frame on."""
         self.tracker.replace_options(parameters.tracker_options())
+        self.loops.replace_options(parameters.loop_options())
+        if self._find_loops and not parameters.loop_closures:
+            self.loops.reset()
+        self._find_loops = parameters.loop_closures
         self.matcher.confidence_threshold = parameters.confidence_threshold or None
         self.matcher.max_matches = parameters.max_matches or None
 
@@ -147,6 +167,12 @@ class Processor:
             image = arrival.images[-1 if self._mode == 'pair' else 0]
             raise InputError(image.topic, str(error)) from error
 
+    def find_loops(self, result: TrackingResult | None) -> LoopSearch | None:
+        """Look for a loop after a frame whose result this is, if that is wanted."""
+        if not self._find_loops or self._mode == 'pair':
+            return None
+        return self.loops.update(result)
+
     def match_images(self, reference: ImageInput, query: ImageInput) -> TrackingResult:
         """Match two images that have nothing to do with those that arrive.
 
@@ -170,6 +196,7 @@ class Processor:
         """Forget all frames so far."""
         self._calibrated = None
         self.tracker.reset()
+        self.loops.reset()
 
     def _fall_back(self, arrival: Arrival, reason: str) -> None:
         """Match at half the size from now on, which takes a quarter of the memory or less."""

@@ -48,6 +48,11 @@ class FlowMatcher:
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         return FlowFeatures(np.asarray(grey, np.uint8))
 
+    def signature(self, features: FlowFeatures) -> npt.NDArray[np.float32]:
+        small = cv2.resize(features.grey, (40, 30), interpolation=cv2.INTER_AREA).astype(np.float32)
+        values = (small - small.mean()).ravel()
+        return np.asarray(values / max(float(np.linalg.norm(values)), 1e-6), np.float32)
+
     def match_images(self, reference: npt.NDArray[Any], query: npt.NDArray[Any]) -> Matches:
         return self.match(self.encode(reference), self.encode(query))
 

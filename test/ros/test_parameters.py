@@ -14,7 +14,7 @@ import yaml
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from loftr_ros.frontend import TrackerOptions
+from loftr_ros.frontend import LoopOptions, TrackerOptions
 from loftr_ros.ros.declarations import Change, ParameterError, plain, transform_from_pose
 from loftr_ros.ros.descriptors import declare
 from loftr_ros.ros.parameters import (
@@ -47,14 +47,30 @@ def test_the_file_holds_all_parameters_with_their_defaults() -> None:
     values = yaml.safe_load(FILE.read_text(encoding='utf-8'))['/**']['ros__parameters']
     values = {name: plain(value) for name, value in values.items()}
     assert values == dataclasses.asdict(NodeParameters())
-    assert [type(value) for value in values.values()] == [
-        type(value) for value in dataclasses.asdict(NodeParameters()).values()
-    ]
+    assert {name: type(value) for name, value in values.items()} == {
+        name: type(value) for name, value in dataclasses.asdict(NodeParameters()).items()
+    }
 
 
 def test_the_defaults_of_the_tracker_are_those_of_the_frontend() -> None:
     options = NodeParameters().tracker_options()
     assert options == TrackerOptions()
+
+
+def test_the_defaults_of_loops_are_those_of_the_frontend_but_they_are_off() -> None:
+    assert NodeParameters().loop_options() == LoopOptions()
+    assert not NodeParameters().loop_closures
+
+
+def test_parameters_reach_the_options_of_loops() -> None:
+    options = NodeParameters(
+        loop_memory=7, loop_min_age=3.0, loop_interval=0.1, loop_max_steps=4.0, loop_min_inliers=30
+    ).loop_options()
+    assert options.capacity == 7
+    assert options.min_age_s == 3.0
+    assert options.interval_s == 0.1
+    assert options.max_steps == 4.0
+    assert options.min_inliers == 30
 
 
 def test_parameters_reach_the_options_of_the_tracker() -> None:
