@@ -36,7 +36,9 @@ class LoFTRConfig:
         border_cells: Coarse cells at the image border that never match.
         cell_offset: Pixel coordinate of the centre of cell (0, 0) along each axis, pixel centres at
             integers. The official weights count from the outer corner of the first pixel: -0.5.
-        sigma_scale: Factor that makes the heat map's deviation the deviation of the error.
+        sigma_scale: Factor that makes the heat map's deviation, px, to the power of
+            ``sigma_exponent`` the standard deviation of the error, px.
+        sigma_exponent: The power; above 1 where heat maps differ less than errors do.
         confidence_knots: Share of right matches at evenly spaced values of the dual softmax from 0
             to 1, linear in between: what is given out as confidence. Empty gives out the dual
             softmax. Which matches are found does not depend on it.
@@ -59,6 +61,7 @@ class LoFTRConfig:
     border_cells: int = 2
     cell_offset: float = -0.5
     sigma_scale: float = 1.0
+    sigma_exponent: float = 1.0
     confidence_knots: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:

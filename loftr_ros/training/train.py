@@ -26,7 +26,7 @@ from .losses import coarse_loss, fine_loss
 from .pairs import Labels
 from .progress import ProgressLog
 from .sources import CALIBRATION_SEED, TrainingData
-from .validation import fit_confidence, match_held_out, sigma_ratio
+from .validation import fit_confidence, fit_sigma, match_held_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,7 +102,9 @@ class Trainer:
             return LoFTR(config), None
         loaded = load_weights(self.options.init).network
         # What the weights claim about themselves is measured anew when they are written.
-        plain = dataclasses.replace(loaded.config, sigma_scale=1.0, confidence_knots=())
+        plain = dataclasses.replace(
+            loaded.config, sigma_scale=1.0, sigma_exponent=1.0, confidence_knots=()
+        )
         network = LoFTR(plain)
         network.load_state_dict(loaded.state_dict())
         return network, None
@@ -128,17 +130,20 @@ class Trainer:
     def export(self) -> Path:
         """Write the weights as the matcher loads them, calibrated on held-out pairs.
 
-        Sigma is scaled so that residuals have a deviation of one sigma, and confidence becomes the
-        share of matches within 3 px of the truth.
+        Sigma becomes the standard deviation of the residuals, and confidence the share of matches
+        within 3 px of the truth.
         """
         source = self.data.held_out(CALIBRATION_SEED)
         found = match_held_out(
             self.network, source, 2 * self.options.validation_pairs, LOWEST_CONFIDENCE
         ).samples
         usual = found.select(found.confidence > self.config.confidence_threshold)
-        scale = self.config.sigma_scale * sigma_ratio(usual)
+        scale, exponent = fit_sigma(usual)
         config = dataclasses.replace(
-            self.config, sigma_scale=round(scale, 3), confidence_knots=fit_confidence(found)
+            self.config,
+            sigma_scale=scale,
+            sigma_exponent=exponent,
+            confidence_knots=fit_confidence(found),
         )
         calibrated = LoFTR(config)
         calibrated.load_state_dict(self.network.state_dict())

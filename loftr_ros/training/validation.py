@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
+from scipy.optimize import minimize_scalar, nnls
 from torch import Tensor
 
 from loftr_ros.matching.network import FeatureMaps
@@ -27,6 +27,7 @@ CORRECT_PX = 8.0
 """Residuals up to half a coarse cell are errors of the refinement; beyond, the cell is wrong."""
 CLOSE_PX = 3.0
 """What confidence is the share of: matches this close to the truth."""
+FEWEST_FOR_EXPONENT = 1000
 KNOTS = 11
 BATCH = 8
 
@@ -141,13 +142,35 @@ def match_residuals(matches: NetworkMatches, truth: PairTruth) -> Tensor:
     return torch.where(seen | residuals.isnan(), residuals, math.inf)
 
 
-def sigma_ratio(samples: MatchSamples) -> float:
-    """Standard deviation of right matches' residuals in units of sigma; 1 where sigma is honest."""
-    correct = samples.errors < CORRECT_PX
-    if not correct.any():
-        return 1.0
-    normalised = samples.residuals[correct] / samples.sigma[correct, None]
-    return float(np.sqrt(np.mean(np.square(normalised, dtype=np.float64))))
+def fit_sigma(samples: MatchSamples) -> tuple[float, float]:
+    """Scale and exponent that make the heat map's deviation the deviation of the error.
+
+    Of all ``scale * deviation ** exponent`` it is the one under which the residuals of right
+    matches are most likely, as normal noise. For each exponent the best scale is known.
+
+    Args:
+        samples: With the heat map's deviation, px, as sigma.
+
+    Returns:
+        The scale and the exponent; the exponent is 1 where few matches tell it.
+    """
+    correct = samples.select(samples.errors < CORRECT_PX)
+    if not len(correct.sigma):
+        return 1.0, 1.0
+    squares = np.mean(np.square(correct.residuals, dtype=np.float64), axis=1)
+    logarithm = np.log(correct.sigma.astype(np.float64))
+
+    def log_scale(exponent: float) -> float:
+        return 0.5 * float(np.log(np.mean(squares * np.exp(-2 * exponent * logarithm))))
+
+    def surprise(exponent: float) -> float:
+        return log_scale(exponent) + exponent * float(logarithm.mean())
+
+    exponent = 1.0
+    if len(correct.sigma) >= FEWEST_FOR_EXPONENT:
+        best = minimize_scalar(surprise, bounds=(0.0, 4.0), method='bounded')
+        exponent = round(float(best.x), 3)
+    return round(math.exp(log_scale(exponent)), 4), exponent
 
 
 def fit_confidence(samples: MatchSamples) -> tuple[float, ...]:

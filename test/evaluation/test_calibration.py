@@ -57,6 +57,15 @@ def test_the_sigma_ratio_leaves_wrong_cells_out() -> None:
     assert measured.sigma_ratio == pytest.approx(1, abs=0.03)
 
 
+def test_the_sigma_of_each_fifth_of_the_matches_is_measured_from_small_to_great() -> None:
+    sigma = np.repeat([4.0, 1.0, 2.0, 3.0, 5.0], 4000)
+    residuals = np.random.default_rng(0).normal(0, 1, (20000, 2))
+
+    measured = measure_calibration('set', np.ones(20000), residuals, sigma)
+
+    assert measured.sigma_ratios == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4, 1 / 5], rel=0.05)
+
+
 def test_without_matches_nothing_is_claimed() -> None:
     measured = measure_calibration('set', np.empty(0), np.empty((0, 2)), np.empty(0))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loftr_ros.matching.coarse_matching import CoarseMatches, calibrate
-from loftr_ros.training.validation import MatchSamples, fit_confidence, sigma_ratio
+from loftr_ros.training.validation import MatchSamples, fit_confidence, fit_sigma
 
 
 def samples(count: int, power: float, seed: int = 0) -> MatchSamples:
@@ -57,13 +56,15 @@ def test_too_few_matches_calibrate_nothing() -> None:
     assert fit_confidence(samples(500, 1.0)) == ()
 
 
-def test_the_ratio_of_sigma_is_that_of_the_residuals_of_right_matches() -> None:
-    residuals = np.random.default_rng(2).normal(0, 1.5, (20_000, 2)).astype(np.float32)
+@pytest.mark.parametrize(('scale', 'exponent'), [(1.0, 1.0), (0.6, 2.0), (2.0, 0.5)])
+def test_sigma_becomes_the_deviation_of_right_matches(scale: float, exponent: float) -> None:
+    rng = np.random.default_rng(2)
+    deviation = rng.uniform(0.8, 1.8, 20_000)
+    residuals = rng.normal(0, 1, (20_000, 2)) * (scale * deviation**exponent)[:, None]
     residuals[::10] = math.inf
-    honest = MatchSamples(np.ones(20_000, np.float32), residuals, np.full(20_000, 1.5, np.float32))
-
-    assert sigma_ratio(honest) == pytest.approx(1, abs=0.03)
-    assert sigma_ratio(replace(honest, sigma=np.full(20_000, 0.75, np.float32))) == pytest.approx(
-        2, abs=0.06
+    found = MatchSamples(
+        np.ones(20_000, np.float32), residuals.astype(np.float32), deviation.astype(np.float32)
     )
-    assert sigma_ratio(honest.select(honest.errors > 100)) == 1
+
+    assert fit_sigma(found) == pytest.approx((scale, exponent), abs=0.06)
+    assert fit_sigma(found.select(found.errors > 100)) == (1, 1)
