@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from .matches import Matches
 from .network import FeatureMaps
 from .preprocessing import prepare, to_original
+from .rotations import Support, Views, best_turn, turned, turned_back
 from .signature import covariance_signature
 from .weights import load_weights
 
@@ -38,11 +39,17 @@ class ImageFeatures:
         maps: Coarse and fine feature maps.
         scale: Network pixels per original pixel along x and y.
         image_size: Height and width of the original image.
+        cells: Number of coarse cells that may match.
+        turn: Degrees by which the image was rotated counter-clockwise before.
+        views: The image in other turns, of a matcher that tries rotations.
     """
 
     maps: FeatureMaps
     scale: tuple[float, float]
     image_size: tuple[int, int]
+    cells: int
+    turn: int = 0
+    views: Views[ImageFeatures] | None = None
 
 
 class Matcher:
@@ -58,6 +65,7 @@ class Matcher:
         longer_side: int | None = 640,
         confidence_threshold: float | None = None,
         max_matches: int | None = None,
+        try_rotations: bool = False,
     ) -> None:
         """Load the weights onto the device.
 
@@ -70,6 +78,8 @@ class Matcher:
             longer_side: Greatest width or height the network sees, px; None for the full image.
             confidence_threshold: theta_c in [0, 1]; None for the one of the weights.
             max_matches: Keep only that many, the most confident; None for all.
+            try_rotations: Where an image hardly matches, rotate it by 90, 180 and 270 degrees, and
+                go on with the rotation that matches best: for cameras that roll.
 
         Raises:
             WeightsError: The weights cannot be used.
@@ -77,6 +87,8 @@ class Matcher:
         """
         self.longer_side = _at_least('longer_side', longer_side, 16)
         self.max_matches = _at_least('max_matches', max_matches, 1)
+        self._try_rotations = try_rotations
+        self._turn = 0
         self._device = _select_device(device)
         self._dtype = _select_precision(precision, self._device)
         loaded = load_weights(weights, configuration)
@@ -118,29 +130,55 @@ class Matcher:
         Raises:
             ImageError: The image or the mask cannot be used; says why.
         """
+        if not self._try_rotations:
+            return self._encode(image, mask, 0)
+        views = Views(lambda turn: self._encode(image, mask, turn), self._turn)
+        return replace(views.use(self._turn), views=views)
+
+    def _encode(
+        self, image: NDArray[Any], mask: NDArray[np.bool_] | None, turn: int
+    ) -> ImageFeatures:
+        if turn:
+            image, mask = turned(image, turn), None if mask is None else turned(mask, turn)
         prepared = prepare(image, self.network.config, self.longer_side, mask)
         cells = None if prepared.mask is None else prepared.mask.to(self._device)
         tensor = prepared.image.to(self._device, memory_format=torch.channels_last)
         with torch.inference_mode(), self._autocast():
             maps = self.network.encode(tensor, cells)
-        return ImageFeatures(maps, prepared.scale, prepared.image_size)
+        height, width = prepared.image_size
+        size = (width, height) if turn % 180 else (height, width)
+        number = maps.cells if prepared.mask is None else int(prepared.mask.sum())
+        return ImageFeatures(maps, prepared.scale, size, number, turn)
 
     def match(self, reference: ImageFeatures, query: ImageFeatures) -> Matches:
         """Matches between two encoded images, none if nothing is found."""
+        views = query.views
+        if views is None:
+            return self._match(reference, query).matches
+        if reference.views is not None:
+            reference = reference.views.use(reference.views.turn)
+        matches = best_turn(views, lambda features: self._match(reference, features))
+        self._turn = views.turn
+        return matches
+
+    def _match(self, reference: ImageFeatures, query: ImageFeatures) -> Support:
         with torch.inference_mode(), self._autocast():
             found = self.network.match(
                 reference.maps, query.maps, self._threshold, self.max_matches
             )
             columns = _to_columns(found).cpu().numpy()
-        return Matches(
-            reference_points=to_original(columns[:, 0:2], reference.scale),
-            query_points=to_original(columns[:, 2:4], query.scale),
+        matches = Matches(
+            reference_points=_to_pixels(columns[:, 0:2], reference),
+            query_points=_to_pixels(columns[:, 2:4], query),
             confidence=np.ascontiguousarray(columns[:, 4], np.float32),
             sigma=(columns[:, 5] / np.mean(query.scale)).astype(np.float32),
             # float32 holds integers exactly up to 2**24: a grid of 4096 x 4096 cells.
             reference_cells=columns[:, 6].astype(np.int64),
             reference_grid=reference.maps.grid,
+            rotation=(query.turn - reference.turn) % 360,
         )
+        support = float(columns[0, 7]) if len(columns) else 0.0
+        return Support(matches, support, min(reference.cells, query.cells))
 
     def signature(self, features: ImageFeatures) -> NDArray[np.float32]:
         """Signature (D,) of length 1 of the place; its dot product with others tells likeness."""
@@ -165,10 +203,17 @@ class Matcher:
 
 
 def _to_columns(found: NetworkMatches) -> Tensor:
-    """x0 y0 x1 y1 confidence sigma cell (M, 7): one tensor, to wait for the device only once."""
+    """x0 y0 x1 y1 confidence sigma cell support (M, 8): to wait for the device only once."""
     coarse = found.coarse
-    single = torch.stack([coarse.confidence, found.sigma, coarse.cells0], dim=1)
+    support = found.support.expand(len(coarse.batch))
+    single = torch.stack([coarse.confidence, found.sigma, coarse.cells0, support], dim=1)
     return torch.cat([found.points0, found.points1, single], dim=1).float()
+
+
+def _to_pixels(points: NDArray[Any], features: ImageFeatures) -> NDArray[np.float32]:
+    """Pixels of the network to pixels of the image as it came."""
+    pixels = to_original(points, features.scale)
+    return turned_back(pixels, features.turn, features.image_size)
 
 
 def _select_device(device: str) -> torch.device:

@@ -25,6 +25,9 @@ class Matches:
         reference_cells: int64 (N,), row-major index of each match's cell on the reference's
             coarse grid; -1 where the matches come from no grid.
         reference_grid: rows and columns of that grid.
+        rotation: degrees by which the query was rotated counter-clockwise, relative to the
+            reference, to be matched: 0, 90, 180 or 270. Points are those of the images as they
+            came; cells are those of the reference as it was matched.
 
     """
 
@@ -34,6 +37,7 @@ class Matches:
     sigma: NDArray[np.float32]
     reference_cells: NDArray[np.int64]
     reference_grid: tuple[int, int]
+    rotation: int = 0
 
     def __post_init__(self) -> None:
         """Check that all arrays describe the same matches.

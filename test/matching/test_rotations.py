@@ -1,0 +1,170 @@
+"""Images of cameras that roll: which way up they match, and where the matches are."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from loftr_ros.matching.matcher import Matcher
+from loftr_ros.matching.rotations import TURNS, turned, turned_back
+from loftr_ros.rendering.procedural import procedural_texture
+
+DATA = Path(os.environ.get('LOFTR_ROS_DATA', Path(__file__).parents[3] / 'shared/data'))
+REAL = DATA / 'kitti_stereo/image_l'
+
+Image = NDArray[np.uint8]
+
+
+@pytest.fixture(scope='module')
+def matcher() -> Matcher:
+    return Matcher('lite', device='cpu', longer_side=320, try_rotations=True)
+
+
+@pytest.fixture(scope='module')
+def texture() -> Image:
+    return procedural_texture(512, np.random.default_rng(5))[:400, :500]
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from(TURNS))
+def test_every_pixel_of_a_turned_image_is_found_in_the_image(
+    height: int, width: int, turn: int
+) -> None:
+    image = np.arange(height * width).reshape(height, width)
+    rotated = turned(image, turn)
+    y, x = (axis.ravel() for axis in np.indices(rotated.shape))
+
+    points = turned_back(np.stack([x, y], 1).astype(np.float32), turn, (height, width))
+
+    columns, rows = points.T.astype(np.int64)
+    np.testing.assert_array_equal(image[rows, columns], rotated.ravel())
+
+
+@given(st.sampled_from(TURNS), st.floats(-0.5, 8.5), st.floats(-0.5, 5.5))
+def test_corners_and_halves_of_pixels_turn_with_the_image(turn: int, x: float, y: float) -> None:
+    size = (6, 9)
+    point = np.array([[x, y]], np.float32)
+    back = 360 - turn if turn else 0
+    turned_size = size[::-1] if turn % 180 else size
+
+    there = turned_back(point, back, turned_size) if turn % 180 == 0 else point
+    again = turned_back(turned_back(point, turn, size), back, turned_size)
+
+    assert np.isfinite(there).all()
+    np.testing.assert_allclose(again, point, atol=1e-5)
+
+
+@pytest.mark.parametrize('turn', TURNS)
+def test_a_rotated_image_is_matched_at_the_pixels_it_came_with(
+    matcher: Matcher, texture: Image, turn: int
+) -> None:
+    query = turned(texture, turn)
+
+    matches = matcher.match_images(texture, query)
+
+    assert len(matches) > 100
+    assert (matches.rotation + turn) % 360 == 0
+    expected = turned_back(matches.query_points, turn, (400, 500))
+    error = np.linalg.norm(expected - matches.reference_points, axis=1)
+    assert np.median(error) < 0.6
+    plain = Matcher('lite', device='cpu', longer_side=320).match_images(texture, query)
+    if turn:
+        assert len(plain) < 0.3 * len(matches)
+    else:
+        np.testing.assert_array_equal(plain.query_points, matches.query_points)
+
+
+def test_a_rotation_that_is_known_is_tried_first(
+    matcher: Matcher, texture: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[tuple[int, ...]] = []
+    encode = matcher.network.encode
+    monkeypatch.setattr(
+        matcher.network, 'encode', lambda *args: (encoded.append(args[0].shape), encode(*args))[1]
+    )
+    reference = matcher.encode(texture)
+    matcher.match(reference, matcher.encode(turned(texture, 90)))
+    encoded.clear()
+
+    matches = matcher.match(reference, matcher.encode(turned(texture, 90)))
+
+    assert matches.rotation == 270
+    assert len(encoded) == 1
+
+
+def test_a_rotated_image_can_become_the_reference(matcher: Matcher, texture: Image) -> None:
+    rolled = turned(texture, 180)
+    features = matcher.encode(rolled)
+    matcher.match(matcher.encode(texture), features)
+
+    matches = matcher.match(features, matcher.encode(rolled))
+
+    assert matches.rotation == 0
+    assert len(matches) > 100
+    np.testing.assert_allclose(matches.query_points, matches.reference_points, atol=2)
+
+
+def test_nothing_in_common_is_no_match_of_some_rotation(texture: Image) -> None:
+    strict = Matcher('lite', device='cpu', confidence_threshold=1.0, try_rotations=True)
+
+    assert len(strict.match_images(texture, 255 - texture[::-1])) == 0
+
+
+@pytest.mark.parametrize('limit', [5, 40])
+def test_few_matches_by_choice_are_no_reason_to_rotate(texture: Image, limit: int) -> None:
+    capped = Matcher('lite', device='cpu', max_matches=limit, try_rotations=True)
+
+    matches = capped.match_images(texture, turned(texture, 90))
+
+    assert len(matches) == limit
+    assert matches.rotation == 270
+    assert capped.match_images(texture, texture).rotation == 0
+
+
+def test_a_mask_turns_with_its_image(matcher: Matcher, texture: Image) -> None:
+    mask = np.ones(texture.shape, np.bool_)
+    mask[:, :250] = False
+    rolled = turned(texture, 90)
+
+    matches = matcher.match(matcher.encode(texture), matcher.encode(rolled, turned(mask, 90)))
+
+    assert matches.rotation == 270
+    assert len(matches) > 50
+    original = turned_back(matches.query_points, 90, (400, 500))
+    assert (original[:, 0] > 250 - 8 * 500 / 320 - 4).all()
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.integers(20, 70), st.integers(20, 70))
+def test_images_of_any_size_are_accepted(matcher: Matcher, height: int, width: int) -> None:
+    image = np.random.default_rng(height * width).integers(0, 255, (height, width), np.uint8)
+
+    matches = matcher.match_images(image, image[:, ::-1])
+
+    assert matches.rotation in TURNS
+    for points in (matches.reference_points, matches.query_points):
+        assert (points >= -16).all()
+        assert (points <= np.array([width, height]) + 16).all()
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f'no images in {REAL} (LOFTR_ROS_DATA)')
+@pytest.mark.parametrize('turn', [90, 180, 270])
+def test_rotated_frames_of_a_car_match_as_those_the_right_way_up(turn: int) -> None:
+    first, second = (cv2.imread(str(path), 0) for path in sorted(REAL.iterdir())[:2])
+    assert first is not None
+    assert second is not None
+    upright = Matcher('lite', device='cpu').match_images(first, second)
+
+    found = Matcher('lite', device='cpu', try_rotations=True).match_images(
+        first, turned(second, turn)
+    )
+
+    assert (found.rotation + turn) % 360 == 0
+    # The image is turned back before anything is computed: the same cells, the same positions.
+    np.testing.assert_array_equal(found.reference_cells, upright.reference_cells)
+    back = turned_back(found.query_points, turn, second.shape)
+    np.testing.assert_allclose(back, upright.query_points, atol=1e-3)
