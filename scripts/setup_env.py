@@ -47,7 +47,7 @@ VERSION = '{}.{}'.format(*sys.version_info[:2])
 FOREIGN_VARIABLES = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'PYTHONPATH', 'PYTHONHOME')
 
 REQUIREMENTS = ('dev', 'ros2', 'runtime')
-EXTRAS = ('gtsam', 'ray', 'rerun')
+EXTRAS = ('gtsam', 'onnx', 'ray', 'rerun')
 
 TORCH_CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
 APT = 'Debian or Ubuntu: sudo apt install'
@@ -191,7 +191,7 @@ def install_packages(key: str) -> None:
 
 def install_extras(key: str) -> None:
     """Install what only some commands need, so that the tests have it all."""
-    announce('Installing GTSAM, Ray and Rerun, which some tests use (1 minute, 280 MB)')
+    announce('Installing GTSAM, ONNX, Ray and Rerun, which some tests use (1 minute, 350 MB)')
     pip: list[str | Path] = [PYTHON, '-m', 'pip', 'install', '--disable-pip-version-check']
     pip += ['--constraint', 'constraints.txt']
     run([*pip, *(f'--requirement=requirements/{name}.txt' for name in EXTRAS)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +18,13 @@ from .signature import covariance_signature
 from .weights import load_weights
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
     from torch import Tensor
 
     from .network import NetworkMatches
+    from .weights import LoadedWeights
+
+BACKENDS = ('torch', 'onnxruntime')
 
 PRECISIONS = {
     'float32': torch.float32,
@@ -66,11 +68,14 @@ class Matcher:
         confidence_threshold: float | None = None,
         max_matches: int | None = None,
         try_rotations: bool = False,
+        backend: str = 'torch',
+        providers: str = 'CPUExecutionProvider',
     ) -> None:
         """Load the weights onto the device.
 
         Args:
-            weights: ``lite``, ``outdoor``, ``indoor``, or a file.
+            weights: ``lite``, ``outdoor``, ``indoor``, or a file; with backend ``onnxruntime`` the
+                folder that ``loftr-ros export`` wrote.
             configuration: Of a file that does not carry its own.
             device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             precision: ``float32``, ``float16``, ``bfloat16``, or ``auto``: float16 on a GPU,
@@ -80,6 +85,8 @@ class Matcher:
             max_matches: Keep only that many, the most confident; None for all.
             try_rotations: Where an image hardly matches, rotate it by 90, 180 and 270 degrees, and
                 go on with the rotation that matches best: for cameras that roll.
+            backend: ``torch`` or ``onnxruntime``.
+            providers: Of backend ``onnxruntime``, separated by commas, the preferred one first.
 
         Raises:
             WeightsError: The weights cannot be used.
@@ -90,8 +97,14 @@ class Matcher:
         self._try_rotations = try_rotations
         self._turn = 0
         self._device = _select_device(device)
-        self._dtype = _select_precision(precision, self._device)
-        loaded = load_weights(weights, configuration)
+        if backend not in BACKENDS:
+            raise ValueError(f"backend '{backend}': expected {' or '.join(BACKENDS)}")
+        if backend == 'onnxruntime':
+            self._dtype = torch.float32
+            loaded = _load_exported(weights, providers, precision)
+        else:
+            self._dtype = _select_precision(precision, self._device)
+            loaded = load_weights(weights, configuration)
         self.weights_name = loaded.name
         self.weights_hash = loaded.sha256
         network = loaded.network.to(self._device)
@@ -191,6 +204,7 @@ class Matcher:
 
     def warm_up(self, height: int, width: int) -> float:
         """Run once on noise of the given size, so that no first frame is slow; seconds taken."""
+        height, width = self.network.fixed_size or (height, width)
         started = time.perf_counter()
         noise = np.random.default_rng(0).integers(0, 255, (height, width), np.uint8)
         self.match_images(noise, noise)
@@ -214,6 +228,18 @@ def _to_pixels(points: NDArray[Any], features: ImageFeatures) -> NDArray[np.floa
     """Pixels of the network to pixels of the image as it came."""
     pixels = to_original(points, features.scale)
     return turned_back(pixels, features.turn, features.image_size)
+
+
+def _load_exported(weights: str | Path, providers: str, precision: str) -> LoadedWeights:
+    # Imports ONNX Runtime, which need not be there.
+    from .onnx_network import load_exported
+
+    if precision not in ('auto', 'float32', 'float16'):
+        raise ValueError(
+            f"precision '{precision}': backend onnxruntime computes in float32, or in float16 with "
+            'TensorRT'
+        )
+    return load_exported(Path(weights), providers, half=precision == 'float16')
 
 
 def _select_device(device: str) -> torch.device:

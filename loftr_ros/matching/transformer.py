@@ -67,7 +67,7 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Convolutions go to oneDNN, linear maps to MKL, whose kernels leave AVX-512 unused on AMD
     machines: half the speed there, the same on others.
     """
-    if x.device.type != 'cpu' or x.numel() == 0:
+    if x.device.type != 'cpu' or x.numel() == 0 or torch.onnx.is_in_onnx_export():
         return F.linear(x, weight, bias)
     # With one thread oneDNN is taken only from 16 images on.
     images = 16 if x.shape[:-1].numel() % 16 == 0 else len(x)

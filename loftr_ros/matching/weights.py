@@ -120,6 +120,10 @@ def find_weights(weights: str | Path) -> Path:
     if weights in OFFICIAL:
         return _cached(OFFICIAL[str(weights)])
     path = Path(weights).expanduser()
+    if path.is_dir():
+        raise WeightsError(
+            f'{path}: a folder; one that `loftr-ros export` wrote needs backend onnxruntime'
+        )
     if not path.is_file():
         names = ', '.join(CONFIGURATIONS)
         raise WeightsError(f"no weights '{weights}': neither one of {names} nor an existing file")
