@@ -81,15 +81,20 @@ def add_training_curves(commands: argparse._SubParsersAction[argparse.ArgumentPa
     parser.set_defaults(run=_training_curves)
     parser.add_argument('tables', type=Path, nargs='+', help='progress.csv of one or more runs')
     parser.add_argument('-o', '--output', type=Path, default=Path('training_curves.png'))
+    parser.add_argument(
+        '--figures', type=Path, help='JSON of evaluate-pairs with several weights of these runs'
+    )
 
 
 def _training_curves(options: argparse.Namespace) -> int:
+    from loftr_ros.evaluation.pair_report import read_pair_figures
     from loftr_ros.training.progress import read_rows
     from loftr_ros.visualization.training import training_figure
     from loftr_ros.visualization.trajectories import save_figure
 
     runs = {_run_name(table, options.tables): read_rows(table) for table in options.tables}
-    save_figure(training_figure(runs), options.output)
+    measured = None if options.figures is None else read_pair_figures(options.figures)
+    save_figure(training_figure(runs, measured), options.output)
     print(f'curves: {options.output}')
     return 0
 

@@ -142,12 +142,14 @@ def load_matchers(
     settings: dict[str, Any] = {}
     for source in weights:
         from loftr_ros.matching.matcher import Matcher  # torch is slow to load
+        from loftr_ros.matching.weights import training_pairs
 
         matcher = Matcher(source, device=device, longer_side=longer_side)
         name = source if matcher.weights_name == source else _stem(source, matchers)
         matchers[name] = matcher
         settings[name] = {
             'hash': matcher.weights_hash,
+            'training_pairs': training_pairs(source),
             'device': matcher.device,
             'precision': matcher.precision,
             'confidence_threshold': matcher.confidence_threshold,

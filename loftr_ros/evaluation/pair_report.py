@@ -12,6 +12,7 @@ from rich.table import Table
 
 from loftr_ros.evaluation.metrics import AUC_THRESHOLDS
 from loftr_ros.visualization.matches import draw_matches
+from loftr_ros.visualization.training import PairFigures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,6 +78,31 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + '\n', encoding='utf-8')
+
+
+def read_pair_figures(path: Path) -> PairFigures:
+    """Read the mean areas of a JSON file that `write_json` wrote, by training pairs.
+
+    Raises:
+        ValueError: If it is no such file, or holds no weights that know their training pairs.
+
+    """
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        weights = content['settings']['weights']
+        means = {name: tuple(map(float, areas)) for name, areas in content['mean_auc'].items()}
+    except OSError as error:
+        raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'{path}: not a file that `evaluate-pairs --json` wrote') from error
+    known = {
+        name: one['training_pairs'] for name, one in weights.items() if one.get('training_pairs')
+    }
+    if not known:
+        raise ValueError(f'{path}: no weights in it say how many pairs they were trained on')
+    points = tuple((pairs, means[name]) for name, pairs in known.items() if name in means)
+    peers = {name: areas for name, areas in means.items() if name not in weights}
+    return PairFigures(AUC_THRESHOLDS, points, peers)
 
 
 def best_and_worst(summary: SetSummary) -> tuple[int, int]:

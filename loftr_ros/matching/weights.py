@@ -130,6 +130,20 @@ def find_weights(weights: str | Path) -> Path:
     return path
 
 
+def training_pairs(weights: str | Path) -> int | None:
+    """How many pairs weights were trained on, as `save_weights` was told; None if unknown.
+
+    Raises:
+        WeightsError: As `find_weights`.
+    """
+    path = find_weights(weights)
+    if path.suffix != '.safetensors':
+        return None
+    with safe_open(path, framework='pt') as stream:
+        pairs = (stream.metadata() or {}).get('training_pairs', '')
+    return int(pairs) if pairs.isdecimal() else None
+
+
 def cache_folder() -> Path:
     """Where downloads are kept: LOFTR_ROS_CACHE, or loftr_ros in the user's cache folder."""
     if 'LOFTR_ROS_CACHE' in os.environ:

@@ -78,6 +78,16 @@ def test_saved_weights_carry_their_configuration(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded.network.state_dict()[key], value, rtol=1e-3, atol=1e-6)
 
 
+def test_weights_know_how_many_pairs_they_were_trained_on(tmp_path: Path) -> None:
+    network = LoFTR(LITE)
+    save_weights(network, tmp_path / 'known.safetensors', {'training_pairs': '1200'})
+    save_weights(network, tmp_path / 'unknown.safetensors')
+
+    assert weights.training_pairs(tmp_path / 'known.safetensors') == 1200
+    assert weights.training_pairs(tmp_path / 'unknown.safetensors') is None
+    assert weights.training_pairs('lite') is not None
+
+
 def test_weights_of_another_configuration_are_refused_with_the_keys(tmp_path: Path) -> None:
     path = official_layout(tmp_path / 'mine.ckpt')
 

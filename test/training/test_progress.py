@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from loftr_ros.cli import main
+from loftr_ros.evaluation.pair_report import read_pair_figures
 from loftr_ros.training.progress import ProgressLog, append_row, read_rows
 from loftr_ros.visualization.training import training_figure
 
@@ -88,13 +90,49 @@ def test_curves_are_drawn_from_tables_of_old_and_new_columns(
 
     assert (tmp_path / 'curves.png').read_bytes().startswith(b'\x89PNG')
     runs = {run: read_rows(tmp_path / run / 'progress.csv') for run in ('old', 'new')}
-    losses, _, areas, errors = training_figure(runs).axes
+    losses, _, areas = training_figure(runs).axes
     assert [line.get_label() for line in losses.lines] == ['old: coarse', 'new: coarse']
     assert np.asarray(losses.lines[0].get_xdata()).tolist() == pytest.approx([0.8, 1.6, 2.4])
     assert np.asarray(areas.lines[0].get_ydata()).tolist() == [20, 20, 20]
-    assert errors.texts[0].get_text() == 'not measured'
 
 
 def test_a_missing_table_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['training-curves', str(tmp_path / 'none.csv')]) == 1
     assert 'none.csv: cannot be read' in capsys.readouterr().err
+
+
+def test_weights_are_drawn_beside_their_peers_over_their_training_pairs(tmp_path: Path) -> None:
+    runs = {'run': [{'pairs': 1000.0, 'coarse_loss': 1.0}]}
+    content = {
+        'settings': {
+            'weights': {'late': {'training_pairs': 9000}, 'early': {'training_pairs': 1000}}
+        },
+        'mean_auc': {'late': [0.5, 0.6, 0.7], 'early': [0.1, 0.2, 0.3], 'sift': [0.6, 0.7, 0.8]},
+    }
+    (tmp_path / 'figures.json').write_text(json.dumps(content))
+
+    axes = training_figure(runs, read_pair_figures(tmp_path / 'figures.json')).axes[-1]
+
+    curve, peer = axes.lines[:2]
+    assert np.asarray(curve.get_xdata()).tolist() == [1, 9]
+    assert np.asarray(curve.get_ydata()).tolist() == pytest.approx([10, 50])
+    assert peer.get_label() == 'sift at 5 degrees'
+    assert np.asarray(peer.get_ydata()).tolist() == pytest.approx([60, 60])
+
+
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        ('{', 'not a file that'),
+        ('[]', 'not a file that'),
+        ('{"settings": {}}', 'not a file that'),
+        ('{"settings": {"weights": {"w": {}}}, "mean_auc": {}}', 'no weights in it'),
+    ],
+)
+def test_what_holds_no_figures_of_pairs_is_refused(
+    tmp_path: Path, content: str, reason: str
+) -> None:
+    (tmp_path / 'figures.json').write_text(content)
+
+    with pytest.raises(ValueError, match=reason):
+        read_pair_figures(tmp_path / 'figures.json')
