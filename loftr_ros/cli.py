@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from loftr_ros import __version__
 from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.cli_evaluation import add_convert, add_evaluate
+from loftr_ros.cli_export import add_backend_arguments, add_export
 from loftr_ros.cli_reports import add_compare, add_explain, add_report
 from loftr_ros.cli_training import (
     add_evaluate_calibration,
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate_pairs(commands)
     add_evaluate_conditions(commands)
     add_evaluate_calibration(commands)
+    add_export(commands)
     _add_demo(commands)
     return parser
 
@@ -68,6 +70,7 @@ def _add_match(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
     parser.add_argument('--longer-side', type=int, default=640, help='px; 0 keeps the size')
     parser.add_argument('--threshold', type=float, help='smallest confidence')
+    add_backend_arguments(parser)
 
 
 def _match(options: argparse.Namespace) -> int:
@@ -84,6 +87,8 @@ def _match(options: argparse.Namespace) -> int:
         device=options.device,
         longer_side=options.longer_side or None,
         confidence_threshold=options.threshold,
+        backend=options.backend,
+        providers=options.providers,
     )
     matches = matcher.match_images(reference, query)
     picture = draw_matches(reference, query, matches)

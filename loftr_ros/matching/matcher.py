@@ -239,7 +239,7 @@ def _load_exported(weights: str | Path, providers: str, precision: str) -> Loade
             f"precision '{precision}': backend onnxruntime computes in float32, or in float16 with "
             'TensorRT'
         )
-    return load_exported(Path(weights), providers, half=precision == 'float16')
+    return load_exported(Path(weights).expanduser(), providers, half=precision == 'float16')
 
 
 def _select_device(device: str) -> torch.device:

@@ -71,7 +71,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     if not is_export(folder):
         raise WeightsError(
-            f'{folder}: no folder that `loftr-ros export` wrote: it has no {MANIFEST}'
+            f'{folder}: no folder that `loftr-ros export --output FOLDER` wrote (no {MANIFEST})'
         )
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding='utf-8'))

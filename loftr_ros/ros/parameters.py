@@ -56,7 +56,14 @@ class NodeParameters(LoopParameters):
         choices=MODES,
     )
     weights: str = declare_field(
-        'lite', 'Weights of LoFTR: lite, outdoor, indoor, or the path of a .safetensors or .ckpt.'
+        'lite',
+        'Weights of LoFTR: lite, outdoor, indoor, or the path of a .safetensors or .ckpt; with '
+        'backend onnxruntime the folder that `loftr-ros export` wrote.',
+    )
+    backend: str = declare_field('torch', 'What computes LoFTR.', choices=('torch', 'onnxruntime'))
+    providers: str = declare_field(
+        'CPUExecutionProvider',
+        'Execution providers of backend onnxruntime, separated by commas, the preferred one first.',
     )
     device: str = declare_field(
         'auto', 'Where LoFTR runs: auto, cpu, cuda, or cuda with a number as in cuda:1.'

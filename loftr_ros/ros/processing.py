@@ -89,6 +89,8 @@ def load_matcher(parameters: NodeParameters) -> NodeMatcher:
         longer_side=parameters.longer_side or None,
         confidence_threshold=parameters.confidence_threshold or None,
         max_matches=parameters.max_matches or None,
+        backend=parameters.backend,
+        providers=parameters.providers,
     )
     return matcher
 
