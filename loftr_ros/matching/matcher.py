@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .limits import NetworkSize, SizeLimits
 from .matches import Matches
 from .network import FeatureMaps
 from .preprocessing import prepare, to_original
@@ -65,6 +66,8 @@ class Matcher:
         device: str = 'auto',
         precision: str = 'auto',
         longer_side: int | None = 640,
+        max_pixels: int | None = None,
+        max_memory: int | None = None,
         confidence_threshold: float | None = None,
         max_matches: int | None = None,
         try_rotations: bool = False,
@@ -81,6 +84,9 @@ class Matcher:
             precision: ``float32``, ``float16``, ``bfloat16``, or ``auto``: float16 on a GPU,
                 float32 on a CPU. The correlations are computed in float32 in any case.
             longer_side: Greatest width or height the network sees, px; None for the full image.
+            max_pixels: Greatest number of pixels the network sees; None for all.
+            max_memory: Greatest memory for a pair of images, MB, besides what the process takes
+                without; images are matched as large as it holds. None for no limit.
             confidence_threshold: theta_c in [0, 1]; None for the one of the weights.
             max_matches: Keep only that many, the most confident; None for all.
             try_rotations: Where an image hardly matches, rotate it by 90, 180 and 270 degrees, and
@@ -92,7 +98,7 @@ class Matcher:
             WeightsError: The weights cannot be used.
             ValueError: Another argument cannot be used; says which and what can.
         """
-        self.longer_side = _at_least('longer_side', longer_side, 16)
+        self.limits = SizeLimits(longer_side, max_pixels, max_memory)
         self.max_matches = _at_least('max_matches', max_matches, 1)
         self._try_rotations = try_rotations
         self._turn = 0
@@ -122,6 +128,15 @@ class Matcher:
         return str(self._dtype).removeprefix('torch.')
 
     @property
+    def longer_side(self) -> int | None:
+        """Greatest width or height the network sees, px."""
+        return self.limits.longer_side
+
+    @longer_side.setter
+    def longer_side(self, value: int | None) -> None:
+        self.limits = replace(self.limits, longer_side=value)
+
+    @property
     def confidence_threshold(self) -> float:
         """Smallest confidence of a match."""
         return self._threshold
@@ -132,6 +147,10 @@ class Matcher:
         if not 0 <= value <= 1:
             raise ValueError(f'confidence_threshold must be within [0, 1], not {value}')
         self._threshold = value
+
+    def network_size(self, height: int, width: int) -> NetworkSize:
+        """Size at which images of a size, px, are matched, and which limit makes it smaller."""
+        return self.limits.fit((height, width), self.network.config)
 
     def encode(self, image: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> ImageFeatures:
         """Features of an image (H, W) or (H, W, 1|3|4), RGB; uint8, uint16 or float in [0, 1].
@@ -153,7 +172,7 @@ class Matcher:
     ) -> ImageFeatures:
         if turn:
             image, mask = turned(image, turn), None if mask is None else turned(mask, turn)
-        prepared = prepare(image, self.network.config, self.longer_side, mask)
+        prepared = prepare(image, self.network.config, self.limits, mask)
         cells = None if prepared.mask is None else prepared.mask.to(self._device)
         tensor = prepared.image.to(self._device, memory_format=torch.channels_last)
         with torch.inference_mode(), self._autocast():

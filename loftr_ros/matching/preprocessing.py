@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .errors import ImageError
+from .limits import SizeLimits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,15 +41,15 @@ class NetworkInput:
 def prepare(
     image: NDArray[Any],
     config: LoFTRConfig,
-    longer_side: int | None = None,
+    limits: SizeLimits | None = None,
     mask: NDArray[np.bool_] | None = None,
 ) -> NetworkInput:
-    """Grey, shrunk to the longer side if that is shorter, padded to whole coarse cells.
+    """Grey, shrunk to what the limits allow, padded to whole coarse cells.
 
     Args:
         image: As :func:`to_grey` takes it.
         config: Of the network.
-        longer_side: Greatest width or height, px; None keeps the size. Images are never enlarged.
+        limits: Of the size; None for none. Images are never enlarged.
         mask: bool (H, W), false where nothing may match; a cell may if more than half of it may.
 
     Raises:
@@ -60,8 +61,7 @@ def prepare(
         raise ImageError(
             f'mask of {mask.dtype} {mask.shape}: expected bool {grey.shape}, the size of the image'
         )
-    ratio = 1.0 if longer_side is None else min(1.0, longer_side / max(height, width))
-    rows, columns = max(1, round(height * ratio)), max(1, round(width * ratio))
+    rows, columns = (limits or SizeLimits()).fit((height, width), config).size
     if (rows, columns) != (height, width):
         resized = cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
         grey = np.asarray(resized, np.float32)

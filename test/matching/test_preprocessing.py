@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from loftr_ros.matching.config import LITE
 from loftr_ros.matching.errors import ImageError
+from loftr_ros.matching.limits import SizeLimits
 from loftr_ros.matching.preprocessing import prepare, to_grey, to_original
 
 
@@ -70,8 +71,8 @@ def test_images_of_whole_cells_need_no_mask() -> None:
 
 
 def test_images_are_shrunk_but_never_enlarged() -> None:
-    assert prepare(np.zeros((100, 200), np.uint8), LITE, 64).image.shape[-1] == 64
-    assert prepare(np.zeros((10, 20), np.uint8), LITE, 64).scale == (1.0, 1.0)
+    assert prepare(np.zeros((100, 200), np.uint8), LITE, SizeLimits(64)).image.shape[-1] == 64
+    assert prepare(np.zeros((10, 20), np.uint8), LITE, SizeLimits(64)).scale == (1.0, 1.0)
 
 
 @settings(max_examples=30, deadline=None)
@@ -79,7 +80,7 @@ def test_images_are_shrunk_but_never_enlarged() -> None:
 def test_images_of_any_size_become_whole_cells(
     height: int, width: int, longer_side: int | None
 ) -> None:
-    prepared = prepare(np.zeros((height, width), np.uint8), LITE, longer_side)
+    prepared = prepare(np.zeros((height, width), np.uint8), LITE, SizeLimits(longer_side))
 
     assert prepared.image.shape[-2] % 16 == 0
     assert prepared.image.shape[-1] % 16 == 0
@@ -95,7 +96,7 @@ def test_pixels_map_back_by_the_half_pixel_rule() -> None:
 def test_a_bright_dot_keeps_its_place_through_the_resize() -> None:
     image = np.zeros((120, 200), np.uint8)
     image[52:56, 92:96] = 255
-    prepared = prepare(image, dataclasses.replace(LITE), 100)
+    prepared = prepare(image, dataclasses.replace(LITE), SizeLimits(100))
     row, column = divmod(int(prepared.image.flatten().argmax()), prepared.image.shape[-1])
 
     # The first of the equally bright network pixels covers original pixels 92 and 93.
