@@ -10,28 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .graphs import Replayed
 from .limits import NetworkSize, SizeLimits
 from .matches import Matches
 from .network import FeatureMaps
+from .precision import FLOAT32, select_precision
 from .preprocessing import prepare, to_original
 from .rotations import Support, Views, best_turn, turned, turned_back
+from .runner import Rows, Runner
 from .signature import covariance_signature
 from .weights import load_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
-    from .network import NetworkMatches
     from .weights import LoadedWeights
 
 BACKENDS = ('torch', 'onnxruntime')
-
-PRECISIONS = {
-    'float32': torch.float32,
-    'float16': torch.float16,
-    'bfloat16': torch.bfloat16,
-}
 
 
 @dataclass(frozen=True)
@@ -73,6 +68,7 @@ class Matcher:
         try_rotations: bool = False,
         backend: str = 'torch',
         providers: str = 'CPUExecutionProvider',
+        cuda_graphs: bool = False,
     ) -> None:
         """Load the weights onto the device.
 
@@ -81,8 +77,9 @@ class Matcher:
                 folder that ``loftr-ros export`` wrote.
             configuration: Of a file that does not carry its own.
             device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-            precision: ``float32``, ``float16``, ``bfloat16``, or ``auto``: float16 on a GPU,
-                float32 on a CPU. The correlations are computed in float32 in any case.
+            precision: ``float32``, ``tf32``, ``float16``, ``bfloat16``, or ``auto``: float16 on a
+                GPU, float32 on a CPU; see :func:`select_precision` for what a device has. The
+                correlations are computed in float32 in any case.
             longer_side: Greatest width or height the network sees, px; None for the full image.
             max_pixels: Greatest number of pixels the network sees; None for all.
             max_memory: Greatest memory for a pair of images, MB, besides what the process takes
@@ -93,6 +90,8 @@ class Matcher:
                 go on with the rotation that matches best: for cameras that roll.
             backend: ``torch`` or ``onnxruntime``.
             providers: Of backend ``onnxruntime``, separated by commas, the preferred one first.
+            cuda_graphs: Record what the GPU does for each size of images, and replay it. The first
+                pairs of each size take longer, and each recording holds its memory.
 
         Raises:
             WeightsError: The weights cannot be used.
@@ -106,15 +105,17 @@ class Matcher:
         if backend not in BACKENDS:
             raise ValueError(f"backend '{backend}': expected {' or '.join(BACKENDS)}")
         if backend == 'onnxruntime':
-            self._dtype = torch.float32
+            chosen = FLOAT32
             loaded = _load_exported(weights, providers, precision)
         else:
-            self._dtype = _select_precision(precision, self._device)
+            chosen = select_precision(precision, self._device)
             loaded = load_weights(weights, configuration)
         self.weights_name = loaded.name
         self.weights_hash = loaded.sha256
-        network = loaded.network.to(self._device)
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        graphs = _graphs(self._device, backend) if cuda_graphs else None
+        rows = None if self._device.type == 'cpu' else Rows()
+        self._runner = Runner(loaded.network, self._device, chosen, rows, graphs)
+        self.network = self._runner.network
         self.confidence_threshold = confidence_threshold
 
     @property
@@ -125,7 +126,7 @@ class Matcher:
     @property
     def precision(self) -> str:
         """Number format of backbone and transformers."""
-        return str(self._dtype).removeprefix('torch.')
+        return self._runner.precision.name
 
     @property
     def longer_side(self) -> int | None:
@@ -173,10 +174,7 @@ class Matcher:
         if turn:
             image, mask = turned(image, turn), None if mask is None else turned(mask, turn)
         prepared = prepare(image, self.network.config, self.limits, mask)
-        cells = None if prepared.mask is None else prepared.mask.to(self._device)
-        tensor = prepared.image.to(self._device, memory_format=torch.channels_last)
-        with torch.inference_mode(), self._autocast():
-            maps = self.network.encode(tensor, cells)
+        maps = self._runner.encode(prepared)
         height, width = prepared.image_size
         size = (width, height) if turn % 180 else (height, width)
         number = maps.cells if prepared.mask is None else int(prepared.mask.sum())
@@ -194,17 +192,12 @@ class Matcher:
         return matches
 
     def _match(self, reference: ImageFeatures, query: ImageFeatures) -> Support:
-        with torch.inference_mode(), self._autocast():
-            found = self.network.match(
-                reference.maps, query.maps, self._threshold, self.max_matches
-            )
-            columns = _to_columns(found).cpu().numpy()
+        columns = self._runner.match(reference.maps, query.maps, self._threshold, self.max_matches)
         matches = Matches(
             reference_points=_to_pixels(columns[:, 0:2], reference),
             query_points=_to_pixels(columns[:, 2:4], query),
             confidence=np.ascontiguousarray(columns[:, 4], np.float32),
             sigma=(columns[:, 5] / np.mean(query.scale)).astype(np.float32),
-            # float32 holds integers exactly up to 2**24: a grid of 4096 x 4096 cells.
             reference_cells=columns[:, 6].astype(np.int64),
             reference_grid=reference.maps.grid,
             rotation=(query.turn - reference.turn) % 360,
@@ -228,19 +221,6 @@ class Matcher:
         noise = np.random.default_rng(0).integers(0, 255, (height, width), np.uint8)
         self.match_images(noise, noise)
         return time.perf_counter() - started
-
-    def _autocast(self) -> torch.autocast:
-        enabled = self._dtype != torch.float32
-        dtype = self._dtype if enabled else None
-        return torch.autocast(self._device.type, dtype=dtype, enabled=enabled)
-
-
-def _to_columns(found: NetworkMatches) -> Tensor:
-    """x0 y0 x1 y1 confidence sigma cell support (M, 8): to wait for the device only once."""
-    coarse = found.coarse
-    support = found.support.expand(len(coarse.batch))
-    single = torch.stack([coarse.confidence, found.sigma, coarse.cells0, support], dim=1)
-    return torch.cat([found.points0, found.points1, single], dim=1).float()
 
 
 def _to_pixels(points: NDArray[Any], features: ImageFeatures) -> NDArray[np.float32]:
@@ -273,14 +253,10 @@ def _select_device(device: str) -> torch.device:
     return selected
 
 
-def _select_precision(precision: str, device: torch.device) -> torch.dtype:
-    if precision == 'auto':
-        return torch.float16 if device.type == 'cuda' else torch.float32
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision '{precision}': expected auto, {', '.join(PRECISIONS)}")
-    if precision == 'float16' and device.type == 'cpu':
-        raise ValueError("precision 'float16' needs a GPU; on a CPU use float32 or bfloat16")
-    return PRECISIONS[precision]
+def _graphs(device: torch.device, backend: str) -> type[Replayed]:
+    if device.type != 'cuda' or backend != 'torch':
+        raise ValueError(f'cuda_graphs need backend torch on a GPU, not {backend} on {device}')
+    return Replayed
 
 
 def _at_least(name: str, value: int | None, least: int) -> int | None:

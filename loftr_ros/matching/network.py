@@ -67,6 +67,7 @@ class NetworkMatches:
         sigma: (M,) float32, standard deviation of points1 along each axis.
         found: (M,) bool, false in rows that only fill up a fixed number of matches.
         support: Sum of the confidences of all matches, also of those left out as too many.
+        count: Number of all matches, int64; as many as the rows asked for may be too few.
     """
 
     coarse: CoarseMatches
@@ -75,6 +76,7 @@ class NetworkMatches:
     sigma: Tensor
     found: Tensor
     support: Tensor
+    count: Tensor
 
 
 class LoFTR(nn.Module):
@@ -189,14 +191,16 @@ class LoFTR(nn.Module):
         coarse = mutual_matches(
             coarse0, coarse1, self.config.temperature, threshold, (inner0, inner1), masks, capacity
         )
-        support = (calibrate(coarse, self._knots).confidence * (coarse.confidence > 0)).sum()
+        found = coarse.confidence > 0
+        support = (calibrate(coarse, self._knots).confidence * found).sum()
+        count = found.sum()
         coarse = strongest(coarse, max_matches)
         fine = refine_in_blocks(
             lambda part: self.refine(coarse0, coarse1, maps0, maps1, part), coarse
         )
         points = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
         stated = calibrate(coarse, self._knots)
-        return NetworkMatches(stated, *points, coarse.confidence > 0, support)
+        return NetworkMatches(stated, *points, coarse.confidence > 0, support, count)
 
     def forward(self, images0: Tensor, images1: Tensor) -> NetworkMatches:
         """Matches of two batches of images (N, 1, H, W)."""

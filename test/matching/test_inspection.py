@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from loftr_ros.matching.inspection import attention_weights, inspect
 from loftr_ros.matching.matcher import ImageFeatures, Matcher
-from loftr_ros.matching.transformer import linear_attention
+from loftr_ros.matching.transformer import EncoderLayer, linear_attention
 from loftr_ros.rendering.procedural import procedural_texture
 
 
@@ -79,6 +79,7 @@ def test_each_layer_attends_with_the_features_that_reach_it(
     cells = [3, 77, 100]
     found = inspect(matcher.network, *maps, cells)
     layer = matcher.network.loftr_coarse.layers[0]
+    assert isinstance(layer, EncoderLayer)
     tokens, mask = maps[0].tokens()
     with torch.inference_mode():
         query, key, value = (

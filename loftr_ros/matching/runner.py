@@ -1,0 +1,141 @@
+"""Run the network on a device: what goes there, in which numbers, and when the host waits for it.
+
+Per pair of images the host waits for a GPU once: for the matches, which come as one array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .graphs import Replayed
+from .network import FeatureMaps
+from .precision import computing, store_weights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from .graphs import Function
+    from .network import LoFTR, NetworkMatches
+    from .precision import Precision
+    from .preprocessing import NetworkInput
+
+LEAST_ROWS = 512
+MARGIN = 1.25
+"""Rows per match of the frame before, so that the next one has some more."""
+
+
+@dataclass
+class Rows:
+    """How many rows a GPU computes matches in, since only it knows how many there are.
+
+    Powers of two, so that few different shapes come up.
+
+    Attributes:
+        number: Of rows; always more than there are matches, or some might be missing.
+    """
+
+    number: int = 2048
+
+    def suffice(self, matches: int) -> bool:
+        """Whether that many matches are all there are; adapts the number to them."""
+        if matches >= self.number:
+            self.number *= 2
+            return False
+        self.number = max(LEAST_ROWS, 2 ** int(np.ceil(np.log2(MARGIN * matches + 1))))
+        return True
+
+
+class Runner:
+    """A network on a device; not for use by several threads at once."""
+
+    def __init__(
+        self,
+        network: LoFTR,
+        device: torch.device,
+        precision: Precision,
+        rows: Rows | None = None,
+        graphs: type[Replayed] | None = None,
+    ) -> None:
+        """Move the network to the device.
+
+        Args:
+            network: In evaluation mode.
+            device: Where it runs.
+            precision: Its numbers.
+            rows: Compute matches in that many rows, without asking how many there are; None for
+                just the matches, which makes the host wait once more.
+            graphs: Record what the device does, and replay it; needs ``rows``.
+        """
+        self.device = device
+        self.precision = precision
+        self._rows = rows
+        moved = network.to(device)
+        self.network: LoFTR = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        store_weights(self.network, precision)
+        self._columns: Function = self._compute_columns
+        if graphs is not None:
+            # The encoding of positions is added outside: it changes with the size of images.
+            backbone = self.network.backbone
+            backbone.forward = graphs(backbone.forward)
+            self._columns = graphs(self._columns)
+
+    def encode(self, image: NetworkInput) -> FeatureMaps:
+        """Features of a prepared image; does not wait for the device."""
+        cells = None if image.mask is None else self._upload(image.mask)
+        pixels = self._upload(image.image)
+        with torch.inference_mode(), computing(self.precision, self.device):
+            return self.network.encode(pixels, cells)
+
+    def match(
+        self,
+        maps0: FeatureMaps,
+        maps1: FeatureMaps,
+        threshold: float,
+        max_matches: int | None,
+    ) -> NDArray[np.float32]:
+        """Matches (M, 8): x0 y0 x1 y1 in px of the network, confidence, sigma, cell, support."""
+        tensors = (maps0.coarse, maps0.fine, maps0.mask, maps1.coarse, maps1.fine, maps1.mask)
+        options = {'threshold': threshold, 'max_matches': max_matches}
+        with torch.inference_mode(), computing(self.precision, self.device):
+            while True:
+                rows = None if self._rows is None else self._rows.number
+                (columns,) = self._columns(*tensors, **options, capacity=rows)
+                matches: NDArray[np.float32] = columns.cpu().numpy()
+                found = matches[:, 8] > 0
+                if self._rows is None or self._rows.suffice(int(matches[0, 9])):
+                    return matches[found, :8]
+
+    def _compute_columns(
+        self,
+        coarse0: Tensor,
+        fine0: Tensor,
+        mask0: Tensor | None,
+        coarse1: Tensor,
+        fine1: Tensor,
+        mask1: Tensor | None,
+        **options: object,
+    ) -> tuple[Tensor, ...]:
+        """Flatten :meth:`LoFTR.match` to tensors in, one tensor out."""
+        maps0, maps1 = FeatureMaps(coarse0, fine0, mask0), FeatureMaps(coarse1, fine1, mask1)
+        found = self.network.match(maps0, maps1, **options)  # type: ignore[arg-type]
+        return (_to_columns(found),)
+
+    def _upload(self, tensor: Tensor) -> Tensor:
+        """Copy to the device; from pinned memory the host need not wait for it."""
+        if self.device.type == 'cuda':
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
+
+
+def _to_columns(matches: NetworkMatches) -> Tensor:
+    """x0 y0 x1 y1 confidence sigma cell support found count (M, 10), float32."""
+    coarse = matches.coarse
+    # float32 holds integers exactly up to 2**24: a grid of 4096 x 4096 cells.
+    columns = [coarse.confidence, matches.sigma, coarse.cells0, matches.support, matches.found]
+    columns = [column.float().expand(len(coarse.batch)) for column in [*columns, matches.count]]
+    return torch.cat([matches.points0, matches.points1, torch.stack(columns, dim=1)], dim=1)

@@ -1,0 +1,261 @@
+"""The host waits for a device once per pair, and computing in a fixed number of rows is exact."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from loftr_ros.matching.config import LITE
+from loftr_ros.matching.graphs import Inputs, Recording, Replayed
+from loftr_ros.matching.network import LoFTR
+from loftr_ros.matching.precision import FLOAT32, PRECISIONS, Precision
+from loftr_ros.matching.preprocessing import NetworkInput, prepare
+from loftr_ros.matching.runner import Rows, Runner
+from loftr_ros.matching.weights import load_weights
+
+CPU = torch.device('cpu')
+META = torch.device('meta')
+
+# The result's size or value is needed on the host, which waits for all the device has to do.
+WAITING = {
+    *('_local_scalar_dense', 'item', 'is_nonzero', 'equal', 'allclose', 'masked_select'),
+    *('nonzero', 'nonzero_numpy', 'argwhere', '_unique2', 'unique_dim', 'unique_consecutive'),
+}
+
+
+class Waits(TorchDispatchMode):
+    """Counts what makes the host wait; copies from `meta` bring zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        kwargs = kwargs or {}
+        name = str(func).split('.')[1]
+        if name in WAITING or (name.startswith('index') and has_booleans(args)):
+            self.counts[name] += 1
+        if name in ('to', '_to_copy') and 'device' in kwargs:
+            source, target = args[0].device.type, torch.device(kwargs['device']).type
+            self.counts[f'{source} to {target}'] += source != target
+            if (source, target) == ('meta', 'cpu'):
+                return torch.zeros(args[0].shape, dtype=args[0].dtype)
+        return func(*args, **kwargs)
+
+
+def has_booleans(args: tuple[Any, ...]) -> bool:
+    indices = args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else ()
+    return any(isinstance(index, Tensor) and index.dtype == torch.bool for index in indices)
+
+
+def record_on_cpu(function: Callable[[], tuple[Tensor, ...]], inputs: Inputs) -> Recording:
+    """Do what a CUDA graph does: read and write the same memory at each replay."""
+    outputs = function()
+
+    def replay() -> None:
+        for kept, result in zip(outputs, function(), strict=True):
+            kept.copy_(result)
+
+    return Recording(inputs, outputs, replay)
+
+
+class ReplayedOnCpu(Replayed):
+    """Counts the recordings that were made."""
+
+    made = 0
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]]) -> None:
+        def record(work: Callable[[], tuple[Tensor, ...]], given: Inputs) -> Recording:
+            ReplayedOnCpu.made += 1
+            return record_on_cpu(work, given)
+
+        super().__init__(function, record, limit=3)
+
+
+def sizes_of(given: Inputs) -> tuple[int, ...]:
+    return tuple(len(x) for x in given if x is not None)
+
+
+def runner_of(
+    rows: Rows | None = None,
+    device: torch.device = CPU,
+    precision: Precision = FLOAT32,
+    graphs: type[Replayed] | None = None,
+) -> Runner:
+    return Runner(load_weights('lite').network, device, precision, rows, graphs)
+
+
+def images_of(height: int, width: int, masked: bool = False) -> list[NetworkInput]:
+    rng = np.random.default_rng(height + width)
+    image = rng.integers(0, 255, (height, width), np.uint8)
+    mask = None
+    if masked:
+        mask = np.ones((height, width), np.bool_)
+        mask[: height // 2, : width // 3] = False
+    shifted = np.roll(image, (3, 5), (0, 1))
+    return [prepare(picture, LITE, None, mask) for picture in (image, shifted)]
+
+
+def matches_of(
+    runner: Runner, images: list[NetworkInput], max_matches: int | None = None
+) -> NDArray[np.float32]:
+    maps0, maps1 = (runner.encode(image) for image in images)
+    return runner.match(maps0, maps1, 0.2, max_matches)
+
+
+@pytest.fixture(scope='module')
+def plain() -> Runner:
+    return runner_of()
+
+
+@pytest.mark.parametrize(
+    ('size', 'masked', 'max_matches'),
+    [((256, 320), False, None), ((256, 320), True, None), ((250, 310), False, 40)],
+)
+@pytest.mark.parametrize('number', [8, 32, 2048])
+def test_a_fixed_number_of_rows_gives_the_same_matches(
+    plain: Runner, size: tuple[int, int], masked: bool, max_matches: int | None, number: int
+) -> None:
+    images = images_of(*size, masked)
+    expected = matches_of(plain, images, max_matches)
+    rows = Rows(number)
+
+    found = matches_of(runner_of(rows), images, max_matches)
+
+    assert len(expected) > (8 if max_matches is None else 39)
+    np.testing.assert_array_equal(found[:, 6], expected[:, 6])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_the_number_of_rows_follows_the_matches() -> None:
+    rows = Rows(512)
+    assert not rows.suffice(512)
+    assert rows.number == 1024
+    assert rows.suffice(1000)
+    assert rows.number == 2048
+    assert rows.suffice(0)
+    assert rows.number == 512
+
+
+@pytest.mark.parametrize('masked', [False, True])
+def test_the_host_waits_for_a_device_once_per_pair(masked: bool) -> None:
+    runner = runner_of(Rows(), META)
+    with Waits() as warm_up:  # the encoding of positions goes there once
+        matches_of(runner, images_of(96, 128, masked))
+    with Waits() as waits:
+        matches_of(runner, images_of(96, 128, masked))
+
+    assert warm_up.counts['meta to cpu'] == 1
+    uploads = 4 if masked else 2
+    assert +waits.counts == {'cpu to meta': uploads, 'meta to cpu': 1}
+
+
+@pytest.mark.parametrize('name', ['float32', 'bfloat16'])
+def test_no_operation_of_a_fixed_number_of_rows_waits(name: str) -> None:
+    images = images_of(96, 128)
+    counts = []
+    for rows in (Rows(), None):
+        runner = runner_of(rows, precision=PRECISIONS[name])
+        matches_of(runner, images)
+        with Waits() as waits:
+            matches_of(runner, images)
+        counts.append(+waits.counts)
+
+    assert counts[0] == {}
+    assert counts[1] == {'nonzero_numpy': 1}
+
+
+def test_weights_rounded_once_give_what_autocast_gives(plain: Runner) -> None:
+    images = images_of(128, 160)
+    half = runner_of(precision=PRECISIONS['bfloat16'])
+    with torch.inference_mode(), torch.autocast('cpu', torch.bfloat16):
+        pixels = [image.image for image in images]
+        maps0, maps1 = (plain.network.encode(image) for image in pixels)
+        expected = plain.network.match(maps0, maps1, 0.2)
+
+    found = matches_of(half, images)
+
+    np.testing.assert_array_equal(found[:, 6], expected.coarse.cells0.numpy())
+    np.testing.assert_array_equal(found[:, 4], expected.coarse.confidence.numpy())
+    np.testing.assert_array_equal(found[:, 2:4], expected.points1.numpy())
+
+
+def test_replayed_recordings_give_the_same_matches() -> None:
+    ReplayedOnCpu.made = 0
+    straight, replayed = runner_of(Rows()), runner_of(Rows(), graphs=ReplayedOnCpu)
+    sizes = [(96, 128), (128, 96), (96, 128), (96, 128)]
+
+    for height, width in sizes:
+        images = images_of(height, width)
+        np.testing.assert_array_equal(matches_of(replayed, images), matches_of(straight, images))
+    made = ReplayedOnCpu.made
+    matches_of(replayed, images_of(96, 128))
+
+    assert ReplayedOnCpu.made == made
+    assert made >= 4
+
+
+def test_a_reference_survives_the_replays_after_it() -> None:
+    runner = runner_of(Rows(), graphs=ReplayedOnCpu)
+    first, second = images_of(96, 128)
+    reference = runner.encode(first)
+    before = reference.coarse.clone()
+    runner.match(reference, runner.encode(second), 0.2, None)
+
+    assert torch.equal(reference.coarse, before)
+
+
+def test_recordings_are_kept_for_the_shapes_used_last() -> None:
+    recorded: list[tuple[int, ...]] = []
+
+    def record(function: Callable[[], tuple[Tensor, ...]], given: Inputs) -> Recording:
+        recorded.append(sizes_of(given))
+        return record_on_cpu(function, given)
+
+    replayed = Replayed(lambda x, factor: (x * factor,), record, limit=2)
+    for size in (1, 2, 1, 3, 1, 2):
+        assert replayed(torch.ones(size), factor=2)[0].tolist() == [2.0] * size
+    assert recorded == [(1,), (2,), (3,), (2,)]
+    assert replayed(torch.ones(2), factor=5)[0].tolist() == [5.0, 5.0]
+
+
+def test_out_of_memory_gives_up_all_recordings() -> None:
+    def record(function: Callable[[], tuple[Tensor, ...]], given: Inputs) -> Recording:
+        if sizes_of(given) == (3,):
+            raise torch.cuda.OutOfMemoryError('no memory for this size')
+        recorded.append(sizes_of(given))
+        return record_on_cpu(function, given)
+
+    recorded: list[tuple[int, ...]] = []
+    replayed = Replayed(lambda x: (x,), record)
+    replayed(torch.ones(1))
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        replayed(torch.ones(3))
+    replayed(torch.ones(1))
+
+    assert recorded == [(1,), (1,)]
+
+
+def test_the_network_waits_for_nothing_on_another_device() -> None:
+    """Boolean indexing or a read of a value would raise on `meta`, which has no values."""
+    network = LoFTR(LITE).eval().to(META)
+    images = torch.zeros(2, 1, 96, 128, device=META)
+    with torch.inference_mode():
+        maps = network.encode(images)
+        found = network.match(maps, maps, 0.2, None, 64)
+
+    assert found.points1.shape == (64, 2)
