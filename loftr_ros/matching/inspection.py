@@ -6,6 +6,7 @@ this module runs while the node matches.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -93,8 +94,9 @@ def inspect(
         raise ValueError(f'cells {list(cells)}: image 0 has cells 0 to {x0.shape[1] - 1}')
     chosen = torch.as_tensor(list(cells), dtype=torch.long, device=x0.device)
     layers = []
+    transformer = copy.deepcopy(network.loftr_coarse).float()  # weights may be in half precision
     # The order of LocalFeatureTransformer.forward: a test compares the outcomes.
-    for index, module in enumerate(network.loftr_coarse.layers):
+    for index, module in enumerate(transformer.layers):
         layer = cast('EncoderLayer', module)
         if index % 2 == 0:
             layers.append(LayerAttention('self', _weights(layer, x0[:, chosen], x0, mask0)))

@@ -70,13 +70,32 @@ class NodeParameters(LoopParameters):
     )
     precision: str = declare_field(
         'auto',
-        'Numbers that LoFTR computes with.',
-        choices=('auto', 'float32', 'float16', 'bfloat16'),
+        'Numbers that LoFTR computes with; auto: float16 on a GPU, float32 on a CPU.',
+        choices=('auto', 'float32', 'tf32', 'float16', 'bfloat16'),
+    )
+    cuda_graphs: bool = declare_field(
+        False, 'Record what a GPU does for each size of images and replay it; costs memory.'
     )
     longer_side: int = declare_field(
         640,
-        'Images are matched at this length of the longer side, px; 0 for their own size.',
+        'Images are matched at this length of the longer side at most, px; 0 for no limit.',
         limits=(0, 8192),
+    )
+    max_pixels: int = declare_field(
+        0,
+        'Images are matched at this number of pixels at most; 0 for no limit.',
+        limits=(0, 100_000_000),
+    )
+    max_memory: int = declare_field(
+        0,
+        'Images are matched as large as a pair of them fits into this memory by an estimate, MB, '
+        'besides the 0.4 GB of the process; 0 for no limit.',
+        limits=(0, 1_000_000),
+    )
+    try_rotations: bool = declare_field(
+        False,
+        'Where an image hardly matches, rotate it by 90, 180 and 270 degrees, and go on with the '
+        'rotation that matches: for cameras that roll. Points are those of the image as it came.',
     )
     image_transport: str = declare_field(
         'raw',

@@ -30,6 +30,7 @@ from loftr_ros.ros.images import prepare
 from loftr_ros.ros.memory import free_memory, is_out_of_memory, smaller_side
 
 if TYPE_CHECKING:
+    from loftr_ros.matching.limits import NetworkSize
     from loftr_ros.ros.parameters import NodeParameters
 
 
@@ -66,6 +67,9 @@ class NodeMatcher(Matcher[Any], Protocol):
     @confidence_threshold.setter
     def confidence_threshold(self, value: float | None) -> None: ...
 
+    def network_size(self, height: int, width: int) -> NetworkSize:
+        """Return the size at which images of a size, px, are matched, and why."""
+
     def warm_up(self, height: int, width: int) -> float:
         """Match once, for images of this size, px; returns the time that it took, s."""
 
@@ -87,10 +91,14 @@ def load_matcher(parameters: NodeParameters) -> NodeMatcher:
         device=parameters.device,
         precision=parameters.precision,
         longer_side=parameters.longer_side or None,
+        max_pixels=parameters.max_pixels or None,
+        max_memory=parameters.max_memory or None,
+        try_rotations=parameters.try_rotations,
         confidence_threshold=parameters.confidence_threshold or None,
         max_matches=parameters.max_matches or None,
         backend=parameters.backend,
         providers=parameters.providers,
+        cuda_graphs=parameters.cuda_graphs,
     )
     return matcher
 
@@ -113,7 +121,7 @@ class Processor:
             parameters: Mode and options.
             refuse: Hears of the topic and the reason of each calibration that is not used.
             lookup: Knows transforms between cameras.
-            warn: Told that images are matched at a smaller size from now on.
+            warn: Told that images are matched at a smaller size than some would expect.
         """
         self.matcher = matcher
         self.tracker = Tracker(matcher, parameters.tracker_options())
@@ -124,6 +132,8 @@ class Processor:
         self._reader = FrameReader(parameters, refuse, lookup)
         self._warn = warn
         self.fallback = ''
+        self.network_size = ''
+        self._sizes: set[tuple[int, int]] = set()
         self._calibrated: bool | None = None
         prepare()
 
@@ -147,14 +157,14 @@ class Processor:
             InputError: An image cannot be used.
         """
         try:
-            return self._process(arrival)
+            return self._told_of_size(self._process(arrival))
         except (MemoryError, RuntimeError) as error:
             # What led to an error keeps its tensors alive, so the rest happens after it is gone.
             if self.fallback or not is_out_of_memory(error):
                 raise
             reason = f'{error}'.partition('\n')[0]
         self._fall_back(arrival, reason)
-        return self._process(arrival)
+        return self._told_of_size(self._process(arrival))
 
     def _process(self, arrival: Arrival) -> TrackingResult | None:
         try:
@@ -203,15 +213,29 @@ class Processor:
     def _fall_back(self, arrival: Arrival, reason: str) -> None:
         """Match at half the size from now on, which takes a quarter of the memory or less."""
         image = self._reader.image(arrival.images[0]).image
-        side = smaller_side(self.matcher.longer_side, (image.shape[0], image.shape[1]))
+        side = smaller_side(self.matcher.network_size(image.shape[0], image.shape[1]).size)
         self.matcher.longer_side = side
+        self._sizes.clear()
         self.reset()
         free_memory()
         self.fallback = (
             f'{self.matcher.device} ran out of memory: images are matched at {side} px of the '
-            f'longer side from now on (longer_side); {reason}'
+            f'longer side from now on (longer_side; max_memory limits it before); {reason}'
         )
         self._warn(self.fallback)
+
+    def _told_of_size(self, result: TrackingResult | None) -> TrackingResult | None:
+        """Say once of each size of images that memory or pixels limit it, and keep the last."""
+        for frame in () if result is None else (result.reference, result.query):
+            height, width = frame.image.shape[:2]
+            if (height, width) in self._sizes:
+                continue
+            self._sizes.add((height, width))
+            size = self.matcher.network_size(height, width)
+            self.network_size = str(size)
+            if size.limit in ('max_pixels', 'max_memory'):
+                self._warn(self.network_size)
+        return result
 
     def _track(self, frame: Frame) -> TrackingResult | None:
         calibrated = frame.camera is not None
