@@ -89,6 +89,7 @@ def _processing(report: NodeReport) -> DiagnosticStatus:
         'latency p95 [ms]': f'{work.latency_p95 * 1e3:.1f}',
         **{f'{name} [ms]': f'{seconds * 1e3:.1f}' for name, seconds in work.seconds.items()},
         'matches': str(work.matches),
+        'rotation [deg]': str(work.rotation),
         'inliers': str(work.inliers),
         'state': work.state,
         **{f'state {name}': str(count) for name, count in work.states.items()},

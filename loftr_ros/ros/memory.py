@@ -26,7 +26,6 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def smaller_side(longer_side: int | None, image_size: tuple[int, int]) -> int:
-    """Return half the length of the longer side, px, that images (height, width) are matched at."""
-    side = max(image_size) if longer_side is None else min(longer_side, max(image_size))
-    return max(SMALLEST_SIDE, side // 2)
+def smaller_side(size: tuple[int, int]) -> int:
+    """Return half the longer side, px, of the size (height, width) that images are matched at."""
+    return max(SMALLEST_SIDE, max(size) // 2)

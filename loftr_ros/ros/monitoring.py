@@ -143,6 +143,7 @@ class WorkReport:
         seconds: Mean time of each step, s.
         states: How often each state of the pose came out.
         matches: Matches of the last result.
+        rotation: Degrees by which its query was rotated to match; see `Matches`.
         inliers: Inliers of the last result.
         state: State of the last pose; '' before the first.
         tracking: How the last frame hangs together with those before it; '' before the first.
@@ -162,6 +163,7 @@ class WorkReport:
     seconds: dict[str, float] = field(default_factory=dict)
     states: dict[str, int] = field(default_factory=dict)
     matches: int = 0
+    rotation: int = 0
     inliers: int = 0
     state: str = ''
     tracking: str = ''
@@ -263,6 +265,7 @@ class WorkMonitor:
                 seconds=dict(self._seconds),
                 states=dict(self._states),
                 matches=0 if last is None else len(last.matches),
+                rotation=0 if last is None else last.matches.rotation,
                 inliers=0 if last is None else int(np.count_nonzero(last.pose.inliers)),
                 state='' if last is None else last.pose.state.name,
                 tracking='' if last is None else last.state.name,

@@ -333,6 +333,7 @@ class LoftrNode(LifecycleNode):
                 'weights': matcher.weights_name,
                 'weights sha256': matcher.weights_hash,
                 'device': matcher.device,
+                'size': pipeline.processor.network_size,
             }
         odometry = None if pipeline is None or not pipeline.odometry else pipeline.odometry.report
         if odometry is not None and odometry.problem:

@@ -21,6 +21,7 @@ from loftr_ros.ros.declarations import (
     plain,
 )
 from loftr_ros.ros.loop_parameters import LoopParameters
+from loftr_ros.ros.matching_parameters import MatchingParameters
 
 TRACKER = TrackerOptions()
 TWO_VIEW = TwoViewOptions()
@@ -30,7 +31,7 @@ MODES = ('mono', 'stereo', 'rgbd', 'pair')
 
 
 @dataclass(frozen=True)
-class NodeParameters(LoopParameters):
+class NodeParameters(LoopParameters, MatchingParameters):
     """Values of all parameters; the fields are the declarations.
 
     Raises:
@@ -54,48 +55,6 @@ class NodeParameters(LoopParameters):
         'cameras, metric by the right one. rgbd: the same, metric by depth images. pair: match two '
         'cameras with each other.',
         choices=MODES,
-    )
-    weights: str = declare_field(
-        'lite',
-        'Weights of LoFTR: lite, outdoor, indoor, or the path of a .safetensors or .ckpt; with '
-        'backend onnxruntime the folder that `loftr-ros export` wrote.',
-    )
-    backend: str = declare_field('torch', 'What computes LoFTR.', choices=('torch', 'onnxruntime'))
-    providers: str = declare_field(
-        'CPUExecutionProvider',
-        'Execution providers of backend onnxruntime, separated by commas, the preferred one first.',
-    )
-    device: str = declare_field(
-        'auto', 'Where LoFTR runs: auto, cpu, cuda, or cuda with a number as in cuda:1.'
-    )
-    precision: str = declare_field(
-        'auto',
-        'Numbers that LoFTR computes with; auto: float16 on a GPU, float32 on a CPU.',
-        choices=('auto', 'float32', 'tf32', 'float16', 'bfloat16'),
-    )
-    cuda_graphs: bool = declare_field(
-        False, 'Record what a GPU does for each size of images and replay it; costs memory.'
-    )
-    longer_side: int = declare_field(
-        640,
-        'Images are matched at this length of the longer side at most, px; 0 for no limit.',
-        limits=(0, 8192),
-    )
-    max_pixels: int = declare_field(
-        0,
-        'Images are matched at this number of pixels at most; 0 for no limit.',
-        limits=(0, 100_000_000),
-    )
-    max_memory: int = declare_field(
-        0,
-        'Images are matched as large as a pair of them fits into this memory by an estimate, MB, '
-        'besides the 0.4 GB of the process; 0 for no limit.',
-        limits=(0, 1_000_000),
-    )
-    try_rotations: bool = declare_field(
-        False,
-        'Where an image hardly matches, rotate it by 90, 180 and 270 degrees, and go on with the '
-        'rotation that matches: for cameras that roll. Points are those of the image as it came.',
     )
     image_transport: str = declare_field(
         'raw',
@@ -173,18 +132,6 @@ class NodeParameters(LoopParameters):
         'New keyframe when the last one is older than this, s; 0 for no limit.',
         change=Change.ANY_TIME,
         limits=(0.0, 3600.0),
-    )
-    confidence_threshold: float = declare_field(
-        0.0,
-        'Smallest confidence of a match; 0 for the threshold that belongs to the weights.',
-        change=Change.ANY_TIME,
-        limits=(0.0, 1.0),
-    )
-    max_matches: int = declare_field(
-        0,
-        'Keep only so many matches, the most confident ones; 0 for all.',
-        change=Change.ANY_TIME,
-        limits=(0, 1_000_000),
     )
     min_matches: int = declare_field(
         TRACKER.min_matches,

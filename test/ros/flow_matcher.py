@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.matching.config import LITE
+from loftr_ros.matching.limits import NetworkSize, SizeLimits
 from loftr_ros.matching.matches import Matches
 
 CELL = 8
@@ -41,6 +43,9 @@ class FlowMatcher:
     def warm_up(self, height: int, width: int) -> float:
         self.match_images(np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8))
         return 0.0
+
+    def network_size(self, height: int, width: int) -> NetworkSize:
+        return SizeLimits(self.longer_side).fit((height, width), LITE)
 
     def encode(self, image: npt.NDArray[Any]) -> FlowFeatures:
         if image.dtype != np.uint8:

@@ -10,6 +10,8 @@ from scenes import STEP_NS, camera_info_msg, compressed_msg, image_msg, picture
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from loftr_ros.frontend import TrackingResult
+from loftr_ros.matching.config import LITE
+from loftr_ros.matching.limits import NetworkSize, SizeLimits
 from loftr_ros.ros.frames import Arrival, ImageInput, InputError
 from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.processing import Processor
@@ -184,6 +186,34 @@ def test_out_of_memory_the_node_goes_on_at_half_the_size_and_says_so(error: Exce
     assert bench.matcher.longer_side == 80
     assert told == [bench.processor.fallback]
     assert told[0].startswith('cpu ran out of memory: images are matched at 80 px')
+
+
+class LimitedDevice(SmallDevice):
+    """A device for images of 15000 px."""
+
+    def network_size(self, height: int, width: int) -> NetworkSize:
+        return SizeLimits(self.longer_side, max_pixels=15_000).fit((height, width), LITE)
+
+
+def test_a_limit_that_makes_images_smaller_is_told_once_with_the_way_to_change_it() -> None:
+    bench = Bench()
+    told: list[str] = []
+    bench.matcher = LimitedDevice(1000, NO_MEMORY)
+    bench.processor = Processor(bench.matcher, NodeParameters(), lambda *_: None, warn=told.append)
+    for index in range(3):
+        bench.mono(index)
+    [text] = told
+    assert 'images of 160x120 px are matched at 141x106 px, as max_pixels is 15000 px' in text
+    assert 'Raise max_pixels' in text
+    assert bench.processor.network_size == text
+
+
+def test_without_memory_half_of_the_limited_size_is_taken() -> None:
+    bench = Bench()
+    bench.matcher = LimitedDevice(100, NO_MEMORY)
+    bench.processor = Processor(bench.matcher, NodeParameters(), lambda *_: None)
+    assert bench.mono(0) is None
+    assert bench.matcher.longer_side == 70
 
 
 def test_it_falls_back_once_only() -> None:
