@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,10 @@ class Matcher:
         rows = None if self._device.type == 'cpu' else Rows()
         self._runner = Runner(loaded.network, self._device, chosen, rows, graphs)
         self.network = self._runner.network
+        if try_rotations and self.network.fixed_size is not None:
+            raise ValueError(
+                'try_rotations needs a network for images of any size: export one with --dynamic'
+            )
         self.confidence_threshold = confidence_threshold
 
     @property
@@ -165,8 +170,9 @@ class Matcher:
         """
         if not self._try_rotations:
             return self._encode(image, mask, 0)
-        views = Views(lambda turn: self._encode(image, mask, turn), self._turn)
-        return replace(views.use(self._turn), views=views)
+        views = Views(partial(self._encode, image, mask))
+        # Most likely the turn of the last image; whether it is does not change what is found.
+        return replace(views.at(self._turn), views=views)
 
     def _encode(
         self, image: NDArray[Any], mask: NDArray[np.bool_] | None, turn: int
@@ -182,13 +188,10 @@ class Matcher:
 
     def match(self, reference: ImageFeatures, query: ImageFeatures) -> Matches:
         """Matches between two encoded images, none if nothing is found."""
-        views = query.views
-        if views is None:
+        if reference.views is None or query.views is None:
             return self._match(reference, query).matches
-        if reference.views is not None:
-            reference = reference.views.use(reference.views.turn)
-        matches = best_turn(views, lambda features: self._match(reference, features))
-        self._turn = views.turn
+        matches = best_turn(reference.views, query.views, self._match)
+        self._turn = query.views.turn
         return matches
 
     def _match(self, reference: ImageFeatures, query: ImageFeatures) -> Support:
@@ -207,8 +210,9 @@ class Matcher:
 
     def signature(self, features: ImageFeatures) -> NDArray[np.float32]:
         """Signature (D,) of length 1 of the place; its dot product with others tells likeness."""
+        used = features if features.views is None else features.views.features
         with torch.inference_mode():
-            return covariance_signature(self.network.local_features(features.maps))
+            return covariance_signature(self.network.local_features(used.maps))
 
     def match_images(self, reference: NDArray[Any], query: NDArray[Any]) -> Matches:
         """Matches between two images; see :meth:`encode` for what an image is."""

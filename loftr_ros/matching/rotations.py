@@ -50,22 +50,31 @@ def turned_back(
 class Views(Generic[Features]):
     """One image in the turns in which it was encoded so far.
 
+    What is found depends on nothing else, so that a sequence ends in the same results whatever
+    went before it.
+
     Attributes:
         encode: Features of the image in a turn.
-        turn: The turn that is used: at first that of the image before.
         encoded: Features by turn.
+        turn: In which it matched; as a reference it stays in that.
+        following: The turn of the last query of this reference: the next is tried in it first.
     """
 
     encode: Callable[[int], Features]
-    turn: int
     encoded: dict[int, Features] = field(default_factory=dict)
+    turn: int = 0
+    following: int = 0
 
-    def use(self, turn: int) -> Features:
-        """Features in a turn, which is the one that is used from now on."""
-        self.turn = turn
+    def at(self, turn: int) -> Features:
+        """Features in a turn."""
         if turn not in self.encoded:
             self.encoded[turn] = self.encode(turn)
         return self.encoded[turn]
+
+    @property
+    def features(self) -> Features:
+        """Features in the turn in which the image matched."""
+        return self.at(self.turn)
 
 
 @dataclass(frozen=True)
@@ -88,18 +97,23 @@ class Support:
         return self.confidence >= ENOUGH * self.cells
 
 
-def best_turn(query: Views[Features], match: Callable[[Features], Support]) -> Matches:
-    """Match a query in its turn; where that finds little, in the others until one is enough.
+def best_turn(
+    reference: Views[Features],
+    query: Views[Features],
+    match: Callable[[Features, Features], Support],
+) -> Matches:
+    """Match in the turn of the query before; where that finds little, in others until it is enough.
 
     Args:
-        query: Used from now on in the turn that was best.
-        match: Matches the features of the query to the reference.
+        reference: Noted in it: the turn of the query.
+        query: Noted in it: its turn.
+        match: Matches features of the reference and the query.
     """
     tried: dict[int, Support] = {}
-    for turn in sorted(TURNS, key=lambda turn: (turn - query.turn) % 360):
-        tried[turn] = match(query.use(turn))
+    for turn in sorted(TURNS, key=lambda turn: (turn - reference.following) % 360):
+        tried[turn] = match(reference.features, query.at(turn))
         if tried[turn].is_enough:
-            return tried[turn].matches
+            break
     best = max(tried, key=lambda turn: tried[turn].confidence)
-    query.use(best)
+    query.turn = query.following = reference.following = best
     return tried[best].matches

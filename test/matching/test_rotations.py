@@ -1,6 +1,8 @@
 """Images of cameras that roll: which way up they match, and where the matches are."""
 
+import io
 import os
+import pickle
 from pathlib import Path
 
 import cv2
@@ -108,6 +110,36 @@ def test_a_rotated_image_can_become_the_reference(matcher: Matcher, texture: Ima
     assert matches.rotation == 0
     assert len(matches) > 100
     np.testing.assert_allclose(matches.query_points, matches.reference_points, atol=2)
+
+
+def test_what_is_found_does_not_depend_on_what_was_matched_before(texture: Image) -> None:
+    fresh = Matcher('lite', device='cpu', longer_side=320, try_rotations=True)
+    first = fresh.match_images(texture, turned(texture, 90))
+
+    again = fresh.match_images(texture, turned(texture, 90))
+
+    assert (first.rotation, again.rotation) == (270, 270)
+    np.testing.assert_array_equal(again.query_points, first.query_points)
+    np.testing.assert_array_equal(again.reference_cells, first.reference_cells)
+
+
+def test_features_can_be_kept_in_a_file_and_go_on(matcher: Matcher, texture: Image) -> None:
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value: object) -> str | None:
+            return 'matcher' if value is matcher else None
+
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, _: str) -> Matcher:
+            return matcher
+
+    file = io.BytesIO()
+    Pickler(file).dump(matcher.encode(texture))
+    file.seek(0)
+
+    matches = matcher.match(Unpickler(file).load(), matcher.encode(turned(texture, 180)))
+
+    assert matches.rotation == 180
+    assert len(matches) > 100
 
 
 def test_nothing_in_common_is_no_match_of_some_rotation(texture: Image) -> None:
