@@ -120,10 +120,6 @@ class LoftrNode(LifecycleNode):
         self._failure = ''
         check_extrinsics(parameters)
         matcher = self._matcher_factory(parameters)
-        seconds = matcher.warm_up(*WARM_UP_SIZE)
-        self.get_logger().info(
-            f'weights {matcher.weights_name} on {matcher.device}; warm-up took {seconds:.1f} s'
-        )
         transforms = TransformListener(self if parameters.needs_transforms else None)
         processor = Processor(
             matcher, parameters, self._refuse, transforms.lookup, self.get_logger().warning
@@ -141,6 +137,15 @@ class LoftrNode(LifecycleNode):
             capacity=parameters.queue_size,
         )
         self._pipeline = Pipeline(processor, worker, outputs, odometry, transforms)
+        try:
+            # In the thread that will match: libraries keep threads and workspaces for each thread.
+            seconds = worker.call(lambda: matcher.warm_up(*WARM_UP_SIZE)).result()
+        except Exception:
+            self._release()
+            raise
+        self.get_logger().info(
+            f'weights {matcher.weights_name} on {matcher.device}; warm-up took {seconds:.1f} s'
+        )
 
     @transition('activating', 'active', failure=TransitionCallbackReturn.ERROR)
     def on_activate(self, state: LifecycleState) -> None:

@@ -1,0 +1,49 @@
+"""What the first frame would wait for is done before the node is active."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import Camera, Client, NodeProcess, running_node, wait_until
+
+NODE = [sys.executable, str(Path(__file__).with_name('warm_node.py'))]
+
+
+@contextmanager
+def connected(tmp_path: Path, *options: str) -> Iterator[tuple[NodeProcess, Client]]:
+    with running_node(tmp_path, {'autostart': False}, [*NODE, *options]) as node:
+        client = Client()
+        try:
+            yield node, client
+        finally:
+            client.close()
+
+
+def lines(node: NodeProcess, start: str) -> list[str]:
+    return [line for line in node.text().splitlines() if line.startswith(start)]
+
+
+def test_the_thread_that_matches_is_warmed_up_by_configure(tmp_path: Path) -> None:
+    with connected(tmp_path) as (node, client):
+        assert client.change_state('configure')
+        assert lines(node, 'warm-up') == ['warm-up in loftr-worker']
+        assert client.change_state('activate')
+        camera = Camera(client)
+        camera.wait_for_subscriber()
+        wait_until(lambda: client.correspondences, 'a result', camera.send)
+
+        assert set(lines(node, 'match')) == {'match in loftr-worker'}
+
+
+def test_a_warm_up_that_fails_fails_the_transition_and_leaves_nothing(tmp_path: Path) -> None:
+    with connected(tmp_path, '--broken') as (node, client):
+        for _ in range(2):
+            assert not client.change_state('configure')
+            assert client.state() == 'unconfigured'
+
+        assert 'configure failed: no kernel for this GPU' in node.text()
+        published = client.node.get_publisher_names_and_types_by_node('loftr', '/')
+        assert '/loftr/correspondences' not in {name for name, _ in published}

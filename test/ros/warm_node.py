@@ -1,0 +1,28 @@
+"""The real node with a matcher that tells which thread warms it up and which one matches."""
+
+import sys
+import threading
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from flow_matcher import FlowFeatures, FlowMatcher
+
+from loftr_ros.matching.matches import Matches
+from loftr_ros.ros.node import main
+
+
+class TellingMatcher(FlowMatcher):  # type: ignore[misc,unused-ignore]
+    def warm_up(self, height: int, width: int) -> float:
+        print(f'warm-up in {threading.current_thread().name}', flush=True)
+        if '--broken' in sys.argv:
+            raise RuntimeError('no kernel for this GPU')
+        return float(super().warm_up(height, width))
+
+    def match(self, reference: FlowFeatures, query: FlowFeatures) -> Matches:
+        print(f'match in {threading.current_thread().name}', flush=True)
+        return super().match(reference, query)
+
+
+if __name__ == '__main__':
+    sys.exit(main(matcher_factory=lambda _: TellingMatcher()))
