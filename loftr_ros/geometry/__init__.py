@@ -1,6 +1,7 @@
 """Cameras and two-view geometry: numpy, OpenCV and PoseLib; knows no torch and no ROS."""
 
 from loftr_ros.geometry.camera import Camera
+from loftr_ros.geometry.focal import FocalError
 from loftr_ros.geometry.metric import estimate_metric_pose
 from loftr_ros.geometry.metric_options import MetricOptions
 from loftr_ros.geometry.options import TwoViewOptions
@@ -9,6 +10,7 @@ from loftr_ros.geometry.two_view import estimate_relative_pose
 
 __all__ = [
     'Camera',
+    'FocalError',
     'MetricOptions',
     'PoseState',
     'RelativePose',

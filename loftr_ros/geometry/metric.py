@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy.typing as npt
 from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.covariance import fit_covariance
 from loftr_ros.geometry.depth import PointDepths
+from loftr_ros.geometry.epipolar import Motion
+from loftr_ros.geometry.focal import estimate_focal_error
 from loftr_ros.geometry.least_squares import (
     TOLERANCE,
     Fit,
@@ -33,6 +35,7 @@ _GATE = 3.5
 _LEVERAGE = 10.0
 _FEWEST = 8
 _SMALLEST_SIGMA = 0.05
+_SMALLEST_STEP = 1e-6
 
 
 class AbsoluteEstimator(Protocol):
@@ -126,7 +129,14 @@ def estimate_metric_pose(
         return RelativePose.failed(PoseState.LOST, solution, count)
     inliers = np.zeros(count, dtype=np.bool_)
     inliers[chosen[solution.inliers]] = True
-    return _result(solution, inliers, options, metric)
+    pose = _result(solution, inliers, options, metric)
+    motion = _motion(solution)
+    if motion is None:
+        return pose
+    cameras = reference_camera, query_camera
+    seen_points = reference[inliers], query[inliers], cameras, sigmas[inliers]
+    focal_error = estimate_focal_error(motion, *seen_points, options)
+    return replace(pose, focal_error=focal_error)
 
 
 def _solve(
@@ -207,6 +217,13 @@ def _result(
         inliers=inliers,
         median_residual=float(np.median(solution.distances[solution.inliers])),
     )
+
+
+def _motion(solution: _Solution) -> Motion | None:
+    """Return the motion without its length, or None where there is hardly any."""
+    rotation, translation = solution.fit.state[:3, :3], solution.fit.state[:3, 3]
+    length = float(np.linalg.norm(translation))
+    return Motion(rotation, translation / length) if length > _SMALLEST_STEP else None
 
 
 def _shared_step(fit: Fit[Array], used: DepthPairs) -> Array:

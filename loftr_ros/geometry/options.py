@@ -22,9 +22,13 @@ class TwoViewOptions:
             the same samples with every seed.)
         min_matches: With fewer usable matches than this the state is TOO_FEW_MATCHES.
         min_inliers: With fewer inliers than this the state is LOST.
-        min_inlier_ratio: With a smaller share of inliers among the matches it is LOST, 0..1. A
-            motion without scale is LOST with less than half of them in any case: wrong matches meet
-            epipolar lines by chance.
+        min_inlier_ratio: With a smaller share of inliers among the matches it is LOST, 0..1.
+        min_motion_inliers: With fewer inliers than this a motion without scale is LOST: wrong
+            matches meet epipolar lines by chance.
+        max_noise: A motion without scale is LOST if the errors of the matches near it have a larger
+            standard deviation than this share of the threshold (those of blurred images have).
+        max_split_gain: It is DEGENERATE if the matches of one half of the image fit another motion
+            so many times better: something else moves, or the calibration is wrong.
         min_parallax: A point shows parallax if a mere rotation misses it by more than this, px
             (and by more than three times the scale of the residuals).
         min_parallax_ratio: With a smaller share of such points among the inliers the state is
@@ -52,6 +56,9 @@ class TwoViewOptions:
     min_matches: int = 20
     min_inliers: int = 15
     min_inlier_ratio: float = 0.3
+    min_motion_inliers: int = 30
+    max_noise: float = 0.7
+    max_split_gain: float = 1.4
     min_parallax: float = 1.5
     min_parallax_ratio: float = 0.1
     planar_ratio: float = 0.8
@@ -64,14 +71,21 @@ class TwoViewOptions:
         """Check all ranges."""
         if self.estimator not in ESTIMATORS:
             raise ValueError(f'estimator must be one of {ESTIMATORS}, not {self.estimator!r}')
-        for name in ('threshold', 'min_parallax', 'max_direction_sigma', 'max_rotation_sigma'):
+        for name in (
+            'threshold',
+            'max_noise',
+            'min_parallax',
+            'max_direction_sigma',
+            'max_rotation_sigma',
+        ):
             self._check(name, 0 < getattr(self, name) < float('inf'), 'positive and finite')
         for name in ('reference_sigma', 'smooth_sigma'):
             self._check(name, 0 <= getattr(self, name) < float('inf'), '0 px or more, and finite')
         for name in ('min_inlier_ratio', 'min_parallax_ratio', 'planar_ratio'):
             self._check(name, 0 <= getattr(self, name) <= 1, 'between 0 and 1')
-        for name in ('min_matches', 'min_inliers'):
+        for name in ('min_matches', 'min_inliers', 'min_motion_inliers'):
             self._check(name, getattr(self, name) >= 8, 'at least 8')
+        self._check('max_split_gain', self.max_split_gain > 1, 'above 1')
         self._check('confidence', 0 < self.confidence < 1, 'between 0 and 1, exclusive')
         for name in ('max_iterations', 'plane_iterations'):
             self._check(name, getattr(self, name) >= 1, 'at least 1')

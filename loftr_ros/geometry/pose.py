@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.geometry.focal import FocalError
 from loftr_ros.geometry.transforms import inverse_transform, invert_covariance, is_transform
 
 Array = npt.NDArray[np.float64]
@@ -52,6 +53,7 @@ class RelativePose:
         inliers: bool (N,), the matches that the pose explains; all False without a pose.
         median_residual: Median distance of the inliers from the model, px; NaN without a pose.
         reason: Why there is no full pose; empty for OK.
+        focal_error: What the matches tell about the focal length; None where they were not asked.
 
     Raises:
         ValueError: The fields contradict each other.
@@ -65,6 +67,7 @@ class RelativePose:
     inliers: Flags
     median_residual: float
     reason: str = ''
+    focal_error: FocalError | None = None
 
     def __post_init__(self) -> None:
         """Refuse a failure with a pose, and a pose that is none."""

@@ -26,8 +26,10 @@ from loftr_ros.geometry.candidates import (
     points_behind,
     rotation_candidate,
 )
+from loftr_ros.geometry.consistency import noise_band, noise_share, split_gain
 from loftr_ros.geometry.covariance import fit_covariance
 from loftr_ros.geometry.epipolar import Motion, slope_noise
+from loftr_ros.geometry.focal import estimate_focal_error
 from loftr_ros.geometry.homography import rotation_of, sample_rotation
 from loftr_ros.geometry.least_squares import robust_scale
 from loftr_ros.geometry.options import TwoViewOptions
@@ -97,7 +99,17 @@ def estimate_relative_pose(
         reason = f'{len(chosen)} usable matches, {options.min_matches} are needed'
         return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, count)
     focal_length = float(np.sqrt(reference_camera.focal_length * query_camera.focal_length))
-    pose = _decide(pairs.select(chosen), focal_length, sigma is None, options)
+    pairs = pairs.select(chosen)
+    pose = _decide(pairs, focal_length, sigma is None, options)
+    if pose.state is PoseState.OK and pose.reference_T_query is not None:
+        motion = Motion(pose.reference_T_query[:3, :3], pose.reference_T_query[:3, 3])
+        band = noise_band(query_camera.size, options)
+        kept = chosen[pose.inliers]
+        cameras = reference_camera, query_camera
+        seen = points[0][kept], points[1][kept], cameras, sigmas[kept]
+        focal_error = estimate_focal_error(motion, *seen, options)
+        doubt = _doubt(motion, pose.inliers, pairs, band, focal_length, options)
+        pose = replace(doubt or pose, focal_error=focal_error)
     inliers = np.zeros(count, dtype=np.bool_)
     inliers[chosen[pose.inliers]] = True
     return replace(pose, inliers=inliers)
@@ -136,22 +148,43 @@ def _decide(
     if not candidates:
         far = turned and far_candidate(turned, pairs, options)
         candidates = [*free, *([far] if far else [])]
-    result = _motion_result(candidates, pairs, options)
-    if result.state is PoseState.OK and np.mean(result.inliers) < _MAJORITY:
+    return _motion_result(candidates, pairs, options)
+
+
+def _doubt(
+    motion: Motion,
+    inliers: Flags,
+    pairs: RayPairs,
+    band: float,
+    focal_length: float,
+    options: TwoViewOptions,
+) -> RelativePose | None:
+    """Return why a motion is not believed though it was found, or None."""
+    count = int(inliers.sum())
+    if count < options.min_motion_inliers:
+        reason = f'{count} matches agree on a motion, {options.min_motion_inliers} are needed'
+        return _failed(PoseState.LOST, reason, pairs)
+    if count < _MAJORITY * len(pairs):
         reason = 'fewer than half of the matches agree with the motion'
         return _failed(PoseState.LOST, reason, pairs)
-    if result.state is PoseState.OK and _second_motion(result, pairs, focal_length, options):
+    if noise_share(motion_distances(motion, pairs, options), band) > options.max_noise:
+        reason = 'the matches scatter too widely about the motion, as those of blurred images do'
+        return _failed(PoseState.LOST, reason, pairs)
+    if split_gain(motion, pairs, band, options) > options.max_split_gain:
+        reason = 'parts of the image follow different motions, or the calibration is wrong'
+        return _failed(PoseState.DEGENERATE, reason, pairs)
+    if _second_motion(inliers, pairs, focal_length, options):
         reason = 'the matches follow two motions, and either may be that of the scene'
         return _failed(PoseState.DEGENERATE, reason, pairs)
-    return result
+    return None
 
 
 def _second_motion(
-    result: RelativePose, pairs: RayPairs, focal_length: float, options: TwoViewOptions
+    inliers: Flags, pairs: RayPairs, focal_length: float, options: TwoViewOptions
 ) -> bool:
     """Tell if many of the other matches agree on one motion, as those of a large object do."""
-    others = pairs.select(~result.inliers)
-    needed = max(options.min_inliers, _RIVAL_SHARE * result.inliers.sum())
+    others = pairs.select(~inliers)
+    needed = max(options.min_inliers, _RIVAL_SHARE * inliers.sum())
     if len(others) < needed:
         return False
     rays = others.reference[:, :2], others.query[:, :2]
