@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from loftr_ros import __version__
 from loftr_ros.allocator import keep_freed_memory
-from loftr_ros.cli_evaluation import add_convert, add_evaluate
+from loftr_ros.cli_evaluation import add_convert, add_evaluate, add_evaluate_live
 from loftr_ros.cli_export import add_backend_arguments, add_export
 from loftr_ros.cli_reports import add_compare, add_explain, add_report
 from loftr_ros.cli_training import (
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_training_curves(commands)
     add_evaluate(commands)
+    add_evaluate_live(commands)
     add_convert(commands)
     _add_evaluate_pairs(commands)
     add_evaluate_conditions(commands)

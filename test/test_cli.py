@@ -15,7 +15,17 @@ try:
 except SystemExit as end:
     print(end.code, sorted({{'torch', 'cv2', 'matplotlib', 'rclpy'}} & set(sys.modules)))
 """
-COMMANDS = ('match', 'explain', 'evaluate', 'compare', 'convert', 'evaluate-pairs', 'train', 'demo')
+COMMANDS = (
+    'match',
+    'explain',
+    'evaluate',
+    'compare',
+    'convert',
+    'evaluate-live',
+    'evaluate-pairs',
+    'train',
+    'demo',
+)
 
 
 @pytest.mark.parametrize('arguments', [(), *((command,) for command in COMMANDS)])

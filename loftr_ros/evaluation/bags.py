@@ -127,7 +127,7 @@ def is_bag(path: Path) -> bool:
     """Whether a path looks like a ROS 2 bag: its folder, or one of its files."""
     if path.is_file():
         return path.suffix in FILE_SUFFIXES
-    return path.is_dir() and _bag_of(path) is not None
+    return path.is_dir() and bag_file(path) is not None
 
 
 def open_bag(
@@ -167,7 +167,18 @@ def open_bag(
     return BagSequence(path.stem, path, topics, count, camera, truth, right, tuple(unknown))
 
 
-def _bag_of(path: Path) -> Path | None:
+def topic_types(path: Path) -> dict[str, str]:
+    """Return the message type of each topic of a bag.
+
+    Raises:
+        DatasetError: If the bag is unreadable.
+
+    """
+    with _opened(path) as reader:
+        return {connection.topic: connection.msgtype for connection in reader.connections}
+
+
+def bag_file(path: Path) -> Path | None:
     """Return what `rosbags` opens: the folder with its metadata, or else its only file."""
     if path.is_file() or (path / 'metadata.yaml').is_file():
         return path
@@ -178,7 +189,7 @@ def _bag_of(path: Path) -> Path | None:
 @contextmanager
 def _opened(path: Path) -> Iterator[AnyReader]:
     """Open a bag; whatever goes wrong with its contents becomes a `DatasetError`."""
-    bag = _bag_of(path)
+    bag = bag_file(path)
     if bag is None:
         raise DatasetError(path, 'there is no bag', 'A bag has metadata.yaml, *.mcap or *.db3.')
     try:

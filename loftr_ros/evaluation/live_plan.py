@@ -35,7 +35,7 @@ class LivePlan:
         inputs: Names of the node's inputs -> published topics.
         recorded: Topics to record -> their types.
         parameters: Of the node, as text.
-        speed: How many times faster than recorded the bag is played.
+        rate: How many times faster than recorded the bag is played.
         clock: Whether /clock is published and the node lives by it.
 
     """
@@ -47,7 +47,7 @@ class LivePlan:
     inputs: Mapping[str, str]
     recorded: Mapping[str, str] = field(default_factory=lambda: OUTPUTS)
     parameters: Mapping[str, str] = field(default_factory=dict)
-    speed: float = 1.0
+    rate: float = 1.0
     clock: bool = False
 
     def listeners(self) -> dict[str, int]:

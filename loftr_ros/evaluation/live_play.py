@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,6 +59,7 @@ class Playback:
         self._player = player
         self._connections = [c for c in reader.connections if c.topic in plan.topics]
         self._types = package_typestore()
+        self.counts: Counter[str] = Counter()
         self.end = threading.Event()
 
     def wait_for_listeners(self) -> None:
@@ -83,10 +85,11 @@ class Playback:
         self.end.wait(CALIBRATION_LEAD_S)
         origin = time.monotonic()
         for time_ns, messages in itertools.chain([first], moments):
-            due = origin + (time_ns - start_ns) / 1e9 / self._plan.speed
+            due = origin + (time_ns - start_ns) / 1e9 / self._plan.rate
             if not self._wait(due, time_ns):
                 return
             for message in messages:
+                self.counts[message.topic] += 1
                 if message.topic in ahead:
                     ahead.remove(message.topic)
                 else:
@@ -109,7 +112,7 @@ class Playback:
     def _wait(self, due: float, time_ns: int) -> bool:
         """Wait while the clock goes on; returns whether to go on."""
         while (left := due - time.monotonic()) > CLOCK_PERIOD_S and self._plan.clock:
-            self._tell_time(time_ns - round(left * self._plan.speed * 1e9))
+            self._tell_time(time_ns - round(left * self._plan.rate * 1e9))
             if self.end.wait(CLOCK_PERIOD_S):
                 return False
         if self.end.wait(max(0.0, left)):
@@ -161,7 +164,7 @@ def main(file: Path) -> int:
             report('ready')
             while starts.get() is not None:
                 playback.play()
-                report('done')
+                report('done', counts=playback.counts)
         finally:
             player.close()
     return 0

@@ -22,6 +22,37 @@ STOP_TIMEOUT_S = 15.0
 LOG_LINES = 15
 DOMAINS = 100
 PR_SET_PDEATHSIG = 1
+PROFILE = 'fastdds.xml'
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+LARGE_MESSAGES = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<!-- Shared memory for images: with the 512 KB of the default, of two large images published
+     at one time the first is overwritten before a busy subscriber has read it. -->
+<dds xmlns="http://www.eprosima.com">
+  <profiles>
+    <transport_descriptors>
+      <transport_descriptor>
+        <transport_id>shared_memory</transport_id>
+        <type>SHM</type>
+        <segment_size>67108864</segment_size>
+      </transport_descriptor>
+      <transport_descriptor>
+        <transport_id>udp</transport_id>
+        <type>UDPv4</type>
+      </transport_descriptor>
+    </transport_descriptors>
+    <participant profile_name="large_messages" is_default_profile="true">
+      <rtps>
+        <userTransports>
+          <transport_id>shared_memory</transport_id>
+          <transport_id>udp</transport_id>
+        </userTransports>
+        <useBuiltinTransports>false</useBuiltinTransports>
+      </rtps>
+    </participant>
+  </profiles>
+</dds>
+"""
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 
 
@@ -148,18 +179,25 @@ def ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def ros_environment(log_folder: Path) -> dict[str, str]:
-    """Return an environment whose ROS graph no other program on this machine shares."""
+def ros_environment(folder: Path) -> dict[str, str]:
+    """Return an environment whose ROS graph no other program on this machine shares.
+
+    Unless the user has a profile, Fast DDS gets one in `folder` that loses no large images.
+    """
     environment = {
         **os.environ,
         # Domains above 101 collide with the ephemeral ports of Linux.
         'ROS_DOMAIN_ID': str(1 + os.getpid() % DOMAINS),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'ROS_LOG_DIR': str(log_folder),
+        'ROS_LOG_DIR': str(folder),
         'PYTHONUNBUFFERED': '1',
     }
     if environment.get('ROS_DISTRO') == 'humble':  # which does not know the discovery range
         environment['ROS_LOCALHOST_ONLY'] = '1'
+    if not any(name in environment for name in (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS')):
+        profile = folder / PROFILE
+        profile.write_text(LARGE_MESSAGES, encoding='utf-8')
+        environment |= dict.fromkeys(PROFILE_VARIABLES, str(profile))
     return environment
 
 

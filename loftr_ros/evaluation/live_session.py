@@ -33,6 +33,7 @@ class Progress:
     Attributes:
         sent: Time of each image that was sent this time -> when that was, ns since 1970.
         finished: Whether all images were sent.
+        published: Messages of each topic that were published, whenever the bag was played.
         counts: Messages that the recorder has of each topic.
         result: Stamp (ns) and state of the newest relative pose.
         node: What /diagnostics says: part -> key -> value.
@@ -44,6 +45,7 @@ class Progress:
 
     sent: dict[int, int] = field(default_factory=dict)
     finished: bool = False
+    published: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     result: dict[str, int] = field(default_factory=dict)
     node: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class Progress:
         elif kind == 'ready':
             self.ready = True
         elif kind == 'done':
-            self.finished = True
+            self.finished, self.published = True, event['counts']
 
     def begin(self) -> None:
         """Forget what was sent before."""

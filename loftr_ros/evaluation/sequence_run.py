@@ -42,6 +42,7 @@ from loftr_ros.evaluation.trajectory_metrics import (
     write_trajectory,
 )
 from loftr_ros.frontend import FrameError, Odometry, Tracker, TrackingResult
+from loftr_ros.ros.masks import Masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,6 +173,7 @@ class _Run:
         self._task = task
         self._matcher = matcher
         self._sequence = sequence
+        self._masks = Masks.read(task.parameters)
         total = len(sequence)
         self._total = total if task.frames is None else min(task.frames, total)
         self._state = self._restored() or _State(
@@ -259,7 +261,7 @@ class _Run:
     def _process(
         self, index: int, item: GroundTruthFrame
     ) -> tuple[FrameRecord, TrackingResult | None]:
-        state, frame = self._state, item.frame
+        state, frame = self._state, self._masks.put_on(item.frame)
         try:
             result = state.tracker.process(frame)
         except FrameError as error:

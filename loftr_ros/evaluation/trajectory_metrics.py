@@ -74,8 +74,8 @@ def trajectory_metrics(records: Sequence[FrameRecord]) -> dict[str, Any] | None:
         'length_m': float(truth.path_length),
         'alignment': 'se3' if metric else 'sim3',
         'scale': float(scale),
-        'ate_m': _statistics(APE(PoseRelation.translation_part), pair),
-        'ate_deg': _statistics(APE(PoseRelation.rotation_angle_deg), (truth, started)),
+        'ate_m': statistics(APE(PoseRelation.translation_part), pair),
+        'ate_deg': statistics(APE(PoseRelation.rotation_angle_deg), (truth, started)),
         'rpe': [row for distance in RPE_DISTANCES_M if (row := _relative(distance, pair))],
         'segments': segment_errors(np.stack(truth.poses_se3), np.stack(estimate.poses_se3)),
     }
@@ -108,7 +108,8 @@ def write_trajectory(stem: Path, poses: Sequence[Stamped]) -> None:
     stem.with_suffix('.kitti').write_text(''.join(rows), encoding='utf-8')
 
 
-def _statistics(metric: PE, pair: PathPair) -> dict[str, float]:
+def statistics(metric: PE, pair: PathPair) -> dict[str, float]:
+    """Return the statistics of an error of evo."""
     metric.process_data(pair)
     values = metric.get_all_statistics()
     return {name: float(values[name]) for name in STATISTICS}
@@ -126,8 +127,8 @@ def _relative(distance: float, pair: PathPair) -> dict[str, Any] | None:
         translation = rpe(PoseRelation.translation_part)
         return {
             'distance_m': distance,
-            'translation_m': _statistics(translation, pair),
-            'rotation_deg': _statistics(rpe(PoseRelation.rotation_angle_deg), pair),
+            'translation_m': statistics(translation, pair),
+            'rotation_deg': statistics(rpe(PoseRelation.rotation_angle_deg), pair),
             'pairs': len(translation.error),
         }
     except FilterException:

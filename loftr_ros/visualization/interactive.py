@@ -39,7 +39,11 @@ MARGIN = {'l': 56, 'r': 12, 't': 34, 'b': 44}
 
 
 def top_view(
-    estimate: NDArray[Any], truth: NDArray[Any] | None, axes: tuple[int, int], unit: str = 'm'
+    estimate: NDArray[Any],
+    truth: NDArray[Any] | None,
+    axes: tuple[int, int],
+    unit: str = 'm',
+    names: tuple[str, str] = ('estimate', 'truth'),
 ) -> go.Figure:
     """Draw a trajectory and its truth from above, both axes at one scale.
 
@@ -48,15 +52,16 @@ def top_view(
         truth: (M, 3), or None.
         axes: Which of x, y, z go right and up.
         unit: Of the positions.
+        names: What both are called.
 
     """
     across, along = axes
     figure = go.Figure()
     if truth is not None and len(truth):
         figure.add_trace(
-            _line(truth[:, across], truth[:, along], 'truth', GREY, dash='dash', width=3)
+            _line(truth[:, across], truth[:, along], names[1], GREY, dash='dash', width=3)
         )
-    figure.add_trace(_line(estimate[:, across], estimate[:, along], 'estimate', BLUE))
+    figure.add_trace(_line(estimate[:, across], estimate[:, along], names[0], BLUE))
     known = estimate[np.isfinite(estimate).all(axis=1)]
     if len(known):
         start = known[:1]
