@@ -48,7 +48,11 @@ class Peer:
     def __init__(self) -> None:
         self._matcher = RootSift()
 
-    def encode(self, image: npt.NDArray[Any]) -> Keypoints:
+    def encode(
+        self, image: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None = None
+    ) -> Keypoints:
+        if mask is not None:
+            raise ValueError('this matcher takes no mask')
         return self._matcher.encode(image)
 
     def match(self, reference: Keypoints, query: Keypoints) -> Matches:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.frontend.frame import Frame
+from loftr_ros.frontend.frame import Frame, RightView
 from loftr_ros.geometry import MetricOptions
 from loftr_ros.geometry.depth import PointDepths, sample_depth
 from loftr_ros.geometry.stereo import triangulate_depth
@@ -16,7 +16,7 @@ from loftr_ros.matching.matches import Matches
 
 Features = TypeVar('Features')
 Indices = npt.NDArray[np.int64]
-MatchRight = Callable[[Features, npt.NDArray[Any]], Matches]
+MatchRight = Callable[[Features, RightView], Matches]
 
 
 class ReferenceDepths(Generic[Features]):
@@ -38,7 +38,7 @@ class ReferenceDepths(Generic[Features]):
 
         Args:
             matches: Matches of the frame with a later one.
-            match_right: Matches features of the left image with a right image.
+            match_right: Matches features of the left image with a right view.
             options: Options of depth.
 
         Raises:
@@ -63,7 +63,7 @@ class ReferenceDepths(Generic[Features]):
         right, camera = self._frame.right, self._frame.camera
         if right is None or camera is None:
             return Matches.empty(), PointDepths.unknown(0)
-        matches = match_right(self._features, right.image)
+        matches = match_right(self._features, right)
         with np.errstate(divide='ignore', invalid='ignore'):
             sigma = matches.sigma / np.sqrt(matches.confidence)
         depths = triangulate_depth(

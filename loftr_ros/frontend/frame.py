@@ -25,11 +25,13 @@ class RightView:
         camera: Calibration of the image.
         left_T_right: float64 (4, 4), pose of this camera in the first (left) one, m. Of a
             rectified pair it is a translation along x by the baseline.
+        mask: As in `Frame`.
     """
 
     image: npt.NDArray[Any]
     camera: Camera
     left_T_right: npt.NDArray[np.float64]
+    mask: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,8 @@ class Frame:
         depth: float32 (H, W), m along the optical axis, registered to the image; NaN where
             unknown (zero, negative and infinite values count as unknown too: REP 118).
         right: The view of the right camera of a stereo pair.
+        mask: bool (H, W), false where nothing matches: moving objects, the robot itself; None
+            where everything may.
     """
 
     stamp_ns: int
@@ -55,6 +59,7 @@ class Frame:
     camera: Camera | None = None
     depth: npt.NDArray[np.float32] | None = None
     right: RightView | None = None
+    mask: npt.NDArray[np.bool_] | None = None
 
     @property
     def mode(self) -> str:
@@ -70,10 +75,12 @@ class Frame:
             FrameError: The frame cannot be used.
         """
         self._check_image(self.image, self.camera, 'image')
+        self._check_mask(self.mask, self.image, 'mask')
         if self.depth is not None:
             self._check_depth(self.depth)
         if self.right is not None:
             self._check_image(self.right.image, self.right.camera, 'right image')
+            self._check_mask(self.right.mask, self.right.image, 'right mask')
             if not is_transform(self.right.left_T_right):
                 raise FrameError(f'{self}: left_T_right is no rotation and translation')
             if not np.any(self.right.left_T_right[:3, 3]):
@@ -92,6 +99,18 @@ class Frame:
             raise FrameError(
                 f'{self}: the {name} has {width}x{height} px, but its camera calibration is for '
                 f'{camera.width}x{camera.height} px'
+            )
+
+    def _check_mask(
+        self, mask: npt.NDArray[np.bool_] | None, image: npt.NDArray[Any], name: str
+    ) -> None:
+        if mask is None:
+            return
+        if mask.dtype != np.bool_ or mask.shape != image.shape[:2]:
+            size = 'x'.join(map(str, mask.shape[::-1]))
+            raise FrameError(
+                f'{self}: the {name} is {mask.dtype} of {size} px, but must be bool of the size of '
+                f'its image, {image.shape[1]}x{image.shape[0]} px'
             )
 
     def _check_depth(self, depth: npt.NDArray[np.float32]) -> None:

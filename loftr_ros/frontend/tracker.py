@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.frontend.depths import ReferenceDepths
-from loftr_ros.frontend.frame import Frame, FrameError
+from loftr_ros.frontend.frame import Frame, FrameError, RightView
 from loftr_ros.frontend.keyframes import KeyframeHistory, needs_keyframe, survivors
 from loftr_ros.frontend.options import TrackerOptions
 from loftr_ros.frontend.states import TrackingState, checksum, next_state
@@ -34,8 +34,10 @@ Features = TypeVar('Features')
 class Matcher(Protocol[Features]):
     """What the tracker needs of a matcher; `loftr_ros.matching.Matcher` is one."""
 
-    def encode(self, image: npt.NDArray[Any]) -> Features:
-        """Return the features of one image; ValueError if the image cannot be used."""
+    def encode(
+        self, image: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None = None, /
+    ) -> Features:
+        """Return the features of one image; ValueError if it or its mask cannot be used."""
 
     def match(self, reference: Features, query: Features) -> Matches:
         """Match the features of two images."""
@@ -277,7 +279,7 @@ class Tracker(Generic[Features]):
     def _encode(self, frame: Frame) -> tuple[Features, float]:
         frame.check()
         try:
-            return self._timed(lambda: self.matcher.encode(frame.image))
+            return self._timed(lambda: self.matcher.encode(frame.image, frame.mask))
         except ValueError as error:
             raise FrameError(f'{frame}: {error}') from error
 
@@ -319,8 +321,8 @@ class Tracker(Generic[Features]):
         found = pose if pose.state.has_pose else None
         return found, pose.reason, {'depth': finding, 'pose': solving}
 
-    def _match_right(self, left: Features, right: npt.NDArray[Any]) -> Matches:
-        return self.matcher.match(left, self.matcher.encode(right))
+    def _match_right(self, left: Features, right: RightView) -> Matches:
+        return self.matcher.match(left, self.matcher.encode(right.image, right.mask))
 
     def _choose_keyframe(
         self, needed: bool, failed: bool, frame: Frame, features: Features

@@ -53,6 +53,15 @@ class MatchingParameters:
         'Where an image hardly matches, rotate it by 90, 180 and 270 degrees, and go on with the '
         'rotation that matches: for cameras that roll. Points are those of the image as it came.',
     )
+    mask: str = declare_field(
+        '',
+        'Path of an image of the size of the camera images, 0 where nothing may match, such as '
+        'the robot itself in view; of the left camera in mode stereo, of image0 in mode pair. '
+        'Empty for none.',
+    )
+    second_mask: str = declare_field(
+        '', 'The same for the right camera in mode stereo, for image1 in mode pair.'
+    )
     confidence_threshold: float = declare_field(
         0.0,
         'Smallest confidence of a match; 0 for the threshold that belongs to the weights.',

@@ -27,6 +27,7 @@ from loftr_ros.ros.frames import (
     read_frame,
 )
 from loftr_ros.ros.images import prepare
+from loftr_ros.ros.masks import Masks
 from loftr_ros.ros.memory import free_memory, is_out_of_memory, smaller_side
 
 if TYPE_CHECKING:
@@ -122,6 +123,9 @@ class Processor:
             refuse: Hears of the topic and the reason of each calibration that is not used.
             lookup: Knows transforms between cameras.
             warn: Told that images are matched at a smaller size than some would expect.
+
+        Raises:
+            ParameterError: A mask cannot be used.
         """
         self.matcher = matcher
         self.tracker = Tracker(matcher, parameters.tracker_options())
@@ -130,6 +134,7 @@ class Processor:
         self._mode = parameters.mode
         self._rectified = parameters.rectified
         self._reader = FrameReader(parameters, refuse, lookup)
+        self._masks = Masks.read(parameters)
         self._warn = warn
         self.fallback = ''
         self.network_size = ''
@@ -169,11 +174,9 @@ class Processor:
     def _process(self, arrival: Arrival) -> TrackingResult | None:
         try:
             if self._mode == 'pair':
-                reference, query = arrival.images
-                return self.tracker.match_pair(
-                    self._reader.image(reference), self._reader.image(query)
-                )
-            return self._track(self._frame(arrival))
+                frames = (self._reader.image(image) for image in arrival.images)
+                return self.tracker.match_pair(*self._masks.put_on_pair(*frames))
+            return self._track(self._masks.put_on(self._frame(arrival)))
         except FrameError as error:
             # The stamps of a sequence are those of its first camera; of a pair, the last counts.
             image = arrival.images[-1 if self._mode == 'pair' else 0]

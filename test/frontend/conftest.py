@@ -30,6 +30,7 @@ class World:
     )
     step: tuple[float, float, float] = (0.05, 0.0, 0.02)
     encoded: list[int] = field(default_factory=list)
+    masks: list[npt.NDArray[np.bool_] | None] = field(default_factory=list)
     kept_rows: dict[int, slice] = field(default_factory=dict)
 
     def frame(self, index: int, stamp_ns: int | None = None) -> Frame:
@@ -41,10 +42,11 @@ class World:
     def position(self, index: int) -> Array:
         return np.array(self.step) * index
 
-    def encode(self, image: npt.NDArray[Any]) -> int:
+    def encode(self, image: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None = None) -> int:
         if image.dtype != np.uint8:
             raise ValueError(f'images must be uint8, not {image.dtype}')
         self.encoded.append(int(image[0, 0]))
+        self.masks.append(mask)
         return self.encoded[-1]
 
     def points_of_cells(self, index: int) -> tuple[Array, Array]:

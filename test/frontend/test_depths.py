@@ -38,10 +38,10 @@ class MetricWorld(World):
             return super().position(index - RIGHT) + BASELINE + [0.0, self.offset, 0.0]
         return super().position(index)
 
-    def encode(self, image: npt.NDArray[Any]) -> int:
+    def encode(self, image: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None = None) -> int:
         if int(image[0, 0]) in self.unusable:
             raise ValueError('the image is all one colour')
-        return super().encode(image)
+        return super().encode(image, mask)
 
     def match(self, reference: int, query: int) -> Matches:
         found = super().match(reference, query)
@@ -257,3 +257,30 @@ def test_common_points_without_a_grid_are_the_same_points() -> None:
     one, other = common_points(first, second)
     assert one.tolist() == [2]
     assert other.tolist() == [0]
+
+
+def test_masks_of_both_cameras_reach_the_matcher(metric: MetricWorld) -> None:
+    size = metric.camera.size
+    left, right = np.ones(size, np.bool_), np.zeros(size, np.bool_)
+    tracker = Tracker(metric, STEADY)
+    for index in (1, 2):
+        frame = metric.stereo(index)
+        assert frame.right is not None
+        tracker.process(replace(frame, mask=left, right=replace(frame.right, mask=right)))
+    masks = dict(zip(metric.encoded, metric.masks, strict=True))
+    assert masks[1] is left
+    assert masks[2] is left
+    assert masks[RIGHT + 1] is right
+
+
+@pytest.mark.parametrize('name', ['mask', 'right mask'])
+@pytest.mark.parametrize('mask', [np.ones((3, 5), np.bool_), np.ones((480, 640), np.uint8)])
+def test_a_mask_that_does_not_fit_its_image_is_refused(
+    metric: MetricWorld, name: str, mask: npt.NDArray[np.bool_]
+) -> None:
+    frame = metric.stereo(1)
+    right = frame.right
+    assert right is not None
+    changed = {'mask': mask} if name == 'mask' else {'right': replace(right, mask=mask)}
+    with pytest.raises(FrameError, match=f'the {name} is {mask.dtype} of .* must be bool'):
+        Tracker(metric, STEADY).process(replace(frame, **changed))

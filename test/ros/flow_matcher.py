@@ -22,6 +22,7 @@ class FlowFeatures:
     """A grey image is all that optical flow needs."""
 
     grey: npt.NDArray[np.uint8]
+    mask: npt.NDArray[np.bool_] | None = None
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -47,11 +48,13 @@ class FlowMatcher:
     def network_size(self, height: int, width: int) -> NetworkSize:
         return SizeLimits(self.longer_side).fit((height, width), LITE)
 
-    def encode(self, image: npt.NDArray[Any]) -> FlowFeatures:
+    def encode(
+        self, image: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None = None
+    ) -> FlowFeatures:
         if image.dtype != np.uint8:
             raise ValueError(f'images must be uint8, not {image.dtype}')
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        return FlowFeatures(np.asarray(grey, np.uint8))
+        return FlowFeatures(np.asarray(grey, np.uint8), mask)
 
     def signature(self, features: FlowFeatures) -> npt.NDArray[np.float32]:
         small = cv2.resize(features.grey, (40, 30), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -64,7 +67,13 @@ class FlowMatcher:
     def match(self, reference: FlowFeatures, query: FlowFeatures) -> Matches:
         height, width = reference.image_size
         grid = (height // CELL, width // CELL)
-        corners = cv2.goodFeaturesToTrack(reference.grey, 300, 0.01, CELL)
+        corners = cv2.goodFeaturesToTrack(
+            reference.grey,
+            300,
+            0.01,
+            CELL,
+            mask=None if reference.mask is None else reference.mask.astype(np.uint8),
+        )
         if corners is None or reference.image_size != query.image_size:
             return Matches.empty(grid)
         moved, status, _ = cv2.calcOpticalFlowPyrLK(

@@ -166,10 +166,12 @@ class SmallDevice(FlowMatcher):  # type: ignore[misc,unused-ignore]
         super().__init__()
         self.largest, self.error = largest, error
 
-    def encode(self, image: npt.NDArray[np.uint8]) -> FlowFeatures:
+    def encode(
+        self, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_] | None = None
+    ) -> FlowFeatures:
         if min(max(image.shape), self.longer_side or 10_000) > self.largest:
             raise self.error
-        return super().encode(image)
+        return super().encode(image, mask)
 
 
 NO_MEMORY = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 80 GB")
