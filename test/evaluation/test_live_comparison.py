@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from browser import launch, look
 
 from loftr_ros.evaluation.frame_records import matrix_of, values_of
+from loftr_ros.evaluation.html_page import write_page
 from loftr_ros.evaluation.live_comparison import (
     LiveRun,
     agree,
@@ -19,13 +22,23 @@ from loftr_ros.evaluation.live_comparison import (
     repeat,
 )
 from loftr_ros.evaluation.live_plan import METRIC_OUTPUTS, LivePlan
-from loftr_ros.evaluation.live_report import table_rows
+from loftr_ros.evaluation.live_report import live_page, table_rows
 from loftr_ros.evaluation.live_results import LiveRecords
 from loftr_ros.evaluation.results import FrameRecord
 from loftr_ros.geometry.rotations import rotation_from_vector
 from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from selenium.webdriver import Chrome
+
 SECOND = 10**9
+
+
+@pytest.fixture(scope='module')
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    yield from launch(tmp_path_factory.mktemp('profile'))
 
 
 def pose(index: int) -> np.ndarray:
@@ -150,6 +163,35 @@ def test_the_table_has_a_column_for_each_time_the_bag_was_played() -> None:
     assert rows['latency max'] == ['-', '700 ms', '500 ms']
     assert rows['every figure as the first time'] == ['-', '-', '6 of 6 frames']
     assert rows['ATE'][0] == rows['ATE of the replay at the same frames'][1]
+
+
+@pytest.mark.parametrize('width', [1280, 390])
+def test_a_browser_shows_the_page_without_a_complaint(
+    chrome: Chrome, tmp_path: Path, width: int
+) -> None:
+    runs = [run_of(REPLAY), run_of(REPLAY[:6], processed=6, dropped=2)]
+    figures = {
+        'bag': 'bags/room',
+        'mode': 'stereo',
+        'rate': 2.0,
+        'replay': 'runs/room',
+        'node': {'device': 'cpu'},
+        'runs': [compare_live(run, REPLAY, metric=True) for run in runs],
+        'repeats': [repeat(*runs)],
+    }
+    write_page(tmp_path / 'live.html', live_page(figures, runs, REPLAY, metric=True))
+    view = look(chrome, tmp_path / 'live.html', width)
+    assert view.messages == []
+    assert view.width <= width, 'the page scrolls sideways'
+    shown = [plot for plot in view.plots if plot['visible']]
+    assert [plot['title'] for plot in shown] == [
+        'Latency',
+        'Latency and what was left out, over time',
+        'Both trajectories from above',
+        'Difference of both trajectories',
+    ]
+    assert all(plot['marks'] > 1 for plot in shown)
+    assert 'played at 2 times its rate' in view.text
 
 
 def test_a_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
