@@ -92,7 +92,7 @@ def computing(precision: Precision, device: torch.device) -> AbstractContextMana
     """Context in which the network computes with a precision; leaves no setting behind."""
     stack = ExitStack()
     if device.type == 'cuda':
-        stack.enter_context(_cuda_switches(tf32=precision.name == 'tf32'))
+        stack.enter_context(_tf32_on_cuda(precision.name == 'tf32'))
     if precision.is_half:
         stack.enter_context(torch.autocast(device.type, precision.dtype, cache_enabled=False))
     return stack
@@ -102,7 +102,7 @@ def exact_products(device: torch.device) -> AbstractContextManager[object]:
     """Context for products in float32, whatever the network computes with."""
     if device.type == 'cuda':
         stack = ExitStack()
-        stack.enter_context(_cuda_switches(tf32=False))
+        stack.enter_context(_tf32_on_cuda(False))
         stack.enter_context(torch.autocast('cuda', enabled=False))
         return stack
     if torch.amp.is_autocast_available(device.type):
@@ -111,15 +111,15 @@ def exact_products(device: torch.device) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def _cuda_switches(tf32: bool) -> Iterator[None]:
-    """TF32 on or off for products and convolutions (whose default differ), algorithms tried out.
+def _tf32_on_cuda(allowed: bool) -> Iterator[None]:
+    """TF32 on or off for products and for convolutions: torch's own defaults are off and on.
 
     The older of torch's two interfaces: it is in every version, and mixing both is an error.
     """
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
-    matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = tf32, tf32, True
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32, cudnn.allow_tf32 = allowed, allowed
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
+        matmul.allow_tf32, cudnn.allow_tf32 = before

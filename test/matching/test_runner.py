@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from loftr_ros.matching.config import LITE
 from loftr_ros.matching.graphs import Inputs, Recording, Replayed
+from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.network import LoFTR
 from loftr_ros.matching.precision import FLOAT32, PRECISIONS, Precision
 from loftr_ros.matching.preprocessing import NetworkInput, prepare
@@ -259,3 +260,13 @@ def test_the_network_waits_for_nothing_on_another_device() -> None:
         found = network.match(maps, maps, 0.2, None, 64)
 
     assert found.points1.shape == (64, 2)
+
+
+def test_the_warm_up_runs_every_part_of_the_network() -> None:
+    matcher = Matcher('lite', device='cpu')
+    ran = set()
+    for name, part in matcher.network.named_children():
+        part.register_forward_hook(lambda *_, name=name: ran.add(name))
+    matcher.warm_up(96, 128)
+
+    assert {'backbone', 'loftr_coarse', 'loftr_fine'} <= ran
