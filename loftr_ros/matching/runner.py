@@ -106,7 +106,8 @@ class Runner:
                 rows = None if self._rows is None else self._rows.number
                 (columns,) = self._columns(*tensors, **options, capacity=rows)
                 matches: NDArray[np.float32] = columns.cpu().numpy()
-                found = matches[:, 8] > 0
+                # Where half precision overflows there is no match.
+                found = (matches[:, 8] > 0) & np.isfinite(matches[:, :7]).all(axis=1)
                 if self._rows is None or self._rows.suffice(int(matches[0, 9])):
                     return matches[found, :8]
 
