@@ -97,8 +97,8 @@ def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _compare(options: argparse.Namespace) -> int:
     from loftr_ros.evaluation.compare import Comparison, open_groups, to_json
     from loftr_ros.evaluation.compare_report import comparison_page, comparison_table, verdict
+    from loftr_ros.evaluation.console import new_console
     from loftr_ros.evaluation.html_page import write_page
-    from loftr_ros.evaluation.pair_command import new_console
     from loftr_ros.evaluation.result_files import write_json
 
     groups = open_groups(options.runs)

@@ -9,7 +9,7 @@ import numpy as np
 from rich.table import Table
 
 from loftr_ros.evaluation.calibration import CLOSE_PX, Calibration
-from loftr_ros.evaluation.pair_command import new_console
+from loftr_ros.evaluation.console import new_console
 from loftr_ros.evaluation.pair_report import write_json
 from loftr_ros.visualization.calibration import reliability_figure
 from loftr_ros.visualization.trajectories import save_figure

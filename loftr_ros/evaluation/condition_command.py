@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from loftr_ros.evaluation.conditions import CONDITIONS, Condition
+from loftr_ros.evaluation.console import counting_bar, new_console
+from loftr_ros.evaluation.matcher_command import MatcherCommand
 from loftr_ros.evaluation.metrics import AUC_THRESHOLDS
-from loftr_ros.evaluation.pair_command import PEERS, load_matchers, new_console, settings_of
-from loftr_ros.evaluation.pair_evaluation import EvaluationOptions, PairEvaluator, SetSummary
-from loftr_ros.evaluation.pair_report import to_json, write_json, write_picture
+from loftr_ros.evaluation.pair_evaluation import PairEvaluator, SetSummary
+from loftr_ros.evaluation.pair_report import to_json, write_picture
 from loftr_ros.evaluation.pairs import PoseSet, find_pair_sets
 from loftr_ros.visualization.bars import grouped_bars
 from loftr_ros.visualization.trajectories import save_figure
@@ -30,33 +30,16 @@ Summaries = dict[str, list[SetSummary]]
 
 
 @dataclass(frozen=True)
-class ConditionCommand:
+class ConditionCommand(MatcherCommand):
     """What to evaluate under which conditions, and where to put it.
 
     Attributes:
-        data: Folder of one dataset or of several.
-        json: File for all figures; None writes none.
-        out: Folder for pictures; None draws none.
         conditions: Names, of `CONDITIONS`.
-        sets: Names of sets, with wildcards; empty for all that have poses.
-        weights: Names or files of LoFTR weights.
-        peers: Classical matchers, of `PEERS`.
-        max_pairs: Greatest number of pairs of a set; 0 for all.
-        device: Device of LoFTR.
-        options: What all matchers have in common.
 
     """
 
-    data: Path
-    json: Path | None = None
-    out: Path | None = None
-    conditions: tuple[str, ...] = tuple(CONDITIONS)
-    sets: tuple[str, ...] = ()
-    weights: tuple[str, ...] = ('lite',)
-    peers: tuple[str, ...] = tuple(PEERS)
     max_pairs: int = 20
-    device: str = 'auto'
-    options: EvaluationOptions = field(default_factory=EvaluationOptions)
+    conditions: tuple[str, ...] = tuple(CONDITIONS)
 
     def run(self, console: Console | None = None) -> Summaries:
         """Evaluate, print the table, write the files; return the summaries of each condition.
@@ -66,23 +49,16 @@ class ConditionCommand:
             ValueError: If a condition or matcher is unknown, or no set fits.
 
         """
-        if self.max_pairs < 0:
-            raise ValueError(f'max_pairs is 0 (for all) or more, not {self.max_pairs}')
         console = console or new_console()
         sets = self._sets()
-        matchers, weights = load_matchers(
-            self.weights, self.peers, self.device, self.options.longer_side
-        )
+        matchers, settings = self.load()
         summaries = self._evaluate(sets, matchers, console)
         console.print(condition_table(summaries))
-        if self.json is not None:
-            settings = settings_of(self.options, self.max_pairs) | {'weights': weights}
-            content = {name: to_json(of_one, settings) for name, of_one in summaries.items()}
-            write_json(self.json, content)
-            console.print(f'figures: {self.json}')
-        if self.out is not None:
-            self._draw(sets, matchers, summaries, self.out)
-            console.print(f'pictures: {self.out}')
+        self.save(
+            console,
+            {name: to_json(of_one, settings) for name, of_one in summaries.items()},
+            lambda out: self._draw(sets, matchers, summaries, out),
+        )
         return summaries
 
     def _sets(self) -> dict[Condition, list[PoseSet]]:
@@ -90,7 +66,7 @@ class ConditionCommand:
         unknown = [name for name in self.conditions if name not in CONDITIONS]
         if unknown:
             raise ValueError(f'unknown condition {unknown[0]!r}; there are {", ".join(CONDITIONS)}')
-        found = find_pair_sets(self.data, self.sets, self.max_pairs or None)
+        found = find_pair_sets(self.data, self.sets, self.limit)
         posed = [pair_set for pair_set in found if isinstance(pair_set, PoseSet)]
         chosen = [CONDITIONS[name] for name in self.conditions]
         sets = {c: [s for s in posed if not c.needs_depth or _has_depth(s)] for c in chosen}
@@ -106,10 +82,9 @@ class ConditionCommand:
         matchers: Mapping[str, PairMatcher[Any]],
         console: Console,
     ) -> Summaries:
-        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
         total = sum(len(pair_set) for fitting in sets.values() for pair_set in fitting)
         summaries: Summaries = {condition.name: [] for condition in sets}
-        with Progress(*columns, console=console, transient=True) as progress:
+        with counting_bar(console) as progress:
             task = progress.add_task('', total=total * len(matchers))
             for condition, fitting in sets.items():
                 for pair_set in fitting:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from loftr_ros.evaluation.bag_writer import BagWriter
+from loftr_ros.evaluation.console import counting_bar, new_console
 from loftr_ros.evaluation.datasets import open_sequence
 from loftr_ros.evaluation.errors import DatasetError
-from loftr_ros.evaluation.pair_command import new_console
 from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 if TYPE_CHECKING:
@@ -70,10 +69,9 @@ class ConvertCommand:
         console = console or new_console()
         sequence, mode = self._open()
         total = len(sequence) if self.frames is None else min(self.frames, len(sequence))
-        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
         with (
             BagWriter(self.output, self.storage) as bag,
-            Progress(*columns, console=console, transient=True) as progress,
+            counting_bar(console) as progress,
         ):
             converter = Converter(bag, mode, self.compressed)
             task = progress.add_task(f'{sequence.layout}, {mode}', total=total)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.progress import TimeElapsedColumn
 
+from loftr_ros.evaluation.console import counting_bar
 from loftr_ros.evaluation.demo_analysis import (
     Chain,
     PairErrors,
@@ -39,7 +41,7 @@ from loftr_ros.evaluation.demo_recording import (
 )
 from loftr_ros.evaluation.demo_report import summary_table, write_json, write_markdown
 from loftr_ros.evaluation.demo_topics import CAMERA_INFO, ESTIMATED_POSE, IMAGE, INPUTS
-from loftr_ros.evaluation.live_console import progress_bar, run_session
+from loftr_ros.evaluation.live_console import run_session
 from loftr_ros.evaluation.live_plan import OUTPUTS, LivePlan
 from loftr_ros.evaluation.live_processes import check_ros, ended_by_sigterm
 from loftr_ros.evaluation.live_session import LiveSession, Progress
@@ -148,7 +150,7 @@ def _feed(options: DemoOptions, path: Path, console: Console) -> Feed:
     else:
         source = dataset_source(options.data, options.frames)
         label = f'reading {options.data}'
-    with progress_bar(console) as bar:
+    with counting_bar(console, TimeElapsedColumn(), transient=False) as bar:
         task = bar.add_task(label, total=source.expected)
         feed = write_feed(source, path, options.rate, lambda: bar.advance(task))
         bar.update(task, total=len(feed.stamps))

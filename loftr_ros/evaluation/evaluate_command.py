@@ -19,11 +19,11 @@ from rich.table import Table
 from loftr_ros import __version__
 from loftr_ros.evaluation.backends import Outcome, StopRequest, prepare_process, run_here
 from loftr_ros.evaluation.bag_topics import BY_TYPE, TopicNames
+from loftr_ros.evaluation.console import new_console
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.evaluate_progress import RunProgress
 from loftr_ros.evaluation.html_report import REPORT, write_report
 from loftr_ros.evaluation.inputs import names_of
-from loftr_ros.evaluation.pair_command import new_console
 from loftr_ros.evaluation.result_files import plain, read_json, write_json
 from loftr_ros.evaluation.results import (
     RUN,

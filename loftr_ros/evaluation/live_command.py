@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from loftr_ros.evaluation.bag_topics import BY_TYPE, TopicNames
 from loftr_ros.evaluation.bags import BagSequence, bag_file, is_bag, open_bag, topic_types
+from loftr_ros.evaluation.console import new_console
 from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.evaluate_command import EvaluateCommand
 from loftr_ros.evaluation.html_page import write_page
@@ -25,7 +26,6 @@ from loftr_ros.evaluation.live_report import live_page, live_table
 from loftr_ros.evaluation.live_results import live_records, read_results
 from loftr_ros.evaluation.live_session import LiveSession, Progress
 from loftr_ros.evaluation.live_write import write_live_run
-from loftr_ros.evaluation.pair_command import new_console
 from loftr_ros.evaluation.result_files import plain, write_json
 from loftr_ros.evaluation.results import RUN, RunFolder, SequenceFolder, open_run
 from loftr_ros.ros.parameters import NodeParameters

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as ProgressBar
+from rich.progress import TextColumn, TimeElapsedColumn
 
 from loftr_ros.evaluation.bag_messages import STATES
+from loftr_ros.evaluation.console import counting_bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from loftr_ros.evaluation.live_session import LiveSession, Progress
-
-
-def progress_bar(console: Console, *columns: TextColumn) -> ProgressBar:
-    """Make a bar that counts, and shows the columns beside."""
-    standard = ProgressBar.get_default_columns()[:2]
-    return ProgressBar(
-        *standard, MofNCompleteColumn(), TimeElapsedColumn(), *columns, console=console
-    )
 
 
 def run_session(
@@ -55,7 +47,8 @@ def run_session(
 
 
 def _play(session: LiveSession, label: str, total: int, console: Console) -> Progress:
-    with progress_bar(console, TextColumn('{task.fields[news]}')) as bar:
+    columns = TimeElapsedColumn(), TextColumn('{task.fields[news]}')
+    with counting_bar(console, *columns, transient=False) as bar:
         task = bar.add_task(label, total=total, news='')
         session.play(
             lambda progress: bar.update(task, completed=len(progress.sent), news=_news(progress))

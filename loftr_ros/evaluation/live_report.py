@@ -142,8 +142,7 @@ def _plots(run: LiveRun, replayed: Sequence[FrameRecord], *, metric: bool) -> It
     milliseconds = 1e3 * np.array([*run.live.latencies.values()])
     if len(milliseconds):
         marks = {
-            f'p{share} [ms]': float(np.percentile(milliseconds, share))
-            for share in (50, 95, 99)
+            f'p{share} [ms]': float(np.percentile(milliseconds, share)) for share in (50, 95, 99)
         }
         figure = interactive.histogram(milliseconds, 'from publishing to the pose [ms]', marks)
         yield Plot('Latency', figure)
