@@ -1,28 +1,35 @@
 """What the tracker believes when it is misled: `python benchmarks/adversarial.py data/kitti ...`.
 
-Sequences from disk and a rendered room are spoilt in each way of `loftr_ros.evaluation.adversarial`
-and tracked. Wrong is an estimate that is OK but misses by more than 5 degrees and 3 deviations.
+Sequences from disk and rendered rooms are spoilt in each way of `loftr_ros.evaluation.adversarial`
+and tracked. Wrong is an estimate that is OK but misses by more than 5 degrees and 3 deviations, its
+own and those of the true poses (see `benchmarks/covariance.py`). The unspoilt sequences come first:
+a tracker that believes nothing is never wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from covariance import truth_noise
+from estimators import pairs_of
 
-from loftr_ros.evaluation.adversarial import CASES, Count
+from loftr_ros.evaluation.adversarial import CASES, EXACT_CASES, Count, TruthNoise
 from loftr_ros.evaluation.datasets import open_sequence
-from loftr_ros.evaluation.demo_feed import room_source
+from loftr_ros.evaluation.peers import RootSift
 from loftr_ros.evaluation.sequences import GroundTruthFrame
-from loftr_ros.frontend import Tracker, TrackerOptions, TrackingState
-from loftr_ros.geometry import PoseState
+from loftr_ros.frontend import Frame, Tracker, TrackerOptions, TrackingState
+from loftr_ros.geometry import Camera, PoseState
 from loftr_ros.matching.matcher import Matcher
+from loftr_ros.rendering.room import render_room_sequence
+
+METRIC_MODES = {'kitti': 'stereo', 'sevenscenes': 'rgbd'}
+UNSPOILT = 'unspoilt'
 
 HEADER = (
     f'{"case":18} {"frames":>6} {"OK":>5} {"wrong":>5} {"rot":>5} {"none":>5}  '
@@ -30,19 +37,34 @@ HEADER = (
 )
 
 
-def sources(folders: list[Path], count: int) -> dict[str, list[GroundTruthFrame]]:
-    """Read the first frames with a pose of each sequence, and render a room."""
-    found = {'room': list(room_source(count).frames)}
+def sources(
+    folders: list[Path], start: int, count: int, seeds: list[int]
+) -> dict[str, tuple[list[GroundTruthFrame], TruthNoise]]:
+    """Read some frames with a pose of each sequence, and render rooms."""
+    found = {}
     for folder in folders:
-        sequence = open_sequence(folder)
-        if sequence.layout == 'kitti':
-            sequence = open_sequence(folder, mode='stereo')
+        layout = open_sequence(folder).layout
+        sequence = open_sequence(folder, mode=METRIC_MODES.get(layout, 'mono'))
         known = (item for item in sequence if item.world_T_camera is not None)
-        found[folder.name] = list(itertools.islice(known, count))
+        frames = list(itertools.islice(known, min(start, len(sequence) - count - 1), None))[:count]
+        noise = truth_noise(list(pairs_of(folder, 1, RootSift())))
+        found[folder.name] = frames, TruthNoise(*noise)
+    for seed in seeds:
+        found[f'room {seed}'] = room(count, seed), TruthNoise()
     return found
 
 
-def track(frames: list[GroundTruthFrame], tracker: Tracker[Any]) -> Count:
+def room(count: int, seed: int) -> list[GroundTruthFrame]:
+    frames = []
+    for view in render_room_sequence(count, seed=seed):
+        height, width = view.image.shape
+        camera = Camera(width, height, view.matrix)
+        frame = Frame(view.stamp_ns, view.image, 'camera', camera)
+        frames.append(GroundTruthFrame(frame, view.world_T_camera))
+    return frames
+
+
+def track(frames: list[GroundTruthFrame], noise: TruthNoise, tracker: Tracker[Any]) -> Count:
     """Track a sequence and count what is believed."""
     poses = {
         item.frame.stamp_ns: item.world_T_camera
@@ -55,7 +77,7 @@ def track(frames: list[GroundTruthFrame], tracker: Tracker[Any]) -> Count:
         if result is None:
             continue
         reference, query = poses[result.reference.stamp_ns], poses[result.query.stamp_ns]
-        counted.add(result, np.linalg.inv(reference) @ query)
+        counted.add(result, np.linalg.inv(reference) @ query, noise)
     return counted
 
 
@@ -77,7 +99,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', nargs='*', type=Path, help='folders of sequences, or bags')
     parser.add_argument('--frames', type=int, default=14, help='of each sequence')
-    parser.add_argument('--cases', nargs='*', default=list(CASES), choices=list(CASES))
+    parser.add_argument('--start', type=int, default=0, help='first frame of each sequence')
+    parser.add_argument('--rooms', nargs='*', type=int, default=[0, 1], help='seeds')
+    parser.add_argument('--seed', type=int, default=0, help='of what spoils the sequences')
+    names = [UNSPOILT, *CASES]
+    parser.add_argument('--cases', nargs='*', default=names, choices=names)
     parser.add_argument('--reference', choices=('keyframe', 'previous'), default='keyframe')
     parser.add_argument('--weights', default='lite')
     parser.add_argument('--device', default='auto')
@@ -86,21 +112,25 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     matcher = Matcher(arguments.weights, device=arguments.device)
-    found = sources(arguments.data, arguments.frames)
+    found = sources(arguments.data, arguments.start, arguments.frames, arguments.rooms)
     options = TrackerOptions(reference=arguments.reference)
     print(HEADER)
-    everything, totals = Count(), defaultdict[str, Count](Count)
-    for case, (name, frames) in itertools.product(arguments.cases, found.items()):
-        spoilt = CASES[case](frames, np.random.default_rng(0))
-        if not spoilt:
-            continue
-        count = track(spoilt, Tracker(matcher, options))
-        if arguments.each:
-            print(line(f'  {name}', count), flush=True)
-        totals[case].join(count)
-        everything.join(count)
-        if name == list(found)[-1]:
-            print(line(case, totals[case]), flush=True)
+    everything = Count()
+    for case in arguments.cases:
+        total = Count()
+        for name, (frames, noise) in found.items():
+            rng = np.random.default_rng(arguments.seed)
+            spoilt = frames if case == UNSPOILT else CASES[case](frames, rng)
+            if not spoilt:
+                continue
+            noise = TruthNoise() if case in EXACT_CASES else noise
+            count = track(spoilt, noise, Tracker(matcher, options))
+            if arguments.each:
+                print(line(f'  {name}', count), flush=True)
+            total.join(count)
+        print(line(case, total), flush=True)
+        if case != UNSPOILT:
+            everything.join(total)
     print(line('all', everything))
     ok = everything.states[PoseState.OK]
     print(f'wrong among OK: {everything.wrong} of {ok} ({everything.wrong / max(ok, 1):.2%})')

@@ -10,7 +10,9 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.frontend.calibration import CalibrationCheck
 from loftr_ros.frontend.depths import ReferenceDepths
+from loftr_ros.frontend.estimation import estimate_in_metres, estimate_up_to_scale
 from loftr_ros.frontend.frame import Frame, FrameError, RightView
 from loftr_ros.frontend.keyframes import KeyframeHistory, needs_keyframe, survivors
 from loftr_ros.frontend.options import TrackerOptions
@@ -19,11 +21,7 @@ from loftr_ros.frontend.tracks import Tracks
 from loftr_ros.geometry import (
     PoseState,
     RelativePose,
-    TwoViewOptions,
-    estimate_metric_pose,
-    estimate_relative_pose,
 )
-from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.matching.matches import Matches
 
 Timer = Callable[[], float]
@@ -96,6 +94,7 @@ class _Attempt(Generic[Features]):
     pose: RelativePose
     problem: str
     failed: bool
+    calibration: CalibrationCheck
     seconds: dict[str, float]
 
 
@@ -123,6 +122,7 @@ class Tracker(Generic[Features]):
         self._last_stamp_ns: int | None = None
         self._last_checksum: int | None = None
         self._keyframe_requested = False
+        self._calibration = CalibrationCheck()
 
     @property
     def options(self) -> TrackerOptions:
@@ -143,6 +143,7 @@ class Tracker(Generic[Features]):
     def reset(self) -> None:
         """Forget reference and time; the next frame is the first. Ids are not used again."""
         self._reference = None
+        self._calibration = CalibrationCheck()
         self._last_stamp_ns = self._last_checksum = None
         self._keyframe_requested = False
         self._tracks.forget()
@@ -189,10 +190,13 @@ class Tracker(Generic[Features]):
     ) -> _Attempt[Features]:
         matches, matching = self._match(reference.frame, reference.features, frame, features)
         pose, problem, solving = self._estimate(reference, frame, matches)
+        calibration = self._calibration.joined(pose.focal_error)
+        pose = calibration.judge(pose)
         calibrated = reference.frame.camera is not None and frame.camera is not None
         believed = pose.state.has_pose and not problem
         failed = len(matches) < self._options.min_matches or (calibrated and not believed)
-        return _Attempt(reference, matches, pose, problem, failed, {'match': matching, **solving})
+        seconds = {'match': matching, **solving}
+        return _Attempt(reference, matches, pose, problem, failed, calibration, seconds)
 
     def _conclude(
         self,
@@ -203,6 +207,7 @@ class Tracker(Generic[Features]):
         encoding: float,
     ) -> TrackingResult:
         reference, failures = self._enter(attempt)
+        self._calibration = attempt.calibration
         tracked = self._tracks.follow(attempt.matches)
         needed = needs_keyframe(
             reference.history,
@@ -264,6 +269,7 @@ class Tracker(Generic[Features]):
         features, encoding_query = self._encode(query)
         matches, matching = self._match(reference.frame, reference.features, query, features)
         pose, problem, solving = self._estimate(reference, query, matches)
+        pose = CalibrationCheck().joined(pose.focal_error).judge(pose)
         seconds = {'encode': encoding + encoding_query, 'match': matching, **solving}
         seconds['total'] = self._timer() - start
         ids = np.arange(len(matches))
@@ -302,7 +308,7 @@ class Tracker(Generic[Features]):
             if metric is not None:
                 return metric, '', seconds
         pose, solving = self._timed(
-            lambda: _estimate(frame, query, matches, self._options.two_view)
+            lambda: estimate_up_to_scale(frame, query, matches, self._options.two_view)
         )
         return pose, problem, {**seconds, 'pose': seconds.get('pose', 0.0) + solving}
 
@@ -316,7 +322,7 @@ class Tracker(Generic[Features]):
         except ValueError as error:
             return None, f'the right image cannot be used: {error}', {}
         pose, solving = self._timed(
-            lambda: _estimate_metric(reference.frame, query, matches, depths, self._options)
+            lambda: estimate_in_metres(reference.frame, query, matches, depths, self._options)
         )
         found = pose if pose.state.has_pose else None
         return found, pose.reason, {'depth': finding, 'pose': solving}
@@ -357,40 +363,4 @@ def _frozen(reference: Frame, query: Frame, seconds: float) -> TrackingResult:
         False,
         {'encode': 0.0, 'match': 0.0, 'pose': 0.0, 'total': seconds},
         state=TrackingState.FROZEN,
-    )
-
-
-def _estimate(
-    reference: Frame, query: Frame, matches: Matches, options: TwoViewOptions
-) -> RelativePose:
-    if reference.camera is None or query.camera is None:
-        name = 'reference' if reference.camera is None else 'query'
-        reason = f'no camera calibration of the {name} image'
-        return RelativePose.failed(PoseState.LOST, reason, len(matches))
-    return estimate_relative_pose(
-        matches.reference_points,
-        matches.query_points,
-        reference.camera,
-        query.camera,
-        matches.sigma,
-        matches.confidence,
-        options,
-    )
-
-
-def _estimate_metric(
-    reference: Frame, query: Frame, matches: Matches, depths: PointDepths, options: TrackerOptions
-) -> RelativePose:
-    if reference.camera is None or query.camera is None:
-        raise ValueError('a pose in metres needs two calibrated cameras')
-    return estimate_metric_pose(
-        matches.reference_points,
-        matches.query_points,
-        depths,
-        reference.camera,
-        query.camera,
-        matches.sigma,
-        matches.confidence,
-        options=options.two_view,
-        metric=options.metric,
     )

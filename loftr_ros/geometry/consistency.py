@@ -10,10 +10,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.candidates import motion_distances
+from loftr_ros.geometry.covariance import fit_covariance
 from loftr_ros.geometry.epipolar import Motion, refine_motion
 from loftr_ros.geometry.least_squares import robust_scale
 from loftr_ros.geometry.options import TwoViewOptions
@@ -24,6 +27,8 @@ _USUAL_SIDE = 640
 """Matchers see larger images shrunk to about this size, and err by more of their px."""
 _FEWEST = 30
 _MOST = 150
+_CHANCE = 2.0
+"""What the squared difference of two halves reaches by chance, per degree of freedom."""
 _SMALLEST_ERROR = 0.1
 """Distances below this, px, are exact for all that matters."""
 
@@ -46,45 +51,88 @@ def noise_share(distances: Array, band: float) -> float:
     return robust_scale(distances[distances <= 4.0 * band]) / band
 
 
-def split_gain(motion: Motion, pairs: RayPairs, band: float, options: TwoViewOptions) -> float:
-    """Return by how much the matches of one half of the image fit a motion of their own better.
+@dataclass(frozen=True)
+class SplitTest:
+    """How the motions that halves of the image fit best differ from that of all.
+
+    Attributes:
+        gain: Largest ratio of the mean truncated squared distances of a half from the motion of all
+            and from its own, 1 or more. About 1.1 is what a fit gains from noise.
+        inflation: Factor by which the covariance has to grow to explain how much the motions of
+            opposite halves differ, 1 or more: errors that neighbours share over half of the image.
+    """
+
+    gain: float
+    inflation: float
+
+
+def split_test(motion: Motion, pairs: RayPairs, band: float, options: TwoViewOptions) -> SplitTest:
+    """Compare the motion of all matches with those of the left, right, upper and lower half.
 
     Args:
         motion: The motion that was estimated from all matches.
         pairs: All N matches.
         band: Distance from which a match is an outlier, px.
         options: Options of the estimate.
-
-    Returns:
-        The largest ratio of the mean truncated squared distances before and after, 1 or more, of
-        the left, right, upper and lower half. About 1.1 is what a fit gains from noise.
     """
     shuffled = np.random.default_rng(options.seed).permutation(len(pairs))
-    gains = [1.0]
-    for half in _halves(pairs.tiles[shuffled]):
-        some = shuffled[half][:_MOST]
-        if len(some) >= _FEWEST:
-            gains.append(_gain(motion, pairs.select(some), band, options))
-    return max(gains)
+    gains, excesses = [1.0], []
+    for both in _halves(pairs.tiles[shuffled]):
+        sides = [
+            _fit_half(motion, pairs.select(shuffled[half][:_MOST]), band, options) for half in both
+        ]
+        found = [side for side in sides if side is not None]
+        gains += [side.gain for side in found]
+        if len(found) == len(sides):
+            excesses.append(_excess(motion, *found))
+    return SplitTest(max(gains), max(1.0, float(np.mean(excesses)) if excesses else 1.0))
 
 
-def _halves(tiles: npt.NDArray[np.int64]) -> list[Flags]:
+@dataclass(frozen=True, eq=False)
+class _Half:
+    motion: Motion
+    covariance: Array
+    gain: float
+
+
+def _excess(motion: Motion, one: _Half, other: _Half) -> float:
+    """Return how far the difference of two halves exceeds what noise may make of it."""
+    covariance = one.covariance + other.covariance
+    if not np.isfinite(covariance).all():
+        return 1.0
+    difference = motion.step_to(one.motion) - motion.step_to(other.motion)
+    square = float(difference @ np.linalg.solve(covariance, difference))
+    return square / (len(difference) * _CHANCE)
+
+
+def _halves(tiles: npt.NDArray[np.int64]) -> list[tuple[Flags, Flags]]:
     rows, columns = tiles // TILES, tiles % TILES
-    return [flags for axis in (columns, rows) for flags in (axis < TILES // 2, axis >= TILES // 2)]
+    return [(axis < TILES // 2, axis >= TILES // 2) for axis in (columns, rows)]
 
 
-def _gain(motion: Motion, pairs: RayPairs, band: float, options: TwoViewOptions) -> float:
+def _fit_half(
+    motion: Motion, pairs: RayPairs, band: float, options: TwoViewOptions
+) -> _Half | None:
+    """Fit a motion of its own to the matches of a half; None with too few of them."""
+    if len(pairs) < _FEWEST:
+        return None
     distances = motion_distances(motion, pairs, options)
     before = after = _cost(distances, band)
+    best, covariance = motion, np.full((5, 5), np.inf)
     # A motion of its own may lie farther off than the band at first.
     for reach in (2.0 * band, band):
         near = distances < reach
         if near.sum() < _FEWEST // 2:
             break
-        motion = refine_motion(motion, pairs.select(near), options.reference_sigma, 1.0).state
+        used = pairs.select(near)
+        fit = refine_motion(motion, used, options.reference_sigma, 1.0)
+        motion = fit.state
         distances = motion_distances(motion, pairs, options)
-        after = min(after, _cost(distances, band))
-    return before / after
+        cost = _cost(distances, band)
+        if cost <= after:
+            after, best = cost, motion
+            covariance, _ = fit_covariance(fit, used, options.smooth_sigma)
+    return _Half(best, covariance, before / after)
 
 
 def _cost(distances: Array, band: float) -> float:

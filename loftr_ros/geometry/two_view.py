@@ -26,7 +26,7 @@ from loftr_ros.geometry.candidates import (
     points_behind,
     rotation_candidate,
 )
-from loftr_ros.geometry.consistency import noise_band, noise_share, split_gain
+from loftr_ros.geometry.consistency import noise_band, noise_share, split_test
 from loftr_ros.geometry.covariance import fit_covariance
 from loftr_ros.geometry.epipolar import Motion, slope_noise
 from loftr_ros.geometry.focal import estimate_focal_error
@@ -108,8 +108,8 @@ def estimate_relative_pose(
         cameras = reference_camera, query_camera
         seen = points[0][kept], points[1][kept], cameras, sigmas[kept]
         focal_error = estimate_focal_error(motion, *seen, options)
-        doubt = _doubt(motion, pose.inliers, pairs, band, focal_length, options)
-        pose = replace(doubt or pose, focal_error=focal_error)
+        pose = _judge(pose, motion, pairs, band, focal_length, options)
+        pose = replace(pose, focal_error=focal_error)
     inliers = np.zeros(count, dtype=np.bool_)
     inliers[chosen[pose.inliers]] = True
     return replace(pose, inliers=inliers)
@@ -151,16 +151,16 @@ def _decide(
     return _motion_result(candidates, pairs, options)
 
 
-def _doubt(
+def _judge(
+    pose: RelativePose,
     motion: Motion,
-    inliers: Flags,
     pairs: RayPairs,
     band: float,
     focal_length: float,
     options: TwoViewOptions,
-) -> RelativePose | None:
-    """Return why a motion is not believed though it was found, or None."""
-    count = int(inliers.sum())
+) -> RelativePose:
+    """Return the pose with a covariance that its halves agree with, or why it is not believed."""
+    count = int(pose.inliers.sum())
     if count < options.min_motion_inliers:
         reason = f'{count} matches agree on a motion, {options.min_motion_inliers} are needed'
         return _failed(PoseState.LOST, reason, pairs)
@@ -170,13 +170,18 @@ def _doubt(
     if noise_share(motion_distances(motion, pairs, options), band) > options.max_noise:
         reason = 'the matches scatter too widely about the motion, as those of blurred images do'
         return _failed(PoseState.LOST, reason, pairs)
-    if split_gain(motion, pairs, band, options) > options.max_split_gain:
+    split = split_test(motion, pairs, band, options)
+    if split.gain > options.max_split_gain:
         reason = 'parts of the image follow different motions, or the calibration is wrong'
         return _failed(PoseState.DEGENERATE, reason, pairs)
-    if _second_motion(inliers, pairs, focal_length, options):
+    if _second_motion(pose.inliers, pairs, focal_length, options):
         reason = 'the matches follow two motions, and either may be that of the scene'
         return _failed(PoseState.DEGENERATE, reason, pairs)
-    return None
+    covariance = split.inflation * np.asarray(pose.covariance, dtype=np.float64)
+    limits = [options.max_direction_sigma] * 3 + [options.max_rotation_sigma] * 3
+    if not _within(covariance, limits):
+        return _failed(PoseState.DEGENERATE, 'the matches do not determine the motion', pairs)
+    return replace(pose, covariance=covariance)
 
 
 def _second_motion(

@@ -1,0 +1,61 @@
+"""Whether the calibration of a camera fits what its images show, over many frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from loftr_ros.geometry import FocalError, PoseState, RelativePose
+
+_LARGEST_ERROR = 0.1
+"""Error of the focal length that is one of calibration, not of what the model leaves out."""
+_DEVIATIONS = 2.5
+_MODEL_SIGMA = 0.05
+"""Error of one frame's estimate that comes from distortion and shutter, as a share of the focal
+length. A frame with little motion promises less."""
+_MEMORY = 0.9
+"""Weight of what earlier frames told, by each later frame."""
+
+
+@dataclass(frozen=True)
+class CalibrationCheck:
+    """What the frames so far tell about the focal length.
+
+    Attributes:
+        information: Sum of the inverse variances of the estimates.
+        weighted: Sum of the estimates, each by its inverse variance.
+    """
+
+    information: float = 0.0
+    weighted: float = 0.0
+
+    def joined(self, error: FocalError | None) -> CalibrationCheck:
+        """Return what is known with one more estimate."""
+        if error is None or not np.isfinite(error.sigma):
+            return self
+        inverse = 1.0 / (error.sigma**2 + _MODEL_SIGMA**2)
+        return CalibrationCheck(
+            _MEMORY * self.information + inverse,
+            _MEMORY * self.weighted + inverse * error.log_ratio,
+        )
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the calibration, in words; empty if nothing is known to be."""
+        if not self.information > 0:
+            return ''
+        error = self.weighted / self.information
+        if abs(error) < max(_LARGEST_ERROR, _DEVIATIONS / np.sqrt(self.information)):
+            return ''
+        return (
+            f'the focal length seems to be {np.exp(error):.2f} times that of the calibration: '
+            'check camera_info'
+        )
+
+    def judge(self, pose: RelativePose) -> RelativePose:
+        """Return the pose, or if the calibration that it needs is wrong, a failure saying so."""
+        if not pose.state.has_pose or not self.problem:
+            return pose
+        failed = RelativePose.failed(PoseState.LOST, self.problem, len(pose.inliers))
+        return replace(failed, focal_error=pose.focal_error)
