@@ -95,9 +95,9 @@ class PoseGraphNode(Node):
         if not self._value('output'):
             return
         try:
-            self.get_logger().info(self.save())
+            print(self.save(), flush=True)  # the context of the logger may be gone
         except (ValueError, OSError) as error:
-            self.get_logger().error(f'no report: {error}')
+            print(f'no report: {error}', file=sys.stderr)
 
     def _start_over(self) -> None:
         # The base is at the origin of the map as the first keyframe is taken.

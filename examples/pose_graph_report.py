@@ -23,6 +23,7 @@ Array = npt.NDArray[np.float64]
 
 PICTURE, SUMMARY = 'trajectory.png', 'summary.json'
 BEFORE, AFTER = 'before.tum', 'after.tum'
+COLOURS = {BEFORE: 'tab:orange', AFTER: 'tab:blue'}
 MIN_POSES = 3
 """Fewer positions determine no alignment."""
 
@@ -40,6 +41,9 @@ class Summary:
         ate_before_m: Root mean square of the position errors without loop closures, after alignment
             (S. Umeyama, 1991, without scale), m; None without truth.
         ate_after_m: The same with loop closures, m.
+        end_before_m: Position error of the last keyframe without loop closures where the first has
+            none, m; None without truth.
+        end_after_m: The same with loop closures, m.
     """
 
     keyframes: int
@@ -49,6 +53,8 @@ class Summary:
     length_m: float
     ate_before_m: float | None = None
     ate_after_m: float | None = None
+    end_before_m: float | None = None
+    end_after_m: float | None = None
 
 
 def write_report(graph: PoseGraph, folder: Path, truth_file: Path | None = None) -> Summary:
@@ -66,7 +72,7 @@ def write_report(graph: PoseGraph, folder: Path, truth_file: Path | None = None)
         raise ValueError('there is no keyframe yet')
     before = trajectory(graph.stamps, graph.chained_poses)
     after = trajectory(graph.stamps, graph.poses)
-    truth = None if truth_file is None else read_truth(truth_file)
+    ways, truth = (before, after), None if truth_file is None else read_truth(truth_file)
     loops = graph.loops
     summary = Summary(
         len(graph),
@@ -74,10 +80,10 @@ def write_report(graph: PoseGraph, folder: Path, truth_file: Path | None = None)
         sum(loop.weight > 0.5 for loop in loops),
         graph.gaps,
         float(after.path_length),
-        *([] if truth is None else [absolute_error(each, truth) for each in (before, after)]),
+        *([] if truth is None else [error(each, truth) for error in ERRORS for each in ways]),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    for name, each in ((BEFORE, before), (AFTER, after)):
+    for name, each in zip((BEFORE, AFTER), ways, strict=True):
         file_interface.write_tum_trajectory_file(str(folder / name), each)
     (folder / SUMMARY).write_text(json.dumps(asdict(summary), indent=2) + '\n', encoding='utf-8')
     _draw(folder / PICTURE, graph, truth, summary)
@@ -114,6 +120,20 @@ def absolute_error(estimate: PoseTrajectory3D, truth: PoseTrajectory3D) -> float
     return float(metric.get_all_statistics()['rmse'])
 
 
+def end_error(estimate: PoseTrajectory3D, truth: PoseTrajectory3D) -> float:
+    """Return the position error of the last pose where the first pose has none, m.
+
+    Raises:
+        ValueError: They share too few stamps.
+    """
+    reference, estimate = _associate(truth, estimate)
+    estimate.align_origin(reference)
+    return float(np.linalg.norm(estimate.positions_xyz[-1] - reference.positions_xyz[-1]))
+
+
+ERRORS = absolute_error, end_error
+
+
 def _associate(
     truth: PoseTrajectory3D, estimate: PoseTrajectory3D
 ) -> tuple[PoseTrajectory3D, PoseTrajectory3D]:
@@ -128,39 +148,57 @@ def _associate(
 
 
 def _draw(path: Path, graph: PoseGraph, truth: PoseTrajectory3D | None, summary: Summary) -> None:
-    before, after = (
-        trajectory(graph.stamps, poses) for poses in (graph.chained_poses, graph.poses)
-    )
+    """Draw the ways from above and, where the truth is known, their errors over time."""
+    ways = {
+        BEFORE: trajectory(graph.stamps, graph.chained_poses),
+        AFTER: trajectory(graph.stamps, graph.poses),
+    }
+    labels = {BEFORE: 'before', AFTER: 'after'}
+    figure = new_figure(7.0, 5.0 if truth is None else 7.5)
+    figure.suptitle(f'{summary.keyframes} keyframes, {summary.loops} loop closures')
+    heights = (1,) if truth is None else (2, 1)
+    rows = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     if truth is not None:
+        truth = _associate(truth, ways[AFTER])[0]
         # The first poses of all are one, so that the drift shows.
-        truth = copy.deepcopy(_associate(truth, after)[0])
-        truth.align_origin(after)
-    places = after.positions_xyz if truth is None else truth.positions_xyz
-    x, y = sorted(np.argsort(-np.ptp(places, axis=0), kind='stable')[:2].tolist())
-    figure = new_figure(8.0, 6.0)
-    axes = figure.add_subplot()
-    if truth is not None:
-        axes.plot(places[:, x], places[:, y], label='truth', **TRUTH_STYLE)
-    lines = (
-        (before, 'tab:orange', 'before', summary.ate_before_m),
-        (after, 'tab:blue', 'after', summary.ate_after_m),
-    )
-    for each, colour, name, error in lines:
-        label = name if error is None else f'{name}: ATE {error:.3f} m'
-        values = each.positions_xyz
-        axes.plot(values[:, x], values[:, y], '.-', color=colour, label=label)
-    _draw_loops(axes, graph, x, y)
-    title = f'{summary.keyframes} keyframes, {summary.loops} loop closures'
-    axes.set(title=title, xlabel=f'{AXIS_NAMES[x]} [m]', ylabel=f'{AXIS_NAMES[y]} [m]')
-    axes.set_aspect('equal', adjustable='datalim')
-    axes.grid(alpha=0.3)
-    axes.legend()
+        truth.align_origin(ways[AFTER])
+        labels[BEFORE] += f': ATE {summary.ate_before_m:.3f} m, end {summary.end_before_m:.3f} m'
+        labels[AFTER] += f': ATE {summary.ate_after_m:.3f} m, end {summary.end_after_m:.3f} m'
+        _draw_errors(rows[1], ways, truth)
+    _draw_ways(rows[0], graph, ways, truth, labels)
     save_figure(figure, path)
 
 
-def _draw_loops(axes: Axes, graph: PoseGraph, x: int, y: int) -> None:
-    places = dict(zip(graph.stamps, graph.poses[:, :3, 3], strict=True))
+def _draw_ways(
+    axes: Axes,
+    graph: PoseGraph,
+    ways: dict[str, PoseTrajectory3D],
+    truth: PoseTrajectory3D | None,
+    labels: dict[str, str],
+) -> None:
+    places = (ways[AFTER] if truth is None else truth).positions_xyz
+    x, y = sorted(np.argsort(-np.ptp(places, axis=0), kind='stable')[:2].tolist())
+    if truth is not None:
+        axes.plot(places[:, x], places[:, y], label='truth', **TRUTH_STYLE)
+    for name, way in ways.items():
+        values = way.positions_xyz
+        axes.plot(values[:, x], values[:, y], '.-', color=COLOURS[name], label=labels[name])
+    stands = dict(zip(graph.stamps, graph.poses[:, :3, 3], strict=True))
     for index, loop in enumerate(graph.loops):
-        ends = np.array([places[loop.reference_ns], places[loop.query_ns]])
+        ends = np.array([stands[loop.reference_ns], stands[loop.query_ns]])
         label = 'loop closures' if index == 0 else None
-        axes.plot(ends[:, x], ends[:, y], color='tab:green', linewidth=1, label=label)
+        axes.plot(ends[:, x], ends[:, y], color='tab:green', linewidth=1.5, label=label)
+    axes.set(xlabel=f'{AXIS_NAMES[x]} [m]', ylabel=f'{AXIS_NAMES[y]} [m]')
+    axes.set_aspect('equal', adjustable='datalim')
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def _draw_errors(axes: Axes, ways: dict[str, PoseTrajectory3D], truth: PoseTrajectory3D) -> None:
+    for name, way in ways.items():
+        way = _associate(truth, way)[1]
+        error = np.linalg.norm(way.positions_xyz - truth.positions_xyz, axis=1)
+        axes.plot(way.timestamps - way.timestamps[0], error, '.-', color=COLOURS[name])
+    axes.set(xlabel='time [s]', ylabel='position error [m]')
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
