@@ -23,6 +23,8 @@ from .signature import covariance_signature
 from .weights import load_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from .weights import LoadedWeights
@@ -217,6 +219,22 @@ class Matcher:
     def match_images(self, reference: NDArray[Any], query: NDArray[Any]) -> Matches:
         """Matches between two images; see :meth:`encode` for what an image is."""
         return self.match(self.encode(reference), self.encode(query))
+
+    def match_pairs(self, pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> list[Matches]:
+        """Matches of several pairs of images, such as those of a rig's cameras, in their order.
+
+        The same as of each pair by itself; an image (the very array) that is in several pairs is
+        encoded once.
+        """
+        images = {id(image): image for pair in pairs for image in pair}
+        encoded = {key: self.encode(image) for key, image in images.items()}
+
+        def features(image: NDArray[Any]) -> ImageFeatures:
+            found = encoded[id(image)]
+            # Which rotation is tried first must not depend on the pairs before.
+            return found if found.views is None else replace(found, views=replace(found.views))
+
+        return [self.match(features(first), features(second)) for first, second in pairs]
 
     def warm_up(self, height: int, width: int) -> float:
         """Run once on noise of the given size, so that no first frame is slow; seconds taken."""
