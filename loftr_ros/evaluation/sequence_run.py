@@ -21,7 +21,8 @@ from loftr_ros.evaluation.inputs import (
     topics_of,
     warnings_of,
 )
-from loftr_ros.evaluation.result_files import to_line, write_json
+from loftr_ros.evaluation.loop_records import LOOPS, LoopRecorder
+from loftr_ros.evaluation.result_files import to_line, write_json, write_records
 from loftr_ros.evaluation.results import (
     FRAME_TIMES,
     FRAMES,
@@ -41,7 +42,7 @@ from loftr_ros.evaluation.trajectory_metrics import (
     true_poses,
     write_trajectory,
 )
-from loftr_ros.frontend import FrameError, Odometry, Tracker, TrackingResult
+from loftr_ros.frontend import FrameError, LoopCloser, Odometry, Tracker, TrackingResult
 from loftr_ros.ros.masks import Masks
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class _State:
 
     tracker: Tracker[Any]
     odometry: Odometry
+    loops: LoopRecorder | None
     recorder: Recorder = field(default_factory=Recorder)
     worst: list[tuple[float, int, MatchArrays]] = field(default_factory=list)
     next_index: int = 0
@@ -176,10 +178,7 @@ class _Run:
         self._masks = Masks.read(task.parameters)
         total = len(sequence)
         self._total = total if task.frames is None else min(task.frames, total)
-        self._state = self._restored() or _State(
-            Tracker(matcher, task.parameters.tracker_options()),
-            Odometry(),
-        )
+        self._state = self._restored() or self._start()
         self._info = SequenceInfo(
             task.name,
             str(task.path),
@@ -190,6 +189,14 @@ class _Run:
             camera_values(sequence.camera),
             'interrupted',
         )
+
+    def _start(self) -> _State:
+        parameters = self._task.parameters
+        tracker, loops = Tracker(self._matcher, parameters.tracker_options()), None
+        if parameters.loop_closures:
+            options = parameters.loop_options()
+            loops = LoopRecorder(LoopCloser(tracker, self._matcher.signature, options))
+        return _State(tracker, Odometry(), loops)
 
     def run(self, listener: Listener) -> SequenceInfo:
         write_json(self._task.folder / SEQUENCE, self._info)
@@ -266,6 +273,8 @@ class _Run:
             result = state.tracker.process(frame)
         except FrameError as error:
             return state.recorder.refused(index, frame.stamp_ns, str(error)), None
+        if state.loops is not None:
+            state.loops.look(index, frame, item.world_T_camera, result)
         if result is None:
             return state.recorder.first(index, frame.stamp_ns, item.world_T_camera), None
         estimate = state.odometry.update(result)
@@ -339,6 +348,8 @@ class _Run:
         shutil.rmtree(folder / WORST, ignore_errors=True)
         for _, _, matches in self._state.worst:
             write_matches(folder / WORST, matches)
+        if self._state.loops is not None:
+            write_records(folder / LOOPS, self._state.loops.records)
         write_json(folder / SUMMARY, summary)
         warnings = warnings_of(self._sequence, records, self._total if not error else None)
         info = replace(self._info, status=status, error=error, warnings=tuple(warnings))

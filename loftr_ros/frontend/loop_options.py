@@ -32,9 +32,9 @@ class LoopOptions:
     capacity: int = 300
     min_age_s: float = 10.0
     interval_s: float = 0.5
-    max_steps: float = 2.0
-    min_inliers: int = 60
-    min_inlier_ratio: float = 0.6
+    max_steps: float = 1.5
+    min_inliers: int = 50
+    min_inlier_ratio: float = 0.3
     min_coverage: float = 0.25
     max_rotation_sigma: float = 0.03
     max_turn_error: float = 0.05
