@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from loftr_ros.ros.parameters import NodeParameters
 
 QUEUE_SIZE = 10
+TRACKING = {
+    TrackingState.TRACKING: RelativePoseMsg.TRACKING_TRACKING,
+    TrackingState.SEARCHING: RelativePoseMsg.TRACKING_SEARCHING,
+    TrackingState.RECOVERED: RelativePoseMsg.TRACKING_RECOVERED,
+    TrackingState.RESTARTED: RelativePoseMsg.TRACKING_RESTARTED,
+    TrackingState.FROZEN: RelativePoseMsg.TRACKING_FROZEN,
+}
 
 
 def kind_of(result: TrackingResult, parameters: NodeParameters) -> int:
@@ -44,7 +51,10 @@ def result_to_msgs(
     """Write a result as the two messages that carry it."""
     correspondences = Correspondences.of(result, weights_name, weights_hash)
     views = correspondences.reference, correspondences.query
-    return correspondences_to_msg(correspondences), relative_pose_to_msg(result.pose, *views, kind)
+    relative_pose = relative_pose_to_msg(result.pose, *views, kind)
+    if kind != RelativePoseMsg.KIND_PAIR:
+        relative_pose.tracking = TRACKING[result.state]
+    return correspondences_to_msg(correspondences), relative_pose
 
 
 def loop_to_msg(closure: LoopClosure) -> RelativePoseMsg:

@@ -9,7 +9,7 @@ from loftr_ros.frontend import Frame, TrackingResult, TrackingState
 from loftr_ros.geometry import PoseState, RelativePose
 from loftr_ros.matching.matches import Matches
 from loftr_ros.msg import RelativePose as RelativePoseMsg
-from loftr_ros.ros.outputs import kind_of, matches_image_to_msg
+from loftr_ros.ros.outputs import kind_of, matches_image_to_msg, result_to_msgs
 from loftr_ros.ros.parameters import NodeParameters
 
 
@@ -33,6 +33,19 @@ def test_the_kind_tells_what_the_reference_is(
     parameters: dict[str, str], state: TrackingState, kind: int
 ) -> None:
     assert kind_of(result(state), NodeParameters(**parameters)) == kind  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize('state', list(TrackingState))
+def test_the_pose_tells_the_state_of_tracking(state: TrackingState) -> None:
+    _, msg = result_to_msgs(result(state), RelativePoseMsg.KIND_KEYFRAME, 'lite', 'hash')
+    assert msg.tracking == getattr(RelativePoseMsg, f'TRACKING_{state.name}')
+    assert msg.tracking != RelativePoseMsg.TRACKING_NONE
+
+
+def test_a_pair_beside_the_sequence_has_no_state_of_tracking() -> None:
+    pair = result(TrackingState.TRACKING)
+    _, msg = result_to_msgs(pair, RelativePoseMsg.KIND_PAIR, 'lite', 'hash')
+    assert msg.tracking == RelativePoseMsg.TRACKING_NONE
 
 
 def test_the_picture_has_both_images_and_the_header_of_the_query() -> None:
