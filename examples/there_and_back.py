@@ -50,9 +50,6 @@ ROUND, OVERLAP = 60, 8
 
 TIMEOUT_S = 60.0
 SETTLE_S = 1.0
-PAUSE_S = 0.05
-"""Of large messages close upon each other Fast DDS loses parts, and repairs that after seconds."""
-
 TRUTH = 'truth.tum'
 POSES = '/loftr/relative_pose'
 EXAMPLES = Path(__file__).parent
@@ -60,7 +57,7 @@ TOPICS = {
     'stereo': ('left/camera_info', 'left/image', 'right/camera_info', 'right/image'),
     'rgbd': ('camera_info', 'depth', 'image'),
 }
-# Large images are lost between best-effort ends on a busy machine.
+# Nothing may be lost: the next frame waits for the result of this one.
 NODE_PARAMETERS = ('process_every_frame:=true', 'reliability:=reliable', 'loop_closures:=true')
 GRAPH_TOPICS = (f'relative_pose:={POSES}', 'odometry:=/loftr/odometry')
 
@@ -132,7 +129,6 @@ class Rig(Node):
         messages[f'{left}image'] = image_to_msg(frame.image, header)
         for name, msg in messages.items():
             self._outputs[name].publish(msg)
-            time.sleep(PAUSE_S)
 
     def wait(self, condition: Callable[[], object], process: Process, what: str) -> None:
         """Listen until something holds.

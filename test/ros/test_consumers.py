@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from loftr_ros.ros.parameters import NodeParameters
 
-CONFIG = Path(__file__).parents[2] / 'config'
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'config'
+CHECK = ROOT / 'scripts' / 'check_consumers.py'
 DEFAULTS = NodeParameters()
 
 
@@ -18,9 +24,9 @@ def read(name: str, node: str) -> dict[str, Any]:
     return values
 
 
-def test_the_filter_fuses_velocities_of_the_base_and_no_poses() -> None:
+def test_the_filter_fuses_velocities_of_the_base_and_no_poses(topics: dict[str, str]) -> None:
     values = read('robot_localization_ekf.yaml', 'ekf_filter_node')
-    assert values['odom0'] == '/loftr/odometry'
+    assert topics[values['odom0']] == 'nav_msgs/msg/Odometry'
     assert values['odom0_config'] == [False] * 6 + [True] * 6 + [False] * 3
     assert values['odom_frame'] == values['world_frame'] == DEFAULTS.odom_frame
     assert values['base_link_frame'] == DEFAULTS.base_frame
@@ -33,3 +39,66 @@ def test_the_mapper_takes_odometry_from_the_topic() -> None:
     assert not values['subscribe_odom_info']
     assert values['subscribe_rgb']
     assert values['subscribe_depth']
+    # The odometry is published reliably; a smaller queue than the latency would lose the images.
+    assert values['qos_odom'] == 1
+    assert values['topic_queue_size'] / 30 > 0.25
+
+
+@pytest.mark.parametrize('name', ['robot_localization_ekf.yaml', 'rtabmap_odometry.yaml'])
+def test_the_commands_in_the_files_name_topics_of_the_node(
+    name: str, topics: dict[str, str]
+) -> None:
+    named = set(re.findall(r'/loftr/\w+', (CONFIG / name).read_text()))
+    assert '/loftr/odometry' in named
+    assert named <= set(topics)
+
+
+@pytest.fixture
+def checkouts(tmp_path: Path) -> list[Path]:
+    """Sources that declare what our files set, in the ways of both packages."""
+    filter_names = read('robot_localization_ekf.yaml', 'ekf_filter_node')
+    own = [name for name in filter_names if not name.startswith('odom0')]
+    lines = [f'x = this->declare_parameter(\n  "{name}", 1.0);' for name in own]
+    lines += ['ss << "odom" << topic_ind++;']
+    suffixes = [name.removeprefix('odom0') for name in filter_names if name.startswith('odom0_')]
+    lines += [f'declare_parameter(topic + std::string("{suffix}"), 1);' for suffix in suffixes]
+    mapper = [
+        f'node.declare_parameter("{name}", x);' for name in read('rtabmap_odometry.yaml', '/**')
+    ]
+    sources = {
+        'robot_localization/src/ros_filter.cpp': lines,
+        'rtabmap_ros/rtabmap_slam/src/CoreWrapper.cpp': mapper[:4],
+        'rtabmap_ros/rtabmap_sync/src/CommonDataSubscriber.cpp': mapper[4:],
+    }
+    for path, text in sources.items():
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text('\n'.join(text))
+    return [tmp_path / 'robot_localization', tmp_path / 'rtabmap_ros']
+
+
+def run_check(checkouts: list[Path]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, CHECK, *checkouts], capture_output=True, text=True)
+
+
+def test_names_are_found_where_the_packages_declare_them(checkouts: list[Path]) -> None:
+    result = run_check(checkouts)
+    assert result.returncode == 0, result.stdout
+    assert 'odom0_config: src/ros_filter.cpp:' in result.stdout
+    assert 'subscribe_odom_info: rtabmap_' in result.stdout
+
+
+def test_a_name_that_a_package_has_no_more_is_told(checkouts: list[Path]) -> None:
+    source = checkouts[0] / 'src' / 'ros_filter.cpp'
+    renamed = source.read_text().replace('"_relative"', '"_origin"').replace('two_d', '2d')
+    source.write_text(renamed)
+    result = run_check(checkouts)
+    assert result.returncode == 1
+    missing = [line for line in result.stdout.splitlines() if 'NOT DECLARED' in line]
+    assert [line.split(': ')[1] for line in missing] == ['two_d_mode', 'odom0_relative']
+
+
+def test_a_folder_that_is_no_checkout_is_named(checkouts: list[Path], tmp_path: Path) -> None:
+    result = run_check([checkouts[0], tmp_path / 'nowhere'])
+    assert result.returncode == 2
+    assert 'nowhere is no checkout' in result.stderr
+    assert 'Traceback' not in result.stderr

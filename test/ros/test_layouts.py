@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-import rclpy
 import yaml
-from flow_matcher import FlowMatcher
-from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
 
-from loftr_ros.ros.node import LoftrNode
 from loftr_ros.ros.playback import message_class
 
 CONFIG = Path(__file__).parents[2] / 'config'
@@ -31,26 +24,6 @@ FOXGLOVE_TYPES = {
 }
 
 Topics = dict[str, str]
-
-
-@pytest.fixture(scope='module')
-def topics() -> Topics:
-    """Name and type of all that the node publishes and hears in a mode with odometry."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    values = {'autostart': False, 'mode': 'rgbd', 'extrinsics': 'parameter'}
-    overrides = [Parameter(name, value=value) for name, value in values.items()]
-    node = LoftrNode(lambda _: FlowMatcher(), context=context, parameter_overrides=overrides)
-    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
-    found = node.get_publisher_names_and_types_by_node('loftr', '/')
-    found += node.get_subscriber_names_and_types_by_node('loftr', '/')
-    node.destroy_node()
-    rclpy.shutdown(context=context)
-    # Its services keep a lifecycle node in the graph, beside the next one, until it is collected.
-    del node, context
-    gc.collect()
-    return {name: types[0] for name, types in found}
 
 
 def rviz_entries() -> list[tuple[str, str]]:
