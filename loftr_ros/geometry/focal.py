@@ -124,7 +124,7 @@ class _PairsByFocalLength:
             for log_ratio in (-_SUPPORT, _SUPPORT)
         )
         # With a shorter focal length no ray may reach a point at the border of the image.
-        usable = shorter.usable() & longer.usable()
+        usable = pairs.usable() & shorter.usable() & longer.usable()
         pairs, shorter, longer = (seen.select(usable) for seen in (pairs, shorter, longer))
         bends = {}
         for name in ('reference', 'query', 'reference_pixel', 'query_pixel'):

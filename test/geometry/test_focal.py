@@ -1,0 +1,85 @@
+"""What matches tell about the focal length."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from loftr_ros.geometry import Camera, FocalError, TwoViewOptions, estimate_relative_pose
+from loftr_ros.geometry.candidates import motion_candidate
+from loftr_ros.geometry.epipolar import Motion
+from loftr_ros.geometry.focal import estimate_focal_error
+from loftr_ros.geometry.rays import RayPairs
+
+if TYPE_CHECKING:
+    from test.geometry.conftest import MakeScene, Scene
+
+OPTIONS = TwoViewOptions()
+MATRIX = np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])
+PINHOLE = Camera(640, 480, MATRIX)
+BARREL = Camera(640, 480, MATRIX, 'plumb_bob', np.array([-0.28, 0.07, 0.0, 0.0, 0.0]))
+TURNING = {'rotation': (0.03, 0.15, 0.05), 'translation': (0.5, 0.1, 0.2), 'count': 800}
+
+
+def believed(camera: Camera, factor: float) -> Camera:
+    scale = np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
+    return replace(camera, matrix=camera.matrix * scale)
+
+
+def measure(scene: Scene, camera: Camera) -> FocalError | None:
+    """Fit the motion with a camera that may be wrong, then ask for its focal length."""
+    points = scene.reference_points, scene.query_points
+    sigma = np.full(len(points[0]), 0.3)
+    truth = scene.reference_T_query
+    start = Motion(truth[:3, :3], truth[:3, 3] / np.linalg.norm(truth[:3, 3]))
+    options = TwoViewOptions(threshold=10.0)
+    pairs = RayPairs.from_points(*points, camera, camera, sigma)
+    found = motion_candidate(start, pairs, options)
+    assert found is not None
+    return estimate_focal_error(found.model, *points, (camera, camera), sigma, OPTIONS)
+
+
+@pytest.mark.parametrize('camera', [PINHOLE, BARREL])
+@pytest.mark.parametrize('factor', [1 / 1.3, 1.0, 1.3])
+def test_a_turning_camera_shows_its_focal_length(
+    scene: MakeScene, camera: Camera, factor: float
+) -> None:
+    error = measure(scene(camera=camera, **TURNING), believed(camera, factor))
+    assert error is not None
+    assert error.sigma < 0.05
+    assert error.log_ratio == pytest.approx(-np.log(factor), abs=max(4 * error.sigma, 0.03))
+
+
+def test_a_distortion_shows_it_without_a_turn(scene: MakeScene) -> None:
+    made = scene(camera=BARREL, rotation=(0.0, 0.0, 0.0), translation=(0.5, 0.2, 0.1), count=800)
+    error = measure(made, believed(BARREL, 1.3))
+    assert error is not None
+    assert error.log_ratio < -3 * error.sigma
+
+
+def test_a_camera_that_only_goes_forward_does_not_tell(scene: MakeScene) -> None:
+    made = scene(rotation=(0.0, 0.0, 0.0), translation=(0.0, 0.0, 0.5), count=800)
+    error = measure(made, believed(PINHOLE, 1.3))
+    assert error is None or error.sigma > 0.3
+
+
+def test_the_errors_are_as_large_as_their_deviations(scene: MakeScene) -> None:
+    found = [measure(scene(seed=seed, **TURNING), PINHOLE) for seed in range(20)]
+    errors = [error.log_ratio / error.sigma for error in found if error is not None]
+    assert len(errors) == 20
+    assert np.mean(np.square(errors)) < 2.0
+
+
+def test_few_matches_do_not_tell(scene: MakeScene) -> None:
+    assert measure(scene(count=25, rotation=(0.03, 0.15, 0.05)), PINHOLE) is None
+
+
+def test_the_estimate_carries_what_was_measured(scene: MakeScene) -> None:
+    made = scene(**TURNING)
+    points, sigma = (made.reference_points, made.query_points), np.full(800, 0.3)
+    pose = estimate_relative_pose(*points, PINHOLE, PINHOLE, sigma)
+    assert pose.focal_error is not None
+    assert abs(pose.focal_error.log_ratio) < 4 * pose.focal_error.sigma
