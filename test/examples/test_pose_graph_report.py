@@ -52,7 +52,7 @@ def test_errors_against_the_truth_are_those_of_the_shared_stamps(
     assert summary.ate_after_m < 0.8 * summary.ate_before_m
     assert summary.end_before_m == pytest.approx(0.2, abs=1e-6)
     assert summary.end_after_m is not None
-    assert summary.end_after_m < 0.5 * summary.end_before_m
+    assert summary.end_after_m < 0.1
     assert summary.length_m == pytest.approx(4.2, abs=0.01)
     assert json.loads((tmp_path / 'out' / 'summary.json').read_text())['loops'] == 1
     assert (tmp_path / 'out' / PICTURE).stat().st_size > 10_000
