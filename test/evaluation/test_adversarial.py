@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loftr_ros.evaluation.adversarial import CASES, GAP, Count, is_wrong
+from loftr_ros.evaluation.adversarial import CASES, GAP, Count, TruthNoise, is_wrong
 from loftr_ros.evaluation.sequences import GroundTruthFrame
 from loftr_ros.frontend import Frame
 from loftr_ros.frontend.frame import RightView
@@ -88,6 +88,44 @@ def test_wrong_is_what_misses_by_five_degrees_and_three_deviations(
 def test_a_direction_without_motion_is_wrong_and_a_failure_never_is() -> None:
     assert is_wrong(pose_with(0.0, (1, 0, 0), 5.0), np.eye(4))
     assert not is_wrong(RelativePose.failed(PoseState.LOST, 'dark'), np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ('noise', 'wrong'),
+    [
+        (TruthNoise(), True),
+        (TruthNoise(rotation=np.deg2rad(1.0)), True),
+        (TruthNoise(rotation=np.deg2rad(2.5)), False),
+        (TruthNoise(position=1.0), True),
+    ],
+)
+def test_a_turn_is_not_wrong_within_the_noise_of_the_truth(noise: TruthNoise, wrong: bool) -> None:
+    truth = np.eye(4)
+    truth[0, 3] = 2.0
+    assert is_wrong(pose_with(6.0, (1, 0, 0), 0.1), truth, noise) is wrong
+
+
+@pytest.mark.parametrize(('position', 'wrong'), [(0.0, True), (0.05, True), (0.2, False)])
+def test_a_direction_is_as_certain_as_the_way_is_long(position: float, wrong: bool) -> None:
+    truth = np.eye(4)
+    truth[0, 3] = 2.0
+    noise = TruthNoise(position=position)
+    assert is_wrong(pose_with(0.0, (1, 0.2, 0), 0.1), truth, noise) is wrong
+
+
+def test_the_object_and_the_focal_length_vary_with_the_seed() -> None:
+    original = frames()
+    factors, halves = set(), set()
+    for seed in range(12):
+        camera = CASES['wrong_intrinsics'](original, np.random.default_rng(seed))[0].frame.camera
+        assert camera is not None
+        factors.add(round(camera.focal_length / CAMERA.focal_length, 3))
+        spoilt = CASES['moving_object'](original, np.random.default_rng(seed))[3].frame.image
+        kept = np.abs(spoilt.astype(int) - original[3].frame.image) < 15
+        centres = kept[:60].mean(), kept[60:].mean(), kept[:, :80].mean(), kept[:, 80:].mean()
+        halves.add(int(np.argmax(centres)))
+    assert factors == {1.3, round(1 / 1.3, 3)}
+    assert len(halves) > 2
 
 
 def test_counts_add_up() -> None:
