@@ -41,7 +41,7 @@ class FeatureOptions:
 
     max_features: int = 150
     min_distance: float = 20.0
-    max_sigma: float = 2.0
+    max_sigma: float = 3.0
     max_gap_s: float = 1.0
 
     def __post_init__(self) -> None:

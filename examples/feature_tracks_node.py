@@ -40,7 +40,7 @@ PARAMETERS = {
     'layout': ('mono', 'channels of the message: mono (VINS-Mono) or fusion (VINS-Fusion)'),
     'max_features': (150, 'greatest number of features of a frame'),
     'min_distance': (20.0, 'least distance between two features of a frame, px'),
-    'max_sigma': (2.0, 'matches of a larger standard deviation are left out, px'),
+    'max_sigma': (3.0, 'matches of a larger standard deviation are left out, px'),
     'max_gap': (1.0, 'after so long without features the estimator is told to restart, s'),
 }
 

@@ -57,8 +57,15 @@ TOPICS = {
     'stereo': ('left/camera_info', 'left/image', 'right/camera_info', 'right/image'),
     'rgbd': ('camera_info', 'depth', 'image'),
 }
-# Nothing may be lost: the next frame waits for the result of this one.
-NODE_PARAMETERS = ('process_every_frame:=true', 'reliability:=reliable', 'loop_closures:=true')
+NODE_PARAMETERS = (
+    # Nothing may be lost: the next frame waits for the result of this one.
+    'process_every_frame:=true',
+    'reliability:=reliable',
+    # The sequences are short.
+    'loop_closures:=true',
+    'loop_min_age:=3.0',
+    'loop_interval:=0.0',
+)
 GRAPH_TOPICS = (f'relative_pose:={POSES}', 'odometry:=/loftr/odometry')
 
 
@@ -216,7 +223,7 @@ def run(film: Film, options: argparse.Namespace) -> str:
     arguments = node_arguments(film, options), graph_arguments(options)
     node = Process('loftr_ros', 'loftr_ros.ros.node', arguments[0], out / 'node.log')
     graph = Process('the back-end', 'pose_graph_node', arguments[1], out / 'pose_graph.log')
-    rclpy.init()
+    rclpy.init(args=[])
     try:
         for process in (node, graph):
             process.start(dict(os.environ), talks=False)
