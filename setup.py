@@ -43,7 +43,8 @@ setup(
     zip_safe=False,
     install_requires=read_requirements('runtime'),
     extras_require={
-        name: read_requirements(name) for name in ('dev', 'gtsam', 'onnx', 'ray', 'rerun', 'ros2')
+        name: read_requirements(name)
+        for name in ('benchmark', 'dev', 'gtsam', 'onnx', 'ray', 'rerun', 'ros2')
     },
     entry_points={
         'console_scripts': [
