@@ -24,6 +24,7 @@ class LoopOptions:
         max_way_error: The same for the translation of metric poses, as a share of the way around
             the triangle of the three.
         way_noise: What is always allowed of that, m.
+        max_direction_error: The same for the directions of poses without scale, rad.
 
     Raises:
         ValueError: A field is out of its range.
@@ -40,6 +41,7 @@ class LoopOptions:
     max_turn_error: float = 0.05
     max_way_error: float = 0.1
     way_noise: float = 0.05
+    max_direction_error: float = 0.2
 
     def __post_init__(self) -> None:
         """Check all ranges."""
@@ -49,7 +51,13 @@ class LoopOptions:
             self._check(name, 0 <= getattr(self, name) <= 1, 'between 0 and 1')
         for name in ('min_age_s', 'interval_s', 'way_noise'):
             self._check(name, 0 <= getattr(self, name) < float('inf'), '0 or more, and finite')
-        for name in ('max_steps', 'max_rotation_sigma', 'max_turn_error', 'max_way_error'):
+        for name in (
+            'max_steps',
+            'max_rotation_sigma',
+            'max_turn_error',
+            'max_way_error',
+            'max_direction_error',
+        ):
             self._check(name, 0 < getattr(self, name) < float('inf'), 'positive and finite')
 
     def _check(self, name: str, holds: bool, expected: str) -> None:

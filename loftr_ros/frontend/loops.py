@@ -16,7 +16,6 @@ from loftr_ros.frontend.places import Place, PlaceMemory, Signature
 from loftr_ros.frontend.tracker import Timer, Tracker, TrackingResult
 from loftr_ros.geometry import RelativePose
 from loftr_ros.geometry.rotations import rotation_vector
-from loftr_ros.geometry.transforms import compound
 from loftr_ros.geometry.types import Array
 from loftr_ros.matching.matches import Matches
 
@@ -24,6 +23,7 @@ Features = TypeVar('Features')
 
 _SMALLEST_STEP = 1e-6
 """Keeps the step of a camera that sees nothing but the same from being zero."""
+_ARC_POINTS = 33
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +68,20 @@ class LoopSearch:
 
 @dataclass(frozen=True, eq=False)
 class _Motion:
-    """Motion from the keyframe that was searched last to the present one."""
+    """Motion from the keyframe that was searched last to the present one.
+
+    Attributes:
+        pose: (4, 4), m if `metric`; otherwise only of a single step the direction is known.
+        metric: Whether all steps are in metres.
+        steps: Number of keyframes.
+    """
 
     pose: Array
-    covariance: Array
     metric: bool
+    steps: int
 
 
-_NO_MOTION = _Motion(np.eye(4), np.zeros((6, 6)), True)
+_NO_MOTION = _Motion(np.eye(4), True, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,11 +161,11 @@ class LoopCloser(Generic[Features]):
         before = self._motion
         if before is None or result is None or result.reference.stamp_ns != self._keyframe_ns:
             return None
-        pose, covariance = result.pose.reference_T_query, result.pose.covariance
-        if pose is None or covariance is None:
+        pose = result.pose.reference_T_query
+        if pose is None:
             return None
-        both = compound(before.pose, before.covariance, pose, _finite(covariance))
-        return _Motion(*both, before.metric and result.pose.metric)
+        metric = before.metric and result.pose.metric
+        return _Motion(before.pose @ pose, metric, before.steps + 1)
 
     def _search(self, frame: Frame, features: Features) -> LoopSearch:
         start = self._timer()
@@ -248,13 +254,36 @@ class LoopCloser(Generic[Features]):
         if turn > self.options.max_turn_error:
             return f'two sightings of the place differ by {np.rad2deg(turn):.1f} deg'
         if not (first.metric and second.metric and motion.metric):
-            return ''
+            return self._crossing(first.reference_T_query, motion, found)
         steps = (first.reference_T_query, motion.pose, found)
         way = sum(float(np.linalg.norm(step[:3, 3])) for step in steps)
         miss = float(np.linalg.norm(found[:3, 3] - expected[:3, 3]))
         if miss > self.options.way_noise + self.options.max_way_error * way:
             return f'two sightings of the place differ by {miss:.2f} m'
         return ''
+
+    def _crossing(self, first: Array, motion: _Motion, second: Array) -> str:
+        """Return how directions without scale contradict each other, or nothing.
+
+        From the place, the second keyframe lies between the direction of the first and that of the
+        motion, whatever the lengths are.
+        """
+        sides = first[:3, 3], first[:3, :3] @ motion.pose[:3, 3], second[:3, 3]
+        if motion.steps != 1 or not all(side.any() for side in sides):
+            return ''
+        start, end, direction = (side / np.linalg.norm(side) for side in sides)
+        miss = _off_arc(direction, start, end)
+        if miss > self.options.max_direction_error:
+            return f'the directions of two sightings contradict by {np.rad2deg(miss):.0f} deg'
+        return ''
+
+
+def _off_arc(direction: Array, start: Array, end: Array) -> float:
+    """Return the angle of a unit direction (3,) from all between two others, rad."""
+    shares = np.linspace(0.0, 1.0, _ARC_POINTS)[:, None]
+    between = (1.0 - shares) * start + shares * end
+    lengths = np.maximum(np.linalg.norm(between, axis=1, keepdims=True), 1e-9)
+    return float(np.arccos(np.clip(np.max(between / lengths @ direction), -1.0, 1.0)))
 
 
 def _coverage(closure: LoopClosure, of_query: bool) -> float:
@@ -275,7 +304,3 @@ def _swapped(matches: Matches) -> Matches:
         np.full(len(matches), -1, np.int64),
         (0, 0),
     )
-
-
-def _finite(covariance: Array) -> Array:
-    return np.where(np.isfinite(covariance), covariance, 0.0)

@@ -249,6 +249,16 @@ def test_a_sighting_that_contradicts_the_motion_is_no_loop() -> None:
     assert drive.searches[-1].query.stamp_ns in drive.closer.memory.stamps
 
 
+def test_directions_without_scale_that_contradict_each_other_are_no_loop() -> None:
+    world = Liar(camera=CAMERA, step=(0.16, 0.0, 0.0), lies=[7, -7])
+    drive = Drive(world)
+    drive.go(THERE)
+    while not world.told:
+        drive.go([WAY[len(drive.numbers)]])
+    assert not drive.loops
+    assert 'the directions of two sightings contradict by' in drive.searches[-1].rejection
+
+
 def test_two_sightings_of_the_same_lie_are_taken_for_a_loop() -> None:
     """What looks the same in every respect is the same: only odometry could tell them apart."""
     world = Liar(camera=CAMERA, step=STEP, lies=[8, 8])
