@@ -1,10 +1,12 @@
-"""How fast LoFTR is here, beside kornia, in one interleaved run.
+"""How fast LoFTR is here, beside kornia and EfficientLoFTR, in one interleaved run.
 
     python benchmarks/speed.py --json speed.json
 
 Every subject is a process of its own, as its users would run it; the processes take turns, so that
 what else the machine does hits all of them alike. The full model has the same random weights
-everywhere and a threshold at which it finds the same number of matches.
+everywhere and a threshold at which it finds the same number of matches. EfficientLoFTR is measured
+where `transformers` is installed (requirements/benchmark.txt), with random weights of its own: its
+implementation there refines every cell, whatever its threshold, so its matches are all cells.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +31,13 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
+from stages import measure_stages, stage_table
+from timing import gflop_of, has_bfloat16, peak_memory
 
 from loftr_ros.allocator import keep_freed_memory
-from loftr_ros.matching.coarse_matching import CoarseMatches, inner_cells, mutual_matches
 from loftr_ros.matching.config import OUTDOOR
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.network import LoFTR
-from loftr_ros.matching.transformer import pointwise
 from loftr_ros.matching.weights import load_weights, save_weights
 
 Image = NDArray[np.uint8]
@@ -47,11 +49,12 @@ class Subject:
     """What is measured: a package with weights, on whole pairs or in a stream.
 
     Attributes:
-        package: ``kornia`` or ``loftr_ros``.
-        weights: ``full`` or ``lite``.
+        package: ``kornia``, ``transformers`` or ``loftr_ros``.
+        weights: ``full``, ``lite`` or ``efficient``.
         mode: ``pair``: two new images; ``stream``: a new image against a cached reference.
         device: ``cpu`` or ``cuda``.
-        precision: ``float32``, ``float16`` or ``bfloat16``.
+        precision: ``float32``, ``tf32``, ``float16`` or ``bfloat16``.
+        graphs: Whether CUDA graphs are replayed.
     """
 
     package: str
@@ -59,9 +62,15 @@ class Subject:
     mode: str
     device: str = 'cpu'
     precision: str = 'float32'
+    graphs: bool = False
 
     def __str__(self) -> str:
-        return f'{self.package} {self.weights} {self.mode} {self.device} {self.precision}'
+        return ' '.join(self.columns())
+
+    def columns(self) -> tuple[str, ...]:
+        """What tells a row from the others."""
+        numbers = f'{self.precision} graphs' if self.graphs else self.precision
+        return self.package, self.weights, self.mode, self.device, numbers
 
 
 @dataclass
@@ -72,28 +81,35 @@ class Row:
         subject: What was measured.
         milliseconds: Of each run.
         matches: Number found.
-        peak_mb: Greatest resident memory of the process, MB.
+        peak_mb: Greatest memory, MB: of the process, or on the GPU.
+        gflop: Operations of one run, 10^9; None where they cannot be counted.
     """
 
     subject: Subject
     milliseconds: list[float] = field(default_factory=list)
     matches: int = 0
     peak_mb: float = 0.0
+    gflop: float | None = None
 
 
-def subjects(cuda: bool) -> list[Subject]:
-    """All rows of the table, the reference of all ratios first."""
-    rows = [Subject('kornia', 'full', 'pair'), Subject('kornia', 'full', 'stream')]
+MODES = ('pair', 'stream')
+REFERENCE = Subject('kornia', 'full', 'pair')
+"""All ratios are to this one."""
+
+
+def subjects() -> list[Subject]:
+    """All rows of the table."""
+    rows = [REFERENCE, Subject('kornia', 'full', 'stream')]
+    rows += [Subject('transformers', 'efficient', 'pair')]
+    for precision in ('float32', 'bfloat16') if has_bfloat16() else ('float32',):
+        for weights in ('full', 'lite'):
+            rows += [Subject('loftr_ros', weights, mode, 'cpu', precision) for mode in MODES]
+    rows += [Subject('kornia', 'full', mode, 'cuda') for mode in MODES]
+    rows += [Subject('transformers', 'efficient', 'pair', 'cuda')]
+    for precision in ('float32', 'tf32', 'float16', 'bfloat16'):
+        rows += [Subject('loftr_ros', 'full', mode, 'cuda', precision) for mode in MODES]
     for weights in ('full', 'lite'):
-        rows += [Subject('loftr_ros', weights, mode) for mode in ('pair', 'stream')]
-    if cuda:
-        rows += [Subject('kornia', 'full', mode, 'cuda') for mode in ('pair', 'stream')]
-        rows += [
-            Subject('loftr_ros', weights, mode, 'cuda', precision)
-            for weights in ('full', 'lite')
-            for precision in ('float32', 'float16', 'bfloat16')
-            for mode in ('pair', 'stream')
-        ]
+        rows += [Subject('loftr_ros', weights, mode, 'cuda', 'float16', True) for mode in MODES]
     return rows
 
 
@@ -112,6 +128,8 @@ def prepare(subject: Subject, weights: Path, threshold: float, size: tuple[int, 
     images = noise_pair(*size)
     if subject.package == 'kornia':
         return _prepare_kornia(subject, weights, threshold, images)
+    if subject.package == 'transformers':
+        return _prepare_efficient(subject, images)
     keep_freed_memory()
     full = subject.weights == 'full'
     matcher = Matcher(
@@ -120,6 +138,7 @@ def prepare(subject: Subject, weights: Path, threshold: float, size: tuple[int, 
         precision=subject.precision,
         longer_side=None,
         confidence_threshold=threshold if full else None,
+        cuda_graphs=subject.graphs,
     )
     if subject.mode == 'pair':
         return lambda: len(matcher.match_images(*images))
@@ -152,23 +171,32 @@ def _prepare_kornia(
     return lambda: count({'features0': reference, 'image1': tensor(images[1])})
 
 
+def _prepare_efficient(subject: Subject, images: tuple[Image, Image]) -> Run:
+    from transformers import EfficientLoFTRConfig, EfficientLoFTRForKeypointMatching
+
+    peer = EfficientLoFTRForKeypointMatching(EfficientLoFTRConfig()).eval().to(subject.device)
+
+    def pair() -> int:
+        grey = torch.from_numpy(np.stack(images)).to(subject.device).float() / 255
+        # It takes colour images and looks at their first channel.
+        return peer(grey[None, :, None].expand(-1, -1, 3, -1, -1)).keypoints.cpu().shape[-2]
+
+    return pair
+
+
 def serve(subject: Subject, weights: Path, threshold: float, size: tuple[int, int]) -> None:
     """Run once for each line of standard input and answer with what was measured."""
     with torch.inference_mode():
         run = prepare(subject, weights, threshold, size)
+        # Recordings are replayed without the operations that could be counted.
+        gflop = None if subject.graphs else gflop_of(run)
         for _ in sys.stdin:
             started = time.perf_counter()
             matches = run()
             milliseconds = 1e3 * (time.perf_counter() - started)
-            answer = {'milliseconds': milliseconds, 'matches': matches, 'peak_mb': peak_memory()}
-            print(json.dumps(answer), flush=True)
-
-
-def peak_memory() -> float:
-    """Greatest resident memory of this process, MB; rusage would count its parent's, too."""
-    status = Path('/proc/self/status').read_text(encoding='ascii')
-    line = next(line for line in status.splitlines() if line.startswith('VmHWM:'))
-    return float(line.split()[1]) / 1024
+            peak = peak_memory(subject.device)
+            answer = {'milliseconds': milliseconds, 'matches': matches}
+            print(json.dumps({**answer, 'peak_mb': peak, 'gflop': gflop}), flush=True)
 
 
 # --- in the process of the benchmark ---
@@ -192,7 +220,8 @@ class Worker:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(file=self._process.stdin, flush=True)
+        with suppress(BrokenPipeError):
+            print(file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f'{self.row.subject}: the process ended; its error is above')
@@ -200,6 +229,7 @@ class Worker:
         if keep:
             self.row.milliseconds.append(answer['milliseconds'])
         self.row.matches, self.row.peak_mb = answer['matches'], answer['peak_mb']
+        self.row.gflop = answer['gflop']
 
     def close(self) -> None:
         """End the process."""
@@ -224,91 +254,39 @@ def random_weights(folder: Path, size: tuple[int, int], matches: int) -> tuple[P
     return path, float(confidence[matches - 1 : matches + 1].mean())
 
 
-def measure_stages(weights: Path, threshold: float, size: tuple[int, int]) -> list[dict[str, Any]]:
-    """Time, operations and speed of the full model's stages beside the machine's ceiling."""
-    matcher = Matcher(weights, longer_side=None, device='cpu', confidence_threshold=threshold)
-    network = matcher.network
-    image0, image1 = noise_pair(*size)
-    with torch.inference_mode():
-        maps0, maps1 = matcher.encode(image0).maps, matcher.encode(image1).maps
-        coarse0, coarse1 = network.transform(maps0, maps1)
-        inner = inner_cells(maps0.grid, 2, None, coarse0.device)
-        temperature = network.config.temperature
-
-        def match() -> CoarseMatches:
-            return mutual_matches(coarse0, coarse1, temperature, threshold, (inner, inner))
-
-        cells = match()
-        windows = network.fine_windows(coarse0, coarse1, maps0, maps1, cells)
-        large = torch.randn(4096, 2048)
-        stages: dict[str, Callable[[], object]] = {
-            'ceiling: matrix product, MKL': lambda: large @ large.T,
-            'ceiling: matrix product, oneDNN': lambda: pointwise(large, large),
-            'backbone, one image': lambda: matcher.encode(image1),
-            'coarse transformer': lambda: network.transform(maps0, maps1),
-            'coarse matching': match,
-            'fine windows': lambda: network.fine_windows(coarse0, coarse1, maps0, maps1, cells),
-            'fine transformer': lambda: network.loftr_fine(*windows),
-        }
-        return [_measure_stage(name, stage) for name, stage in stages.items()]
-
-
-def _measure_stage(name: str, stage: Callable[[], object], runs: int = 5) -> dict[str, Any]:
-    with FlopCounterMode(display=False) as counter:
-        stage()
-    seconds = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        stage()
-        seconds.append(time.perf_counter() - started)
-    gflop = counter.get_total_flops() / 1e9
-    median = float(np.median(seconds))
-    return {
-        'stage': name,
-        'milliseconds': 1e3 * median,
-        'gflop': gflop,
-        'gflop_per_s': gflop / median,
-    }
-
-
 def row_table(rows: Sequence[Row], size: tuple[int, int]) -> Table:
     """Subjects side by side."""
-    table = Table(title=f'LoFTR at {size[0]}x{size[1]}')
-    for name in ('package', 'weights', 'mode', 'device', 'precision'):
+    table = Table(title='LoFTR on a pair of images and in a stream')
+    for name in ('package', 'weights', 'mode', 'device', 'precision', 'size'):
         table.add_column(name)
-    for name in ('matches', 'ms', 'p10-p90', 'Hz', 'x kornia pair', 'peak MB', 'x peak'):
+    for name in ('matches', 'ms', 'p10-p90', 'Hz', 'x kornia', 'GFLOP', 'peak MB', 'x peak'):
         table.add_column(name, justify='right')
-    base = next((row for row in rows if row.subject == subjects(cuda=False)[0]), None)
+    bases = {
+        row.subject.device: row for row in rows if replace(row.subject, device='cpu') == REFERENCE
+    }
     for row in rows:
-        low, median, high = np.percentile(row.milliseconds, (10, 50, 90))
-        table.add_row(
-            *asdict(row.subject).values(),
-            str(row.matches),
-            f'{median:.0f}',
-            f'{low:.0f}-{high:.0f}',
-            f'{1e3 / median:.2f}',
-            f'{np.median(base.milliseconds) / median:.2f}' if base else '-',
-            f'{row.peak_mb:.0f}',
-            f'{row.peak_mb / base.peak_mb:.2f}' if base else '-',
-        )
+        names = (*row.subject.columns(), f'{size[0]}x{size[1]}')
+        if row.milliseconds:
+            table.add_row(*names, *_figures(row, bases.get(row.subject.device)))
+        else:
+            table.add_row(*names, '', 'not measured')
     return table
 
 
-def stage_table(stages: Sequence[dict[str, Any]]) -> Table:
-    """Stages of the full model."""
-    table = Table(title='Stages of the full model, float32')
-    for name in ('stage', 'ms', 'GFLOP', 'GFLOP/s', 'of the ceiling'):
-        table.add_column(name, justify='left' if name == 'stage' else 'right')
-    ceiling = max(stage['gflop_per_s'] for stage in stages[:2])
-    for stage in stages:
-        table.add_row(
-            stage['stage'],
-            f'{stage["milliseconds"]:.0f}',
-            f'{stage["gflop"]:.0f}',
-            f'{stage["gflop_per_s"]:.0f}',
-            f'{stage["gflop_per_s"] / ceiling:.2f}',
-        )
-    return table
+def _figures(row: Row, base: Row | None) -> list[str]:
+    low, median, high = np.percentile(row.milliseconds, (10, 50, 90))
+    digits = 0 if row.subject.device == 'cpu' else 1
+    known = base is not None and base.milliseconds
+    return [
+        str(row.matches),
+        f'{median:.{digits}f}',
+        f'{low:.{digits}f}-{high:.{digits}f}',
+        f'{1e3 / median:.2f}',
+        f'{np.median(base.milliseconds) / median:.2f}' if base and known else '-',
+        '-' if row.gflop is None else f'{row.gflop:.0f}',
+        f'{row.peak_mb:.0f}',
+        f'{row.peak_mb / base.peak_mb:.2f}' if base and known else '-',
+    ]
 
 
 def parse() -> argparse.Namespace:
@@ -325,31 +303,46 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def measurable(subject: Subject, size: tuple[int, int]) -> bool:
+    """Whether what a subject needs is here; EfficientLoFTR needs sides of multiples of 32 px."""
+    here = subject.device == 'cpu' or torch.cuda.is_available()
+    fits = subject.weights != 'efficient' or not any(side % 32 for side in size)
+    return here and fits and importlib.util.find_spec(subject.package) is not None
+
+
+def run_in_turn(subjects: Sequence[Subject], arguments: Sequence[str], rounds: int) -> list[Row]:
+    """Start a process for each subject and let them run in turn, a warm-up round first."""
+    workers = [Worker(subject, arguments) for subject in subjects]
+    for number in range(rounds + 1):
+        for worker in workers:
+            worker.run(keep=number > 0)
+        print(f'round {number} of {rounds}' if number else 'warm-up', file=sys.stderr)
+    for worker in workers:
+        worker.close()
+    return [worker.row for worker in workers]
+
+
 def measure(options: argparse.Namespace, size: tuple[int, int], console: Console) -> None:
     """Run all subjects in turn; print and write what came out."""
     cuda = torch.cuda.is_available()
-    chosen = [subject for subject in subjects(cuda) if options.only in str(subject)]
-    if importlib.util.find_spec('kornia') is None:
-        console.print('kornia is not installed: the rows without it have no peer')
-        chosen = [subject for subject in chosen if subject.package != 'kornia']
+    chosen = [subject for subject in subjects() if options.only in str(subject)]
     with tempfile.TemporaryDirectory() as folder:
         weights, threshold = random_weights(Path(folder), size, options.matches)
         arguments = ['--size', options.size, '--weights', str(weights)]
         arguments += ['--threshold', repr(threshold)]
-        workers = [Worker(subject, arguments) for subject in chosen]
-        for number in range(options.rounds + 1):
-            for worker in workers:
-                worker.run(keep=number > 0)
-            console.print(f'round {number} of {options.rounds}' if number else 'warm-up')
-        for worker in workers:
-            worker.close()
-        rows = [worker.row for worker in workers]
-        stages = [] if options.only else measure_stages(weights, threshold, size)
+        measured = run_in_turn(
+            [s for s in chosen if measurable(s, size)], arguments, options.rounds
+        )
+        done = {row.subject: row for row in measured}
+        rows = [done.get(subject, Row(subject)) for subject in chosen]
+        places = [('cpu', 'float32'), *([('cuda', 'float32'), ('cuda', 'float16')] if cuda else [])]
+        stages = [
+            measure_stages(weights, threshold, noise_pair(*size), *place)
+            for place in ([] if options.only else places)
+        ]
     console.print(row_table(rows, size))
-    if stages:
-        console.print(stage_table(stages))
-    if not cuda:
-        console.print('GPU rows: not measured, there is none here.')
+    for group in stages:
+        console.print(stage_table(group))
     machine = {
         'cpus': os.cpu_count(),
         'threads': torch.get_num_threads(),
@@ -358,8 +351,14 @@ def measure(options: argparse.Namespace, size: tuple[int, int], console: Console
         'gpu': torch.cuda.get_device_name() if cuda else None,
     }
     console.print(', '.join(f'{name} {value}' for name, value in machine.items()))
+    if not cuda:
+        console.print('Rows of cuda are not measured: there is no GPU here.')
     if options.json:
-        figures = {'machine': machine, 'rows': [asdict(row) for row in rows], 'stages': stages}
+        figures = {
+            'machine': machine,
+            'rows': [{**asdict(row), 'size': options.size} for row in rows],
+            'stages': [asdict(stage) for group in stages for stage in group],
+        }
         options.json.write_text(json.dumps(figures, indent=1) + '\n', encoding='utf-8')
 
 
@@ -371,7 +370,7 @@ def main() -> None:
         subject = Subject(**json.loads(options.serve))
         serve(subject, options.weights, options.threshold, (width, height))
     else:
-        measure(options, (width, height), Console(width=140))
+        measure(options, (width, height), Console(width=160))
 
 
 if __name__ == '__main__':
