@@ -67,7 +67,7 @@ def test_match_says_what_limits_the_images_and_how_the_query_was_rotated(
 
     told = capsys.readouterr()
     assert 'query rotated by 270 degrees' in told.out
-    assert 'images of 256x200 px are matched at 226x177 px, as max_pixels is 40000 px' in told.err
-    assert 'images of 200x256 px are matched at 177x226 px' in told.err
+    assert 'images of 256x200 px are matched at 225x176 px, as max_pixels is 40000 px' in told.err
+    assert 'images of 200x256 px are matched at 176x225 px' in told.err
     assert cli.main(['match', *paths[:2], '--mask1', paths[0] + 'x', '-o', paths[3]]) == 1
     assert 'loftr-ros match: mask1: ' in capsys.readouterr().err
