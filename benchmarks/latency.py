@@ -68,7 +68,8 @@ class Player:
     def _on_pose(self, msg: RelativePose) -> None:
         now = time.perf_counter()
         sent = self.sent.get(stamp_from_msg(msg.header.stamp))
-        if sent is not None:
+        # A loop comes after the pose of its frame, and is nobody's latency.
+        if sent is not None and msg.kind != RelativePose.KIND_LOOP:
             self.latencies.append((now, now - sent))
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
