@@ -14,7 +14,7 @@ from loftr_ros.matching.config import LITE
 from loftr_ros.matching.limits import NetworkSize, SizeLimits
 from loftr_ros.ros.frames import Arrival, ImageInput, InputError
 from loftr_ros.ros.parameters import NodeParameters
-from loftr_ros.ros.processing import Processor
+from loftr_ros.ros.processing import Processor, load_matcher
 
 CALIBRATION = camera_info_msg(0)
 
@@ -236,3 +236,12 @@ def test_other_errors_are_no_lack_of_memory() -> None:
         bench.mono(0)
     assert bench.matcher.longer_side is None
     assert not bench.processor.fallback
+
+
+def test_limits_and_rotations_reach_loftr() -> None:
+    matcher = load_matcher(NodeParameters(max_pixels=5000, max_memory=900, try_rotations=True))
+    assert matcher.network_size(480, 640).limit == 'max_pixels'
+    image = picture(0)
+    features = [matcher.encode(each) for each in (image, np.ascontiguousarray(image[::-1, ::-1]))]
+    assert matcher.match(*features).rotation == 180
+    assert load_matcher(NodeParameters()).network_size(480, 640).limit == ''
