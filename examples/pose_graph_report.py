@@ -24,6 +24,9 @@ Array = npt.NDArray[np.float64]
 PICTURE, SUMMARY = 'trajectory.png', 'summary.json'
 BEFORE, AFTER = 'before.tum', 'after.tum'
 COLOURS = {BEFORE: 'tab:orange', AFTER: 'tab:blue'}
+LONGEST = 10
+"""Ways longer by this than they are wide are drawn wider than they are."""
+
 MIN_POSES = 3
 """Fewer positions determine no alignment."""
 
@@ -189,7 +192,9 @@ def _draw_ways(
         label = 'loop closures' if index == 0 else None
         axes.plot(ends[:, x], ends[:, y], color='tab:green', linewidth=1.5, label=label)
     axes.set(xlabel=f'{AXIS_NAMES[x]} [m]', ylabel=f'{AXIS_NAMES[y]} [m]')
-    axes.set_aspect('equal', adjustable='datalim')
+    across, along = np.ptp(places[:, [x, y]], axis=0)
+    if max(across, along) < LONGEST * min(across, along):
+        axes.set_aspect('equal', adjustable='datalim')
     axes.grid(alpha=0.3)
     axes.legend()
 
