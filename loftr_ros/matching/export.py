@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from .onnx_folder import (
     FINE,
     MANIFEST,
     Manifest,
+    engine_folder,
     graph_hashes,
     graph_path,
     write_manifest,
@@ -119,6 +121,8 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     # Until all graphs are there the folder is no export.
     (folder / MANIFEST).unlink(missing_ok=True)
+    # TensorRT does not see that the graphs are others.
+    shutil.rmtree(engine_folder(folder), ignore_errors=True)
     with torch.inference_mode(), _quietly():
         for stage, (module, inputs, shapes) in _stages(loaded.network, padded).items():
             _export(module.eval(), inputs, shapes, graph_path(folder, stage), opset)

@@ -43,6 +43,11 @@ def graph_path(folder: Path, stage: str) -> Path:
     return folder / f'{stage}.onnx'
 
 
+def engine_folder(folder: Path) -> Path:
+    """Where TensorRT keeps what it makes of the graphs."""
+    return folder / 'tensorrt'
+
+
 def graph_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of each graph in the folder."""
     return {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import WeightsError
 from .fine_matching import REFINED_TOGETHER
-from .onnx_folder import COARSE, ENCODER
+from .onnx_folder import COARSE, ENCODER, engine_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,13 +66,15 @@ def tensorrt_options(manifest: Manifest, stage: str, folder: Path, *, half: bool
         folder: Of the export.
         half: Whether engines may compute in float16.
     """
-    cache = str(folder / 'tensorrt')
+    cache = str(engine_folder(folder))
     options = {
         'trt_engine_cache_enable': 'True',
         'trt_engine_cache_path': cache,
         'trt_timing_cache_enable': 'True',
         'trt_timing_cache_path': cache,
         'trt_fp16_enable': str(half),
+        # Sums over channels overflow first.
+        'trt_layer_norm_fp32_fallback': str(half),
     }
     ranges = _profile(manifest, stage)
     for bound, index in (('min', 0), ('opt', 1), ('max', 2)):

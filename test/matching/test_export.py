@@ -233,8 +233,10 @@ def test_an_export_that_broke_off_is_none(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch.onnx, 'export', break_off)
+    (folder / 'tensorrt').mkdir()
     with pytest.raises(KeyboardInterrupt):
         export(official / 'official.safetensors', folder)
+    assert not (folder / 'tensorrt').exists()  # engines of the graphs before
     with pytest.raises(WeightsError, match='no folder that'):
         Matcher(folder, backend='onnxruntime')
 
