@@ -1,0 +1,28 @@
+"""The backend of the parameters is the one that the node matches by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.ros.processing import load_matcher
+
+pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (extra onnx)')
+
+
+def test_weights_of_onnxruntime_are_a_folder_that_was_exported(tmp_path: Path) -> None:
+    parameters = NodeParameters(backend='onnxruntime', weights=str(tmp_path))
+
+    with pytest.raises(ValueError, match='no folder that `loftr-ros export'):
+        load_matcher(parameters)
+
+
+def test_providers_are_those_of_the_parameters(tmp_path: Path) -> None:
+    parameters = NodeParameters(
+        backend='onnxruntime', weights=str(tmp_path), providers='RocketExecutionProvider'
+    )
+
+    with pytest.raises(ValueError, match="providers 'RocketExecutionProvider'"):
+        load_matcher(parameters)
