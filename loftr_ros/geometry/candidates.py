@@ -93,7 +93,7 @@ def rotation_candidate(
     starts: list[Array], pairs: RayPairs, options: TwoViewOptions
 ) -> Candidate[Array] | None:
     """Refine the best of some rotations without translation, in the same way."""
-    everything = [_rotation_distances(start, pairs) <= options.threshold for start in starts]
+    everything = [rotation_distances(start, pairs) <= options.threshold for start in starts]
     best = int(np.argmax([np.sum(inliers) for inliers in everything]))
     rotation, inliers = starts[best], everything[best]
     for _ in range(_ROUNDS):
@@ -102,7 +102,7 @@ def rotation_candidate(
         used = pairs.select(inliers)
         fit = refine_rotation(rotation, used)
         rotation, fitted = fit.state, inliers
-        distances = _rotation_distances(rotation, pairs)
+        distances = rotation_distances(rotation, pairs)
         inliers = distances <= options.threshold
         if np.sum(inliers != fitted) <= _SETTLED * np.sum(fitted):
             break
@@ -166,7 +166,7 @@ def points_behind(
     candidate: Candidate[Motion], pairs: RayPairs, options: TwoViewOptions
 ) -> tuple[Flags, Flags]:
     """Return which inliers (N,) show parallax, and which of them lie behind a camera."""
-    parallax = _rotation_distances(candidate.model.rotation, pairs)
+    parallax = rotation_distances(candidate.model.rotation, pairs)
     moving = candidate.inliers & (
         parallax > parallax_limit(candidate.distances[candidate.inliers], options)
     )
@@ -187,5 +187,6 @@ def _levelled(motion: Motion, pairs: RayPairs, options: TwoViewOptions) -> RayPa
     return replace(pairs, sigma=pairs.sigma * leverage_factors(slopes[:, None], _LEVERAGE))
 
 
-def _rotation_distances(rotation: Array, pairs: RayPairs) -> Array:
+def rotation_distances(rotation: Array, pairs: RayPairs) -> Array:
+    """Return the distances (N,) from a mere rotation in px of the query image: the parallax."""
     return np.asarray(np.hypot(*rotation_errors(rotation, pairs)[0].T))

@@ -1,7 +1,8 @@
 """Signs that a motion which fits many matches is not that of the scene.
 
 - Right matches lie close to their epipolar lines, and hardly any lie a little farther away. Those
-  of blurred images are spread evenly, and the ones within the threshold are there by chance.
+  of blurred images are spread evenly, and the ones within the threshold are there by chance. That
+  does not matter where points move much farther than the matches scatter.
 - Every part of the image sees the same motion. Where something else moves, where the texture
   repeats or the focal length is wrong, one motion is a compromise, and the matches of one half of
   the image fit another motion far better: the test of G. C. Chow, "Tests of equality between sets
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.geometry.candidates import motion_distances
+from loftr_ros.geometry.candidates import motion_distances, rotation_distances
 from loftr_ros.geometry.covariance import fit_covariance
 from loftr_ros.geometry.epipolar import Motion, refine_motion
 from loftr_ros.geometry.least_squares import robust_scale
@@ -27,6 +28,8 @@ _USUAL_SIDE = 640
 """Matchers see larger images shrunk to about this size, and err by more of their px."""
 _FEWEST = 30
 _MOST = 150
+_CLEAR_RATIO = 20.0
+"""A parallax so many times larger than the noise tells the motion in spite of it."""
 _CHANCE = 2.0
 """What the squared difference of two halves reaches by chance, per degree of freedom."""
 _SMALLEST_ERROR = 0.1
@@ -49,6 +52,21 @@ def noise_share(distances: Array, band: float) -> float:
         band: Distance from which a match is an outlier, px.
     """
     return robust_scale(distances[distances <= 4.0 * band]) / band
+
+
+def scatters(motion: Motion, pairs: RayPairs, band: float, options: TwoViewOptions) -> bool:
+    """Tell if the matches scatter too widely about the motion for what parallax there is.
+
+    Args:
+        motion: The motion that was estimated.
+        pairs: All N matches.
+        band: Distance from which a match is an outlier, px.
+        options: Options of the estimate.
+    """
+    distances = motion_distances(motion, pairs, options)
+    share = noise_share(distances, band)
+    parallax = rotation_distances(motion.rotation, pairs)[distances <= band]
+    return share > options.max_noise and float(np.median(parallax)) < _CLEAR_RATIO * share * band
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ class TwoViewOptions:
         min_motion_inliers: With fewer inliers than this a motion without scale is LOST: wrong
             matches meet epipolar lines by chance.
         max_noise: A motion without scale is LOST if the errors of the matches near it have a larger
-            standard deviation than this share of the threshold (those of blurred images have).
+            standard deviation than this share of the threshold (those of blurred images have), and
+            the parallax is not far larger.
         max_split_gain: It is DEGENERATE if the matches of one half of the image fit another motion
             so many times better: something else moves, or the calibration is wrong.
         min_parallax: A point shows parallax if a mere rotation misses it by more than this, px
@@ -65,7 +66,7 @@ class TwoViewOptions:
     max_direction_sigma: float = 0.35
     max_rotation_sigma: float = 0.1
     reference_sigma: float = 0.0
-    smooth_sigma: float = 0.3
+    smooth_sigma: float = 0.4
 
     def __post_init__(self) -> None:
         """Check all ranges."""

@@ -26,7 +26,7 @@ from loftr_ros.geometry.candidates import (
     points_behind,
     rotation_candidate,
 )
-from loftr_ros.geometry.consistency import noise_band, noise_share, split_test
+from loftr_ros.geometry.consistency import noise_band, scatters, split_test
 from loftr_ros.geometry.covariance import fit_covariance
 from loftr_ros.geometry.epipolar import Motion, slope_noise
 from loftr_ros.geometry.focal import estimate_focal_error
@@ -50,7 +50,7 @@ _MAJORITY = 0.5
 """Share of the matches that a motion without scale has to explain."""
 _RIVAL_SHARE = 0.2
 """Matches of another motion that make one doubtful, as a share of its own inliers."""
-_RIVAL_AGREEMENT = 0.7
+_RIVAL_AGREEMENT = 0.5
 """Share of the other matches that have to agree; wrong ones hit some epipolar line by chance."""
 _SMALLEST_SIGMA = 0.05
 """Lower bound of a sigma that is estimated from the residuals, px."""
@@ -167,7 +167,7 @@ def _judge(
     if count < _MAJORITY * len(pairs):
         reason = 'fewer than half of the matches agree with the motion'
         return _failed(PoseState.LOST, reason, pairs)
-    if noise_share(motion_distances(motion, pairs, options), band) > options.max_noise:
+    if scatters(motion, pairs, band, options):
         reason = 'the matches scatter too widely about the motion, as those of blurred images do'
         return _failed(PoseState.LOST, reason, pairs)
     split = split_test(motion, pairs, band, options)

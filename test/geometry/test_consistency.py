@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import chi2
 
 from loftr_ros.geometry import PoseState, RelativePose, TwoViewOptions, estimate_relative_pose
-from loftr_ros.geometry.consistency import noise_band, noise_share, split_test
+from loftr_ros.geometry.consistency import noise_band, noise_share, scatters, split_test
 from loftr_ros.geometry.epipolar import Motion
 from loftr_ros.geometry.rays import RayPairs
 
@@ -80,10 +80,19 @@ def test_errors_shared_by_half_of_the_image_inflate_it(scene: MakeScene, seed: i
     assert split_test(motion, pairs_of(bent), 2.5, OPTIONS).inflation < 1.5
 
 
-def test_matches_that_scatter_are_lost(scene: MakeScene) -> None:
-    pose = estimate(scene(noise=2.5, count=900, translation=(0.8, 0.1, 0.2)))
-    assert pose.state is PoseState.LOST
-    assert 'scatter' in pose.reason
+@pytest.mark.parametrize(
+    ('noise', 'way', 'expected'), [(2.5, 0.2, True), (2.5, 4.0, False), (0.5, 0.2, False)]
+)
+def test_matches_scatter_where_the_parallax_is_not_far_larger(
+    scene: MakeScene, noise: float, way: float, expected: bool
+) -> None:
+    made = scene(noise=noise, count=900, translation=(way, 0.0, 0.0), rotation=(0.0, 0.0, 0.0))
+    assert scatters(true_motion(made), pairs_of(made), 2.5, OPTIONS) is expected
+
+
+def test_matches_that_scatter_make_no_motion(scene: MakeScene) -> None:
+    pose = estimate(scene(noise=2.5, count=900, translation=(0.3, 0.0, 0.1)))
+    assert pose.state in (PoseState.LOST, PoseState.DEGENERATE)
 
 
 def test_the_noise_is_measured_beyond_the_band_and_despite_outliers() -> None:
