@@ -1,5 +1,6 @@
 """The command line answers at once where it has nothing to compute."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -11,37 +12,45 @@ import pytest
 from loftr_ros import cli
 from loftr_ros.rendering.procedural import procedural_texture
 
-HELP = """
+HEAVY = ('cv2', 'matplotlib', 'numpy', 'onnxruntime', 'rclpy', 'torch')
+LOADED = f'sorted(set({HEAVY}) & set(sys.modules))'
+HELP = f"""
 import sys
 from loftr_ros import cli
 try:
-    cli.main([*{arguments!r}, '--help'])
+    cli.main([*sys.argv[1:], '--help'])
 except SystemExit as end:
-    print(end.code, sorted({{'torch', 'cv2', 'matplotlib', 'rclpy'}} & set(sys.modules)))
+    print(end.code, {LOADED})
 """
-COMMANDS = (
-    'match',
-    'explain',
-    'evaluate',
-    'compare',
-    'convert',
-    'evaluate-live',
-    'evaluate-pairs',
-    'train',
-    'demo',
+COMMANDS = next(
+    tuple(action.choices)
+    for action in cli._parser()._actions
+    if isinstance(action, argparse._SubParsersAction)
 )
+
+
+def run(code: str, *arguments: str) -> str:
+    """Run Python code in a process of its own; the last line that it prints."""
+    command = [sys.executable, '-c', code, *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    return process.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize('arguments', [(), *((command,) for command in COMMANDS)])
 def test_help_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
-    process = subprocess.run(
-        [sys.executable, '-c', HELP.format(arguments=arguments)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    assert run(HELP, *arguments) == '0 []'
 
-    assert process.stdout.splitlines()[-1] == '0 []'
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert run(f'import sys, loftr_ros, loftr_ros.evaluation; print({LOADED})') == '[]'
+
+
+def test_the_module_of_the_node_leaves_torch_to_configure() -> None:
+    pytest.importorskip('rclpy', reason='rclpy is not installed')
+
+    loaded = run(f'import sys, loftr_ros.ros.node; print({LOADED})')
+    assert 'rclpy' in loaded
+    assert 'torch' not in loaded
 
 
 def test_an_unknown_command_is_refused_with_those_that_exist(
