@@ -116,4 +116,6 @@ def best_turn(
         tried |= {turn: match(reference.features, query.at(turn)) for turn in others}
     best = max(tried, key=lambda turn: tried[turn].confidence)
     query.turn = query.following = reference.following = best
+    # The other turns would hold memory for as long as the image is a reference.
+    query.encoded = {best: query.at(best)}
     return tried[best].matches
