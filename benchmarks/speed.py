@@ -69,8 +69,9 @@ class Subject:
 
     def columns(self) -> tuple[str, ...]:
         """What tells a row from the others."""
+        weights = self.weights if self.weights == 'lite' else f'{self.weights} (random)'
         numbers = f'{self.precision} graphs' if self.graphs else self.precision
-        return self.package, self.weights, self.mode, self.device, numbers
+        return self.package, weights, self.mode, self.device, numbers
 
 
 @dataclass
