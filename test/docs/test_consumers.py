@@ -36,13 +36,14 @@ def test_programs_exist_and_know_their_topics_and_parameters(command: str) -> No
 
 
 def test_launch_arguments_and_files_exist() -> None:
-    launch = (ROOT / 'launch' / 'loftr.launch.py').read_text(encoding='utf-8')
+    files = sorted((ROOT / 'launch').glob('*.launch.py'))
+    launch = ''.join(file.read_text(encoding='utf-8') for file in files)
     named = [line for line in COMMANDS if line.startswith('ros2 launch loftr_ros')]
     assert len(named) == 3
     for name in re.findall(r'(\w+):=', ' '.join(named)):
         assert f"'{name}'" in launch
-    for file in re.findall(r'/config/(\S+)', ' '.join(COMMANDS)):
-        assert (ROOT / 'config' / file).is_file()
+    for file in re.findall(r'launch loftr_ros (\S+)', ' '.join(named)):
+        assert (ROOT / 'launch' / file).is_file()
 
 
 @pytest.mark.parametrize('link', sorted(set(re.findall(r'\]\(([^)#]+)\)', PAGE))))

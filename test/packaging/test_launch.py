@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 STAND_IN = f"""#!{sys.executable}
 import json, os, sys
 files = [open(sys.argv[i + 1]).read() for i, a in enumerate(sys.argv) if a == '--params-file']
-with open(os.environ['REPORT'], 'w') as report:
+with open(os.path.join(os.environ['REPORTS'], os.path.basename(sys.argv[0])), 'w') as report:
     json.dump({{'argv': sys.argv[1:], 'files': files}}, report)
 """
 
@@ -41,26 +41,35 @@ class Launch:
     """A package prefix with the stand-in, and `launch_ros` to start it."""
 
     def __init__(self, folder: Path) -> None:
-        self.report = folder / 'report.json'
+        self.folder = folder
         share = folder / 'share' / 'loftr_ros'
         share.mkdir(parents=True)
         for name in ('config', 'launch'):
             (share / name).symlink_to(ROOT / name)
-        index = folder / 'share' / 'ament_index' / 'resource_index' / 'packages'
-        index.mkdir(parents=True)
-        (index / 'loftr_ros').touch()
-        program = folder / 'lib' / 'loftr_ros' / 'loftr_node'
-        program.parent.mkdir(parents=True)
-        program.write_text(STAND_IN)
-        program.chmod(0o755)
+        self.add_program('loftr_ros', 'loftr_node')
         prefixes = [str(folder), *os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)]
         self.environment = {
             **os.environ,
             'AMENT_PREFIX_PATH': os.pathsep.join(filter(None, prefixes)),
-            'REPORT': str(self.report),
+            'REPORTS': str(folder),
             'ROS_LOG_DIR': str(folder / 'log'),
         }
         self.file = share / 'launch' / 'loftr.launch.py'
+
+    def add_program(self, package: str, name: str) -> None:
+        """Put a stand-in where a package has a program."""
+        index = self.folder / 'share' / 'ament_index' / 'resource_index' / 'packages'
+        index.mkdir(parents=True, exist_ok=True)
+        (index / package).touch()
+        program = self.folder / 'lib' / package / name
+        program.parent.mkdir(parents=True)
+        program.write_text(STAND_IN)
+        program.chmod(0o755)
+
+    @property
+    def report(self) -> Path:
+        """What the stand-in of the node leaves."""
+        return self.folder / 'loftr_node'
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Launch with arguments as on the command line."""
@@ -77,8 +86,13 @@ class Launch:
         """Return the arguments and the last parameter file that the node was started with."""
         result = self.run(*arguments)
         assert self.report.exists(), result.stdout + result.stderr
-        report = json.loads(self.report.read_text())
-        return report['argv'], yaml.safe_load(report['files'][-1])
+        return self.read(self.report)
+
+    @staticmethod
+    def read(report: Path) -> tuple[list[str], dict[str, Any]]:
+        """Return the arguments and the last parameter file of a stand-in."""
+        found = json.loads(report.read_text())
+        return found['argv'], yaml.safe_load(found['files'][-1])
 
 
 @pytest.fixture
@@ -210,3 +224,22 @@ def test_every_argument_is_described(launch: Launch) -> None:
     wanted |= {'autostart', 'remappings', 'left_image', 'right_image', 'depth', 'speed'}
     assert wanted <= described.keys()
     assert all(described.values())
+
+
+def test_the_filter_starts_beside_the_node_and_publishes_its_transform(launch: Launch) -> None:
+    launch.add_program('robot_localization', 'ekf_node')
+    launch.file = launch.file.with_name('robot_localization.launch.py')
+    argv, parameters = launch.started_with('mode:=rgbd', 'depth:=/d', 'use_sim_time:=true')
+    assert 'depth:=/d' in rules_of(argv)
+    assert parameters['/loftr']['ros__parameters'] == {
+        'mode': 'rgbd',
+        'publish_tf': False,
+        'use_sim_time': True,
+    }
+    report = launch.folder / 'ekf_node'
+    argv, parameters = launch.read(report)
+    assert '__node:=ekf_filter_node' in argv
+    assert parameters == {'/**': {'ros__parameters': {'use_sim_time': True}}}
+    first = yaml.safe_load(json.loads(report.read_text())['files'][0])
+    file = ROOT / 'config' / 'robot_localization_ekf.yaml'
+    assert first == yaml.safe_load(file.read_text())
