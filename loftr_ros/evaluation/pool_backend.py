@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.evaluation.backends import MAX_ATTEMPTS, Outcome, given_up, prepare_process
 from loftr_ros.evaluation.results import SequenceFolder
 from loftr_ros.evaluation.sequence_run import Listener, run_sequence
@@ -51,6 +52,7 @@ def work(task: SequenceTask, news: Any, stop: Event) -> None:  # noqa: ANN401 - 
     # Ctrl-C reaches the whole group: the parent alone decides, and sets `stop`.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
+        keep_freed_memory()
         prepare_process(task.parameters)
         matcher = load_matcher(task.parameters)
         run_sequence(task, matcher, _QueueListener(task.name, news, stop))

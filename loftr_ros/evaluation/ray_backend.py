@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.evaluation.backends import MAX_ATTEMPTS, Outcome, given_up, prepare_process
 from loftr_ros.evaluation.results import SequenceFolder
 from loftr_ros.evaluation.sequence_run import Listener, run_sequence
@@ -96,6 +97,7 @@ def work(task: SequenceTask, files: Files, board: Any) -> Files:  # noqa: ANN401
     with tempfile.TemporaryDirectory(prefix='loftr_ros_') as name:
         folder = Path(name) / task.name
         write_files(folder, files)
+        keep_freed_memory()
         prepare_process(task.parameters)
         matcher = load_matcher(task.parameters)
         run_sequence(replace(task, folder=folder), matcher, _BoardListener(task.name, board))
