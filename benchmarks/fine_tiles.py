@@ -5,8 +5,8 @@
 The last layers of the feature pyramid take a third of the full model's backbone, and only windows
 of 5 x 5 fine cells around matches are read. First the share of tiles that these windows touch, at
 1,500 matches of real pairs on the grid of the full model (cells of 8 px; the places are those where
-`lite` matches images of twice the size). Then the time of these layers on all of the image and on
-that share of tiles, with the same results.
+`lite` matches images of twice the size). Then the time that the processor spends on these layers,
+on all of the image and on that share of tiles, with the same results.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def timings(found: dict[str, list[float]], rounds: int) -> Table:
     assert isinstance(smooth, nn.Sequential)
     skip = torch.randn(1, 196, 240, 320).contiguous(memory_format=torch.channels_last)
     table = Table(title='Layers of the fine level, full model, 640x480, float32')
-    for name in ('tiles', 'share', 'ms', 'x whole', 'largest difference'):
+    for name in ('tiles', 'share', 'CPU ms', 'x whole', 'largest difference'):
         table.add_column(name, justify='right')
     image = torch.rand(1, 1, 480, 640)
     ways = {'backbone': lambda: backbone(image)[1], 'whole': lambda: smooth(skip)}
@@ -109,10 +109,10 @@ def timings(found: dict[str, list[float]], rounds: int) -> Table:
         whole = smooth(skip)
         for number in range(rounds + 1):
             for name, way in ways.items():
-                started = time.perf_counter()
+                started = time.process_time()
                 way()
                 if number:
-                    times[name].append(1e3 * (time.perf_counter() - started))
+                    times[name].append(1e3 * (time.process_time() - started))
         base = float(np.median(times['whole']))
         for name, values in times.items():
             covered, difference = '', ''
