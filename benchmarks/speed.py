@@ -336,14 +336,13 @@ def measure(options: argparse.Namespace, size: tuple[int, int], console: Console
         )
         done = {row.subject: row for row in measured}
         rows = [done.get(subject, Row(subject)) for subject in chosen]
+        # Printed at once: stages take minutes on a machine that has other work.
+        console.print(row_table(rows, size))
         places = [('cpu', 'float32'), *([('cuda', 'float32'), ('cuda', 'float16')] if cuda else [])]
-        stages = [
-            measure_stages(weights, threshold, noise_pair(*size), *place)
-            for place in ([] if options.only else places)
-        ]
-    console.print(row_table(rows, size))
-    for group in stages:
-        console.print(stage_table(group))
+        stages = []
+        for place in [] if options.only else places:
+            stages.append(measure_stages(weights, threshold, noise_pair(*size), *place))
+            console.print(stage_table(stages[-1]))
     machine = {
         'cpus': os.cpu_count(),
         'threads': torch.get_num_threads(),
@@ -371,6 +370,7 @@ def main() -> None:
         subject = Subject(**json.loads(options.serve))
         serve(subject, options.weights, options.threshold, (width, height))
     else:
+        keep_freed_memory()  # for the stages; the processes set what their users would
         measure(options, (width, height), Console(width=160))
 
 
