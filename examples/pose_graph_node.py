@@ -74,6 +74,8 @@ class PoseGraphNode(Node):
         self.create_subscription(RelativePose, 'relative_pose', self._on_pose, QUEUE_SIZE)
         self.create_subscription(Odometry, 'odometry', self._on_odometry, QUEUE_SIZE)
         self.create_service(Trigger, '~/save', self._on_save)
+        self._listeners = 0
+        self.create_timer(0.5, self._greet)
 
     def save(self) -> str:
         """Write the report and say what it holds.
@@ -159,8 +161,15 @@ class PoseGraphNode(Node):
                 self._map_T_odom = map_T_base @ inverse_transform(odom_T_base)
                 return
 
+    def _greet(self) -> None:
+        """Publish the path for those who have come since it last changed."""
+        listeners = self._path_publisher.get_subscription_count()
+        if listeners > self._listeners:
+            self._publish_path()
+        self._listeners = listeners
+
     def _publish_path(self) -> None:
-        if not self._path_publisher.get_subscription_count():
+        if not len(self._graph) or not self._path_publisher.get_subscription_count():
             return
         frame, graph = self._value('map_frame'), self._graph
         camera_T_base = inverse_transform(self._base_T_camera)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from harness import Camera, Client, NodeProcess, running_node, wait_until
 from scenes import MATRIX, STEP_NS
 from sensor_msgs.msg import PointCloud
 from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
 
 from loftr_ros.ros.stamps import stamp_from_msg
 
@@ -23,6 +25,8 @@ TOPICS = {
 }
 REMAPPINGS = [word for pair in TOPICS.items() for word in ('-r', ':='.join(pair))]
 COMMAND = [sys.executable, str(PROGRAM), '--ros-args', *REMAPPINGS]
+# A busy machine may lose an image.
+ATTEMPTS, PATIENCE_S = 10, 2.0
 
 
 @pytest.fixture(scope='module')
@@ -48,15 +52,22 @@ class Session:
         self.camera = Camera(client)
         self.camera.wait_for_subscriber()
         wait_until(lambda: self.features, 'the first features', self.camera.send)
+        assert client.call(Trigger, '/loftr/reset', Trigger.Request()).success
+        # The pictures start over after a while: from here on there are enough.
+        self.camera.index = 0
+        self.camera.send()
+        self.next()
 
     def next(self) -> PointCloud:
-        """Send an image and return its features."""
-        stamp = self.camera.send()
-        wait_until(
-            lambda: any(stamp_from_msg(msg.header.stamp) == stamp for msg in list(self.features)),
-            f'the features of {stamp}',
-        )
-        return self.features[-1]
+        """Send images until one, as a rule the first, has features; return them."""
+        for _ in range(ATTEMPTS):
+            stamp = self.camera.send()
+            deadline = time.monotonic() + PATIENCE_S
+            while time.monotonic() < deadline:
+                if self.features and stamp_from_msg(self.features[-1].header.stamp) == stamp:
+                    return self.features[-1]
+                time.sleep(0.02)
+        raise AssertionError(f'{ATTEMPTS} images have no features')
 
 
 @pytest.fixture(scope='module')
@@ -87,8 +98,9 @@ def test_features_are_the_matches_of_the_node(session: Session) -> None:
 
 
 def test_numbers_stay_with_their_tracks_and_velocities_tell_their_way(session: Session) -> None:
-    first, second = (channels(session.next()) for _ in range(2))
-    stamps = [stamp_from_msg(msg.header.stamp) for msg in session.features[-2:]]
+    pair = [session.next() for _ in range(2)]
+    first, second = map(channels, pair)
+    stamps = [stamp_from_msg(msg.header.stamp) for msg in pair]
     common, before, after = np.intersect1d(first['id'], second['id'], return_indices=True)
     assert len(common) > 20
     moved = (second['ray'][after] - first['ray'][before]) / ((stamps[1] - stamps[0]) / 1e9)
@@ -102,12 +114,11 @@ def test_numbers_stay_with_their_tracks_and_velocities_tell_their_way(session: S
 
 
 def test_after_a_gap_the_estimator_is_told_to_restart(session: Session) -> None:
-    before = channels(session.features[-1])
-    assert not session.restarts
+    before, told = channels(session.features[-1]), len(session.restarts)
     session.camera.stamp_ns += 20 * STEP_NS
     after = channels(session.next())
-    wait_until(lambda: session.restarts, 'the restart')
-    assert session.restarts[0].data
+    wait_until(lambda: len(session.restarts) > told, 'the restart')
+    assert session.restarts[-1].data
     assert not set(before['id']) & set(after['id'])
 
 

@@ -131,12 +131,8 @@ def test_without_a_keyframe_there_is_nothing_to_save(session: Session) -> None:
 
 
 def test_keyframes_become_a_path_of_the_base(session: Session) -> None:
-    def drive() -> None:
-        # The path is only drawn while somebody subscribes, whom discovery may meet late.
-        for index in range(1, LAST + 1):
-            session.relative_poses.publish(pose_msg(index - 1, index))
-
-    drive()
+    for index in range(1, LAST + 1):
+        session.relative_poses.publish(pose_msg(index - 1, index))
     wait_until(lambda: session.paths and len(session.paths[-1].poses) == LAST, 'the whole path')
     path = session.path()
     assert np.allclose(path[0], 0, atol=1e-9)
@@ -146,7 +142,7 @@ def test_keyframes_become_a_path_of_the_base(session: Session) -> None:
 
 
 def test_what_is_no_metric_pose_is_left_out(session: Session, node: NodeProcess) -> None:
-    count, later = len(session.paths), header((LAST + 1) * SECOND)
+    count, later = len(session.path()), header((LAST + 1) * SECOND)
     nonsense = pose_msg(LAST, 0, header=later)
     nonsense.pose.covariance = np.zeros(36)
     for msg in (
@@ -157,7 +153,7 @@ def test_what_is_no_metric_pose_is_left_out(session: Session, node: NodeProcess)
     ):
         session.relative_poses.publish(msg)
     wait_until(lambda: 'not positive definite' in node.text(), 'the refusal to be told')
-    assert len(session.paths) == count
+    assert len(session.path()) == count
 
 
 def test_a_loop_closure_mends_the_path_and_the_frame_of_the_odometry(
@@ -195,6 +191,13 @@ def test_the_report_says_what_the_loop_was_worth(session: Session, folder: Path)
     colours = {tuple(colour) for colour in picture.reshape(-1, 3)}
     assert (0x0E, 0x7F, 0xFF) in colours  # orange, the way before
     assert (0xB4, 0x77, 0x1F) in colours  # blue, the way after
+
+
+def test_who_comes_late_gets_the_path_as_well(session: Session) -> None:
+    heard: list[PathMsg] = []
+    session.client.listen(PathMsg, '/pose_graph/path', heard.append)
+    wait_until(lambda: heard, 'the path')
+    assert len(heard[-1].poses) == LAST + 1
 
 
 def test_a_clock_that_goes_back_starts_the_graph_over(session: Session, node: NodeProcess) -> None:
