@@ -12,6 +12,7 @@ from loftr_ros.geometry.epipolar import (
     direction_for,
     in_front,
     refine_motion,
+    sampson_distances,
     sampson_errors,
 )
 from loftr_ros.geometry.homography import (
@@ -62,8 +63,8 @@ def motion_distances(motion: Motion, pairs: RayPairs, options: TwoViewOptions) -
 
     With exact reference points this is the distance from the epipolar line.
     """
-    errors, _ = sampson_errors(motion, pairs, options.reference_sigma, pairs.sigma)
-    return np.asarray(np.abs(errors) * pairs.sigma)
+    distances = sampson_distances(motion, pairs, options.reference_sigma, pairs.sigma)
+    return np.asarray(distances * pairs.sigma)
 
 
 def motion_candidate(

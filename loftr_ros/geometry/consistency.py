@@ -27,10 +27,10 @@ from loftr_ros.geometry.types import Array, Flags
 _USUAL_SIDE = 640
 """Matchers see larger images shrunk to about this size, and err by more of their px."""
 _FEWEST = 30
-_MOST = 150
+_MOST = 120
 _CLEAR_RATIO = 20.0
 """A parallax so many times larger than the noise tells the motion in spite of it."""
-_CHANCE = 2.0
+_CHANCE = 3.0
 """What the squared difference of two halves reaches by chance, per degree of freedom."""
 _SMALLEST_ERROR = 0.1
 """Distances below this, px, are exact for all that matters."""
@@ -78,10 +78,13 @@ class SplitTest:
             and from its own, 1 or more. About 1.1 is what a fit gains from noise.
         inflation: Factor by which the covariance has to grow to explain how much the motions of
             opposite halves differ, 1 or more: errors that neighbours share over half of the image.
+        smallest_share: Smallest share of the matches of a half within the band of the motion of
+            all, 0..1; 1 where no half has matches enough to tell.
     """
 
     gain: float
     inflation: float
+    smallest_share: float
 
 
 def split_test(motion: Motion, pairs: RayPairs, band: float, options: TwoViewOptions) -> SplitTest:
@@ -94,16 +97,18 @@ def split_test(motion: Motion, pairs: RayPairs, band: float, options: TwoViewOpt
         options: Options of the estimate.
     """
     shuffled = np.random.default_rng(options.seed).permutation(len(pairs))
-    gains, excesses = [1.0], []
+    gains, shares, excesses = [1.0], [1.0], []
     for both in _halves(pairs.tiles[shuffled]):
         sides = [
             _fit_half(motion, pairs.select(shuffled[half][:_MOST]), band, options) for half in both
         ]
         found = [side for side in sides if side is not None]
         gains += [side.gain for side in found]
+        shares += [side.share for side in found]
         if len(found) == len(sides):
             excesses.append(_excess(motion, *found))
-    return SplitTest(max(gains), max(1.0, float(np.mean(excesses)) if excesses else 1.0))
+    inflation = max(1.0, float(np.mean(excesses))) if excesses else 1.0
+    return SplitTest(max(gains), inflation, min(shares))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +116,7 @@ class _Half:
     motion: Motion
     covariance: Array
     gain: float
+    share: float
 
 
 def _excess(motion: Motion, one: _Half, other: _Half) -> float:
@@ -128,15 +134,14 @@ def _halves(tiles: npt.NDArray[np.int64]) -> list[tuple[Flags, Flags]]:
     return [(axis < TILES // 2, axis >= TILES // 2) for axis in (columns, rows)]
 
 
-def _fit_half(
-    motion: Motion, pairs: RayPairs, band: float, options: TwoViewOptions
-) -> _Half | None:
+def _fit_half(start: Motion, pairs: RayPairs, band: float, options: TwoViewOptions) -> _Half | None:
     """Fit a motion of its own to the matches of a half; None with too few of them."""
     if len(pairs) < _FEWEST:
         return None
-    distances = motion_distances(motion, pairs, options)
+    motion, distances = start, motion_distances(start, pairs, options)
     before = after = _cost(distances, band)
-    best, covariance = motion, np.full((5, 5), np.inf)
+    share = float(np.mean(distances < band))
+    best, covariance = None, np.full((5, 5), np.inf)
     # A motion of its own may lie farther off than the band at first.
     for reach in (2.0 * band, band):
         near = distances < reach
@@ -144,13 +149,15 @@ def _fit_half(
             break
         used = pairs.select(near)
         fit = refine_motion(motion, used, options.reference_sigma, 1.0)
-        motion = fit.state
-        distances = motion_distances(motion, pairs, options)
+        distances = motion_distances(fit.state, pairs, options)
         cost = _cost(distances, band)
         if cost <= after:
-            after, best = cost, motion
-            covariance, _ = fit_covariance(fit, used, options.smooth_sigma)
-    return _Half(best, covariance, before / after)
+            after, best = cost, (fit, used)
+        motion = fit.state
+    if best is None:
+        return _Half(start, covariance, 1.0, share)
+    covariance, _ = fit_covariance(*best, options.smooth_sigma)
+    return _Half(best[0].state, covariance, before / after, share)
 
 
 def _cost(distances: Array, band: float) -> float:

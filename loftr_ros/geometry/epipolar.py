@@ -82,6 +82,20 @@ def sampson_errors(
     return error / deviation, slopes / deviation[:, None]
 
 
+def sampson_distances(
+    motion: Motion, pairs: RayPairs, reference_sigma: float, query_sigma: Array
+) -> Array:
+    """Compute the lengths (N,) of the Sampson errors alone, in standard deviations."""
+    rotated = pairs.query @ motion.rotation.T
+    moment = cross(pairs.reference, motion.translation)
+    _, variance = _propagate(moment @ motion.rotation, pairs.query_pixel, query_sigma)
+    if reference_sigma > 0:
+        swept = cross(motion.translation, rotated)
+        variance = variance + _propagate(swept, pairs.reference_pixel, reference_sigma)[1]
+    error = np.sum(moment * rotated, axis=1)
+    return np.asarray(np.abs(error) / np.sqrt(np.maximum(variance, 1e-24)))
+
+
 def refine_motion(
     motion: Motion, pairs: RayPairs, reference_sigma: float, tolerance: float = TOLERANCE
 ) -> Fit[Motion]:

@@ -23,7 +23,10 @@ def cross(first: Array, second: Array) -> Array:
     """Return the cross products (..., 3); several times faster than numpy's for short vectors."""
     x0, y0, z0 = first[..., 0], first[..., 1], first[..., 2]
     x1, y1, z1 = second[..., 0], second[..., 1], second[..., 2]
-    return np.stack([y0 * z1 - z0 * y1, z0 * x1 - x0 * z1, x0 * y1 - y0 * x1], axis=-1)
+    x = y0 * z1 - z0 * y1
+    product = np.empty((*x.shape, 3))
+    product[..., 0], product[..., 1], product[..., 2] = x, z0 * x1 - x0 * z1, x0 * y1 - y0 * x1
+    return product
 
 
 def rotation_from_vector(vector: Array) -> Array:

@@ -48,6 +48,8 @@ _TWIN_DEVIATIONS = {'essential': 2.0, 'homography': 3.0}
 motions of a plane are both exact, so that chance is all there is between them."""
 _MAJORITY = 0.5
 """Share of the matches that a motion without scale has to explain."""
+_HALF_SHARE = 0.25
+"""Share of the matches of each half of the image that has to agree with the motion."""
 _RIVAL_SHARE = 0.2
 """Matches of another motion that make one doubtful, as a share of its own inliers."""
 _RIVAL_AGREEMENT = 0.5
@@ -171,7 +173,7 @@ def _judge(
         reason = 'the matches scatter too widely about the motion, as those of blurred images do'
         return _failed(PoseState.LOST, reason, pairs)
     split = split_test(motion, pairs, band, options)
-    if split.gain > options.max_split_gain:
+    if split.gain > options.max_split_gain or split.smallest_share < _HALF_SHARE:
         reason = 'parts of the image follow different motions, or the calibration is wrong'
         return _failed(PoseState.DEGENERATE, reason, pairs)
     if _second_motion(pose.inliers, pairs, focal_length, options):

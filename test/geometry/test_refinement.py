@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from loftr_ros.geometry import Camera
-from loftr_ros.geometry.epipolar import Motion, direction_for, in_front, refine_motion
+from loftr_ros.geometry.epipolar import (
+    Motion,
+    direction_for,
+    in_front,
+    refine_motion,
+    sampson_distances,
+)
 from loftr_ros.geometry.epipolar import sampson_errors as sampson
 from loftr_ros.geometry.homography import (
     PlanarMotion,
@@ -197,3 +203,16 @@ def test_the_robust_scale_ignores_wrong_values() -> None:
 def test_the_nearest_rotation_of_a_rotation_is_itself() -> None:
     rotation = rotation_from_vector(np.array([0.3, -1.2, 0.4]))
     np.testing.assert_allclose(nearest_rotation(2.5 * rotation), rotation, atol=1e-12)
+
+
+def test_the_distances_alone_are_those_of_the_errors(scene: MakeScene) -> None:
+    made = scene(outliers=0.2)
+    sigma = np.full(len(made.query_points), 0.3)
+    points = made.reference_points, made.query_points
+    pairs = RayPairs.from_points(*points, made.camera, made.camera, sigma)
+    truth = made.reference_T_query
+    motion = Motion(truth[:3, :3], truth[:3, 3] / np.linalg.norm(truth[:3, 3]))
+    for reference_sigma in (0.0, 0.5):
+        errors, _ = sampson(motion, pairs, reference_sigma, sigma)
+        distances = sampson_distances(motion, pairs, reference_sigma, sigma)
+        np.testing.assert_allclose(distances, np.abs(errors), rtol=1e-9)
