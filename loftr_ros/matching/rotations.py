@@ -20,7 +20,7 @@ TURNS = (0, 90, 180, 270)
 ENOUGH = 0.15
 """Sum of confidences, as a share of the cells that may match, below which other turns are tried.
 
-In a wrong turn `lite` has 0.05 at most on pairs of KITTI, EuRoC, 7-Scenes and TUM, and up to 0.1 on
+In a wrong turn `lite` has 0.06 at most on pairs of KITTI, EuRoC, 7-Scenes and TUM, and up to 0.1 on
 images of few cells; in the right one less than 0.15 on the widest baselines only
 (`benchmarks/rotations.py`).
 """
