@@ -81,6 +81,7 @@ class _Sight:
 
     number: int
     ray: Array
+    stamp_ns: int
     sights: int
 
 
@@ -161,17 +162,13 @@ class FeatureTracks:
         self, correspondences: Correspondences, rays: Array, reference_rays: Array, index: int
     ) -> tuple[_Sight, Array]:
         """Return the feature of a match, and its velocity."""
-        stamp_ns, last = correspondences.query.stamp_ns, None
-        if self._last_ns is not None:
-            last = self._last.get(int(correspondences.track_ids[index]))
+        last = self._last.get(int(correspondences.track_ids[index]))
         if last is None:
-            before, before_ns = reference_rays[index], correspondences.reference.stamp_ns
-            last = _Sight(self._next, before, 1)
+            last = _Sight(self._next, reference_rays[index], correspondences.reference.stamp_ns, 1)
             self._next = (self._next + 1) % ID_COUNT
-        else:
-            before, before_ns = last.ray, int(self._last_ns or 0)
-        velocity = (rays[index] - before) / ((stamp_ns - before_ns) / 1e9)
-        return _Sight(last.number, rays[index], last.sights + 1), velocity
+        stamp_ns = correspondences.query.stamp_ns
+        velocity = (rays[index] - last.ray) / ((stamp_ns - last.stamp_ns) / 1e9)
+        return _Sight(last.number, rays[index], stamp_ns, last.sights + 1), velocity
 
 
 def _camera_of(view: View, name: str) -> Camera:
