@@ -189,15 +189,15 @@ def serve(subject: Subject, weights: Path, threshold: float, size: tuple[int, in
     """Run once for each line of standard input and answer with what was measured."""
     with torch.inference_mode():
         run = prepare(subject, weights, threshold, size)
-        # Recordings are replayed without the operations that could be counted.
-        gflop = None if subject.graphs else gflop_of(run)
         for _ in sys.stdin:
             started = time.perf_counter()
             matches = run()
             milliseconds = 1e3 * (time.perf_counter() - started)
             peak = peak_memory(subject.device)
-            answer = {'milliseconds': milliseconds, 'matches': matches}
-            print(json.dumps({**answer, 'peak_mb': peak, 'gflop': gflop}), flush=True)
+            answer = {'milliseconds': milliseconds, 'matches': matches, 'peak_mb': peak}
+            print(json.dumps(answer), flush=True)
+        # Last, since counting takes memory; recordings are replayed without what could be counted.
+        print(json.dumps(None if subject.graphs else gflop_of(run)))
 
 
 # --- in the process of the benchmark ---
@@ -230,11 +230,10 @@ class Worker:
         if keep:
             self.row.milliseconds.append(answer['milliseconds'])
         self.row.matches, self.row.peak_mb = answer['matches'], answer['peak_mb']
-        self.row.gflop = answer['gflop']
 
     def close(self) -> None:
-        """End the process."""
-        self._process.communicate()
+        """End the process, which counts its operations last."""
+        self.row.gflop = json.loads(self._process.communicate()[0])
 
 
 def random_weights(folder: Path, size: tuple[int, int], matches: int) -> tuple[Path, float]:
