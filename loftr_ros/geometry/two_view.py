@@ -34,7 +34,7 @@ from loftr_ros.geometry.homography import rotation_of, sample_rotation
 from loftr_ros.geometry.least_squares import robust_scale
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import PoseState, RelativePose
-from loftr_ros.geometry.rays import RayPairs
+from loftr_ros.geometry.rays import TILES, RayPairs
 from loftr_ros.geometry.robust import robust_estimator
 from loftr_ros.geometry.rotations import angle_between, tangent_basis
 from loftr_ros.geometry.types import Array, Flags
@@ -54,6 +54,9 @@ _RIVAL_SHARE = 0.2
 """Matches of another motion that make one doubtful, as a share of its own inliers."""
 _RIVAL_AGREEMENT = 0.5
 """Share of the other matches that have to agree; wrong ones hit some epipolar line by chance."""
+_RIVAL_COMPACTNESS = 2 / 3
+"""Share of the matches around them that have to agree, too: an object fills its part of the image,
+inaccurate matches lie among accurate ones."""
 _SMALLEST_SIGMA = 0.05
 """Lower bound of a sigma that is estimated from the residuals, px."""
 
@@ -196,7 +199,16 @@ def _second_motion(
         return False
     rays = others.reference[:, :2], others.query[:, :2]
     found = robust_estimator(options.estimator).relative_pose(*rays, focal_length, options)
-    return bool(found and found[2].sum() >= max(needed, _RIVAL_AGREEMENT * len(others)))
+    if not found or found[2].sum() < max(needed, _RIVAL_AGREEMENT * len(others)):
+        return False
+    return _compactness(others.tiles[found[2]], pairs.tiles[inliers]) >= _RIVAL_COMPACTNESS
+
+
+def _compactness(tiles: npt.NDArray[np.int64], other_tiles: npt.NDArray[np.int64]) -> float:
+    """Return the share of a group of matches among all in its tiles of the image, 0..1."""
+    count = np.bincount(tiles, minlength=TILES**2)
+    everybody = count + np.bincount(other_tiles, minlength=TILES**2)
+    return float((count**2 / np.maximum(everybody, 1)).sum() / count.sum())
 
 
 def _enough(inliers: Flags, options: TwoViewOptions) -> bool:

@@ -331,19 +331,38 @@ def test_options_out_of_range_are_refused_by_name(name: str, value: object) -> N
         TwoViewOptions(**{name: value})  # type: ignore[arg-type]
 
 
-def test_a_large_object_that_moves_by_itself_makes_the_motion_doubtful(scene: MakeScene) -> None:
-    made = scene(count=600)
-    other = scene(count=600, translation=(-0.2, 0.3, -0.1), rotation=(-0.02, 0.0, 0.0), seed=1)
-    left = made.reference_points[:, 0] < 300
-    right = other.reference_points[:, 0] >= 300
+@pytest.mark.parametrize('low', [(300, 0), (170, 110)], ids=['half', 'middle'])
+def test_a_large_object_that_moves_by_itself_makes_the_motion_doubtful(
+    scene: MakeScene, low: tuple[int, int]
+) -> None:
+    made = scene(count=900)
+    other = scene(count=900, translation=(-0.2, 0.3, -0.1), rotation=(-0.02, 0.0, 0.0), seed=1)
+    high = CAMERA.size[1] - low[0] * (low[1] > 0), CAMERA.size[0] - low[1]
+
+    def inside(points: np.ndarray) -> np.ndarray:
+        return ((points >= low) & (points < high)).all(axis=1)
+
+    still, moved = ~inside(made.reference_points), inside(other.reference_points)
     pose = estimate_relative_pose(
-        np.concatenate([made.reference_points[left], other.reference_points[right]]),
-        np.concatenate([made.query_points[left], other.query_points[right]]),
+        np.concatenate([made.reference_points[still], other.reference_points[moved]]),
+        np.concatenate([made.query_points[still], other.query_points[moved]]),
         CAMERA,
         CAMERA,
     )
     assert pose.state is PoseState.DEGENERATE
-    assert 'two' in pose.reason
+    assert 'motions' in pose.reason
+
+
+def test_wrong_matches_among_right_ones_are_no_object_even_if_they_agree(scene: MakeScene) -> None:
+    made = scene(count=500)
+    wrong = scene(count=120, translation=(-0.2, 0.3, -0.1), rotation=(-0.02, 0.0, 0.0), seed=1)
+    pose = estimate_relative_pose(
+        np.concatenate([made.reference_points, wrong.reference_points]),
+        np.concatenate([made.query_points, wrong.query_points]),
+        CAMERA,
+        CAMERA,
+    )
+    assert pose.state is PoseState.OK, pose.reason
 
 
 @pytest.mark.parametrize(('outliers', 'state'), [(0.3, PoseState.OK), (0.65, PoseState.LOST)])
