@@ -340,7 +340,7 @@ def test_a_large_object_that_moves_by_itself_makes_the_motion_doubtful(
     high = CAMERA.size[1] - low[0] * (low[1] > 0), CAMERA.size[0] - low[1]
 
     def inside(points: np.ndarray) -> np.ndarray:
-        return ((points >= low) & (points < high)).all(axis=1)
+        return np.asarray(((points >= low) & (points < high)).all(axis=1))
 
     still, moved = ~inside(made.reference_points), inside(other.reference_points)
     pose = estimate_relative_pose(
