@@ -380,6 +380,10 @@ def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_m
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:
+        # The signal may end the context while the executor is about to use it.
+        if rclpy.ok():
+            raise
     finally:
         executor.shutdown()
         node.destroy_node()

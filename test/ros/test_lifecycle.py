@@ -289,7 +289,7 @@ def test_a_clock_that_goes_back_clears_everything(unconfigured: Client, node: No
 def test_sigterm_ends_an_active_node_without_a_traceback(tmp_path: Path) -> None:
     with running_node(tmp_path) as process:
         wait_until(lambda: 'inactive -> active' in process.text(), 'the node to be active')
-        assert process.stop(signal.SIGTERM) == 0
+        assert process.stop(signal.SIGTERM) == 0, process.text()
 
 
 def test_shutdown_gives_everything_back(unconfigured: Client) -> None:
