@@ -118,7 +118,9 @@ class Worker:
         self._process.communicate()
 
 
-def subjects(folder: Path, size: tuple[int, int], weights: Sequence[str]) -> list[Subject]:
+def subjects(
+    folder: Path, size: tuple[int, int], weights: Sequence[str], providers: Sequence[str]
+) -> list[Subject]:
     """Export what is asked for; all rows of the table."""
     found = []
     for name in weights:
@@ -133,8 +135,15 @@ def subjects(folder: Path, size: tuple[int, int], weights: Sequence[str]) -> lis
         for layout, exported in (('any size', None), ('fixed size', size)):
             target = folder / f'{name} {layout}'
             export(source, target, size=exported)
-            arguments = {'weights': str(target), 'backend': 'onnxruntime', **common}
-            found.append(Subject(f'{name}, onnxruntime, {layout}', arguments))
+            for provider in providers:
+                arguments = {'weights': str(target), 'backend': 'onnxruntime', **common}
+                short = provider.removesuffix('ExecutionProvider')
+                found.append(
+                    Subject(
+                        f'{name}, onnxruntime {short}, {layout}',
+                        {**arguments, 'providers': provider},
+                    )
+                )
     return found
 
 
@@ -167,6 +176,7 @@ def main() -> None:
     parser.add_argument('--size', default='640x480', help='width x height of the images, px')
     parser.add_argument('--rounds', type=int, default=7, help='runs of each subject')
     parser.add_argument('--weights', nargs='+', default=['lite', 'full'], choices=['lite', 'full'])
+    parser.add_argument('--providers', nargs='+', default=['CPUExecutionProvider'])
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--json', type=Path, help='file for all figures')
     parser.add_argument('--serve', help=argparse.SUPPRESS)
@@ -177,7 +187,7 @@ def main() -> None:
         return
     console = Console(width=120)
     with tempfile.TemporaryDirectory() as folder:
-        rows = subjects(Path(folder), (width, height), options.weights)
+        rows = subjects(Path(folder), (width, height), options.weights, options.providers)
         arguments = ['--size', options.size, '--threads', str(options.threads)]
         workers = [Worker(subject, arguments) for subject in rows]
         for number in range(options.rounds + 1):
