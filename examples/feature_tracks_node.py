@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rclpy
 from feature_tracks import FeatureOptions, Features, FeatureTracks
 from geometry_msgs.msg import Point32
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from run_node import run_node
 from sensor_msgs.msg import ChannelFloat32, PointCloud
 from std_msgs.msg import Bool
 
@@ -115,28 +114,5 @@ def channel(name: str, values: Sequence[float] | npt.NDArray[Any]) -> ChannelFlo
     return ChannelFloat32(name=name, values=np.asarray(values, np.float32).tolist())
 
 
-def main() -> int:
-    """Run until told to end.
-
-    Returns:
-        Exit code: 0 after SIGINT or SIGTERM, 2 for a wrong parameter.
-    """
-    rclpy.init()
-    try:
-        node = FeatureTracksNode()
-    except ValueError as error:
-        rclpy.logging.get_logger('feature_tracker').fatal(f'wrong parameter: {error}')
-        rclpy.try_shutdown()
-        return 2
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_node(FeatureTracksNode, 'feature_tracker'))

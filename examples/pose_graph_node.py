@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rclpy
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from nav_msgs.msg import Path as PathMsg
 from pose_graph import GraphOptions, Motion, PoseGraph
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from run_node import run_node
 from std_srvs.srv import Trigger
 
 from loftr_ros.geometry.transforms import inverse_transform
@@ -92,14 +91,14 @@ class PoseGraphNode(Node):
         folder = Path(self._value('output'))
         return f'{folder}: {write_report(self._graph, folder, Path(truth) if truth else None)}'
 
-    def finish(self) -> None:
+    def destroy_node(self) -> None:
         """Write the report where one is wanted, and tell what it says or why there is none."""
-        if not self._value('output'):
-            return
-        try:
-            print(self.save(), flush=True)  # the context of the logger may be gone
-        except (ValueError, OSError) as error:
-            print(f'no report: {error}', file=sys.stderr)
+        if self._value('output'):
+            try:
+                print(self.save(), flush=True)  # the context of the logger may be gone
+            except (ValueError, OSError) as error:
+                print(f'no report: {error}', file=sys.stderr)
+        super().destroy_node()
 
     def _start_over(self) -> None:
         # The base is at the origin of the map as the first keyframe is taken.
@@ -215,29 +214,5 @@ def pose_stamped(stamp_ns: int, frame: str, pose: Array) -> PoseStamped:
     return PoseStamped(header=header_to_msg(stamp_ns, frame), pose=written)
 
 
-def main() -> int:
-    """Run until told to end; then write the report.
-
-    Returns:
-        Exit code: 0 after SIGINT or SIGTERM, 2 for a wrong parameter.
-    """
-    rclpy.init()
-    try:
-        node = PoseGraphNode()
-    except ValueError as error:
-        rclpy.logging.get_logger('pose_graph').fatal(f'wrong parameter: {error}')
-        rclpy.try_shutdown()
-        return 2
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.finish()
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_node(PoseGraphNode, 'pose_graph'))

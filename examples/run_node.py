@@ -1,0 +1,36 @@
+"""Run an example's node until it is told to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+
+def run_node(make_node: Callable[[], Node], name: str) -> int:
+    """Spin a node; its `destroy_node` ends what it does.
+
+    Args:
+        make_node: Makes it; a ValueError says which parameter is wrong.
+        name: Of the node, for that error.
+
+    Returns:
+        Exit code: 0 after SIGINT or SIGTERM, 2 for a wrong parameter.
+    """
+    rclpy.init()
+    try:
+        node = make_node()
+    except ValueError as error:
+        rclpy.logging.get_logger(name).fatal(f'wrong parameter: {error}')
+        rclpy.try_shutdown()
+        return 2
+    try:
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
