@@ -30,6 +30,10 @@ def run_node(make_node: Callable[[], Node], name: str) -> int:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except RuntimeError:
+        # The signal may end the context while the executor is about to use it.
+        if rclpy.ok():
+            raise
     finally:
         node.destroy_node()
         rclpy.try_shutdown()

@@ -83,7 +83,7 @@ def test_every_limit_holds_for_every_image_and_none_wastes_a_row(
     assert 1 <= found.size[1] <= width
     if found.limit:
         ratio = (max(found.size) + 1) / max(height, width)
-        larger = (round(height * ratio), round(width * ratio))
+        larger = (max(1, round(height * ratio)), max(1, round(width * ratio)))
         needed = pair_megabytes((height, width), larger, config)  # type: ignore[arg-type]
         assert max(larger) > side or math.prod(larger) > pixels or needed > megabytes
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,10 @@ class NodeProcess:
 
 
 class Client:
-    """Publishes images, calls services and keeps what the node publishes."""
+    """Publishes images, calls services and keeps what the node publishes; use with `closing`.
+
+    One that is left open goes on publishing to the nodes of later tests.
+    """
 
     def __init__(self) -> None:
         self.context = rclpy.Context()
@@ -87,9 +90,15 @@ class Client:
         self.node.destroy_node()
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
+        try:
             while self.context.ok():
                 self.executor.spin_once(0.1)
+        except ExternalShutdownException:
+            pass
+        except RuntimeError:
+            # The context may end while the executor is about to use it.
+            if self.context.ok():
+                raise
 
     def listen(self, msg_type: type[Any], topic: str, callback: Callable[[Any], None]) -> Any:  # noqa: ANN401
         return self.node.create_subscription(msg_type, topic, callback, 50)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,7 @@ SECONDS = 5.0
 
 
 def test_at_30_hz_the_delay_does_not_grow_and_drops_are_counted(tmp_path: Path) -> None:
-    with running_node(tmp_path, PARAMETERS, COMMAND):
-        client = Client()
+    with running_node(tmp_path, PARAMETERS, COMMAND), closing(Client()) as client:
         client.publisher(Image, '/image', 500)
         client.publisher(CameraInfo, '/camera_info', 500)
         camera = Camera(client, start_ns=10**9)
@@ -61,7 +61,6 @@ def test_at_30_hz_the_delay_does_not_grow_and_drops_are_counted(tmp_path: Path) 
         wait_until(done, 'a report that accounts for every image')
         _, processed, dropped = (counts(client) - before).tolist()
         stamps = [stamp_from_msg(msg.header.stamp) for msg in client.poses]
-        client.close()
     assert processed == len(stamps)
     assert dropped > len(sent) / 3
     assert stamps == sorted(set(stamps))

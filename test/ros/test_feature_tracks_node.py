@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +73,8 @@ class Session:
 
 @pytest.fixture(scope='module')
 def session(tracker: NodeProcess) -> Iterator[Session]:
-    client = Client()
-    yield Session(client)
-    client.close()
+    with closing(Client()) as client:
+        yield Session(client)
 
 
 def channels(msg: PointCloud) -> dict[str, np.ndarray]:

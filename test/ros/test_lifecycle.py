@@ -40,9 +40,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
 
 @pytest.fixture(scope='module')
 def client(node: NodeProcess) -> Iterator[Client]:
-    client = Client()
-    yield client
-    client.close()
+    with closing(Client()) as client:
+        yield client
 
 
 @pytest.fixture

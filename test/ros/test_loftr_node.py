@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
 
 @pytest.fixture(scope='module')
 def client(node: NodeProcess) -> Iterator[Client]:
-    client = Client()
-    yield client
-    client.close()
+    with closing(Client()) as client:
+        yield client
 
 
 def test_unknown_weights_leave_the_node_unconfigured_with_the_reason(

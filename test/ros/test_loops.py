@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -43,10 +44,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
 
 @pytest.fixture(scope='module')
 def client(node: NodeProcess) -> Iterator[Client]:
-    client = Client()
-    wait_until(lambda: client.state() == 'active', 'the node to be active')
-    yield client
-    client.close()
+    with closing(Client()) as client:
+        wait_until(lambda: client.state() == 'active', 'the node to be active')
+        yield client
 
 
 @pytest.fixture(scope='module')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -131,10 +132,9 @@ def session(
     parameters |= {'reference': 'previous', 'extrinsics': 'parameter'}
     parameters |= {'path_length': 3, 'odom_frame': 'start'}
     parameters |= {'base_frame': 'robot', 'base_T_camera': '[0.1,0.0,0.5,-0.5,0.5,-0.5,0.5]'}
-    with running_node(tmp_path_factory.mktemp(request.param), parameters) as node:
-        client = Client()
+    folder = tmp_path_factory.mktemp(request.param)
+    with running_node(folder, parameters) as node, closing(Client()) as client:
         yield Session(node, client, request.param)
-        client.close()
 
 
 def place(msg: Odometry) -> npt.NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,8 @@ def send_in_circles(camera: Camera) -> None:
 
 def test_one_camera_has_odometry_only_with_speeds(tmp_path: Path) -> None:
     parameters = {'mode': 'mono', 'odometry_scale': 'odometry', 'extrinsics': 'parameter'}
-    with running_node(tmp_path, {**parameters, 'process_every_frame': True}) as node:
-        client = Client()
+    parameters |= {'process_every_frame': 'true'}
+    with running_node(tmp_path, parameters) as node, closing(Client()) as client:
         camera = Camera(client, start_ns=100 * 10**9)
         camera.wait_for_subscriber()
         heard: list[Odometry] = []
@@ -56,7 +57,6 @@ def test_one_camera_has_odometry_only_with_speeds(tmp_path: Path) -> None:
             send()
             time.sleep(0.3)
         wait_until(lambda: len(heard) > 3, 'odometry')
-        client.close()
         last = heard[-1]
         place = last.pose.pose.position
     assert not node.text().count('unexpected')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
 
 @pytest.fixture(scope='module')
 def client(node: NodeProcess) -> Iterator[Client]:
-    client = Client()
-    wait_until(lambda: client.state() == 'active', 'the node to be active')
-    yield client
-    client.close()
+    with closing(Client()) as client:
+        wait_until(lambda: client.state() == 'active', 'the node to be active')
+        yield client
 
 
 @pytest.fixture(scope='module')

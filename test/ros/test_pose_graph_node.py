@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,8 @@ class Session:
 
 @pytest.fixture(scope='module')
 def session(node: NodeProcess) -> Iterator[Session]:
-    client = Client()
-    yield Session(client)
-    client.close()
+    with closing(Client()) as client:
+        yield Session(client)
 
 
 def test_without_a_keyframe_there_is_nothing_to_save(session: Session) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from harness import Camera, Client, NodeProcess, running_node, wait_until
@@ -14,12 +14,11 @@ NODE = [sys.executable, str(Path(__file__).with_name('warm_node.py'))]
 
 @contextmanager
 def connected(tmp_path: Path, *options: str) -> Iterator[tuple[NodeProcess, Client]]:
-    with running_node(tmp_path, {'autostart': False}, [*NODE, *options]) as node:
-        client = Client()
-        try:
-            yield node, client
-        finally:
-            client.close()
+    with (
+        running_node(tmp_path, {'autostart': False}, [*NODE, *options]) as node,
+        closing(Client()) as client,
+    ):
+        yield node, client
 
 
 def lines(node: NodeProcess, start: str) -> list[str]:

@@ -1,0 +1,10 @@
+"""Property tests try the same examples every time; `HYPOTHESIS_PROFILE=explore` tries new ones."""
+
+import os
+
+from hypothesis import settings
+
+# A busy machine is slow now and then: no example has a deadline.
+settings.register_profile('fixed', derandomize=True, deadline=None)
+settings.register_profile('explore', deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
