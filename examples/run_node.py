@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
 
@@ -20,14 +20,18 @@ def run_node(make_node: Callable[[], Node], name: str) -> int:
         Exit code: 0 after SIGINT or SIGTERM, 2 for a wrong parameter.
     """
     rclpy.init()
+    executor = SingleThreadedExecutor()
     try:
         node = make_node()
     except ValueError as error:
         rclpy.logging.get_logger(name).fatal(f'wrong parameter: {error}')
         rclpy.try_shutdown()
         return 2
+    executor.add_node(node)
     try:
-        rclpy.spin(node)
+        # Without a timeout, a signal that comes just before a wait may leave it waiting forever.
+        while rclpy.ok():
+            executor.spin_once(timeout_sec=1.0)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except RuntimeError:

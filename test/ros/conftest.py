@@ -28,7 +28,7 @@ def reserve_domain() -> tuple[int, socket.socket]:
 DOMAIN, RESERVATION = reserve_domain()
 os.environ['ROS_DOMAIN_ID'] = str(DOMAIN)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-# Over shared memory nodes now and then miss each other, or hang when they end.
+# Over shared memory two nodes now and then do not find each other.
 os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
 # Messages check the types of their fields only if asked to, and tests are there to ask.
 os.environ.setdefault('ROS_PYTHON_CHECK_FIELDS', '1')
