@@ -163,7 +163,11 @@ class Explainer:
         return attention_figure(panels, title=title)
 
     def _match_of(self, cell: int) -> NDArray[np.float64] | None:
-        found = np.flatnonzero(self.matches.reference_cells == cell)
+        # The points of a match lie in the cells of a grid that may be finer.
+        rows, columns = np.divmod(self.matches.reference_cells, self.matches.reference_grid[1])
+        coarse = self.grids()[0].shape
+        finer = self.matches.reference_grid[1] // coarse[1]
+        found = np.flatnonzero(rows // finer * coarse[1] + columns // finer == cell)
         return self.matches.query_points[found[0]].astype(np.float64) if len(found) else None
 
 

@@ -39,6 +39,10 @@ class LoFTRConfig:
         sigma_scale: Factor that makes the heat map's deviation, px, to the power of
             ``sigma_exponent`` the standard deviation of the error, px.
         sigma_exponent: The power; above 1 where heat maps differ less than errors do.
+        aligned_points: Points of a coarse cell that are aligned on the images, which the paper does
+            not do, at most one in each quarter; 0 keeps the paper's, the centre of the cell.
+        alignment_scale: As ``sigma_scale``, for points that are aligned.
+        alignment_exponent: As ``sigma_exponent``.
         confidence_knots: Share of right matches at evenly spaced values of the dual softmax from 0
             to 1, linear in between: what is given out as confidence. Empty gives out the dual
             softmax. Which matches are found does not depend on it.
@@ -62,6 +66,9 @@ class LoFTRConfig:
     cell_offset: float = -0.5
     sigma_scale: float = 1.0
     sigma_exponent: float = 1.0
+    aligned_points: int = 0
+    alignment_scale: float = 1.0
+    alignment_exponent: float = 1.0
     confidence_knots: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -80,6 +87,8 @@ class LoFTRConfig:
             raise ValueError(
                 'coarse_dim and fine_dim must equal the channels of their feature maps'
             )
+        if not 0 <= self.aligned_points <= 4:
+            raise ValueError(f'aligned_points must be from 0 to 4, not {self.aligned_points}')
         self._check_knots()
         if self.coarse_dim % (4 * self.coarse_heads) or self.fine_dim % self.fine_heads:
             raise ValueError(
@@ -96,6 +105,11 @@ class LoFTRConfig:
     def stages(self) -> tuple[int, int]:
         """First and last residual stage; stage n has stride 2**n."""
         return (2 if self.stem == 'unshuffle' else 1), (4 if self.resolution == (16, 4) else 3)
+
+    @property
+    def subdivision(self) -> int:
+        """Cells of the grid of reference points per coarse cell, along each axis."""
+        return 2 if self.aligned_points else 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the metadata of a weights file."""
@@ -129,4 +143,5 @@ LITE = LoFTRConfig(
     fine_heads=4,
     border_cells=1,
     cell_offset=1.5,
+    aligned_points=3,
 )

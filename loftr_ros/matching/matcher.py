@@ -197,6 +197,7 @@ class Matcher:
         return matches
 
     def _match(self, reference: ImageFeatures, query: ImageFeatures) -> Support:
+        finer, grid = self.network.config.subdivision, reference.maps.grid
         columns = self._runner.match(reference.maps, query.maps, self._threshold, self.max_matches)
         matches = Matches(
             reference_points=_to_pixels(columns[:, 0:2], reference),
@@ -204,7 +205,7 @@ class Matcher:
             confidence=np.ascontiguousarray(columns[:, 4], np.float32),
             sigma=(columns[:, 5] / np.mean(query.scale)).astype(np.float32),
             reference_cells=columns[:, 6].astype(np.int64),
-            reference_grid=reference.maps.grid,
+            reference_grid=(grid[0] * finer, grid[1] * finer),
             rotation=(query.turn - reference.turn) % 360,
         )
         support = float(columns[0, 7]) if len(columns) else 0.0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from .alignment import Aligned, Corners, align, find_corners
 from .backbone import ResNetFPN
 from .coarse_matching import (
     CoarseMatches,
@@ -25,6 +28,9 @@ from .fine_matching import (
 )
 from .transformer import LocalFeatureTransformer, position_encoding
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 @dataclass(frozen=True)
 class FeatureMaps:
@@ -34,11 +40,15 @@ class FeatureMaps:
         coarse: (N, C_c, H_c, W_c) with the positional encoding added.
         fine: (N, C_f, H_f, W_f).
         mask: (N, H_c, W_c) bool, false on padding, or None when every cell is valid.
+        image: (N, 1, H, W) float32, what they are of; None where nothing is aligned on it.
+        corners: Its best localised points, likewise.
     """
 
     coarse: Tensor
     fine: Tensor
     mask: Tensor | None = None
+    image: Tensor | None = None
+    corners: Corners | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -49,6 +59,21 @@ class FeatureMaps:
     def cells(self) -> int:
         """Number of coarse cells."""
         return self.grid[0] * self.grid[1]
+
+    def halves(self) -> tuple[FeatureMaps, FeatureMaps]:
+        """Those of the first and of the second half of the images."""
+        half = len(self.coarse) // 2
+        return self._part(slice(half)), self._part(slice(half, None))
+
+    def _part(self, images: slice) -> FeatureMaps:
+        corners = self.corners
+        return FeatureMaps(
+            self.coarse[images],
+            self.fine[images],
+            None if self.mask is None else self.mask[images],
+            None if self.image is None else self.image[images],
+            None if corners is None else corners.part(images),
+        )
 
     def tokens(self) -> tuple[Tensor, Tensor | None]:
         """Coarse features (N, L, C_c) and mask (N, L) as sequences."""
@@ -66,6 +91,9 @@ class NetworkMatches:
         points1: (M, 2) float32.
         sigma: (M,) float32, standard deviation of points1 along each axis.
         found: (M,) bool, false in rows that only fill up a fixed number of matches.
+        cells: (M,) int64, row-major cell of points0 on the grid of reference points, which is that
+            of the coarse cells, or twice as fine where points are aligned.
+        aligned: (M,) bool, whether the points are aligned on the images.
         support: Sum of the confidences of all matches, also of those left out as too many.
         count: Number of all matches, int64; as many as the rows asked for may be too few.
     """
@@ -75,8 +103,28 @@ class NetworkMatches:
     points1: Tensor
     sigma: Tensor
     found: Tensor
+    cells: Tensor
+    aligned: Tensor
     support: Tensor
     count: Tensor
+
+    def select(self, chosen: Tensor) -> NetworkMatches:
+        """Some of the rows, by their indices (K,) or by (M,) bool."""
+        return self._mapped(lambda column: column[chosen])
+
+    def repeat(self, times: int) -> NetworkMatches:
+        """Each row several times, one after the other."""
+        return self._mapped(lambda column: column.repeat_interleave(times, dim=0))
+
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> NetworkMatches:
+        coarse = self.coarse
+        columns = (coarse.batch, coarse.cells0, coarse.cells1, coarse.confidence)
+        names = 'points0', 'points1', 'sigma', 'found', 'cells', 'aligned'
+        return replace(
+            self,
+            coarse=CoarseMatches(*map(function, columns)),
+            **{name: function(getattr(self, name)) for name in names},
+        )
 
 
 class LoFTR(nn.Module):
@@ -101,7 +149,11 @@ class LoFTR(nn.Module):
         self.register_buffer('_knots', torch.tensor(config.confidence_knots), persistent=False)
 
     def encode(
-        self, images: Tensor, mask: Tensor | None = None, origin: tuple[int, int] = (0, 0)
+        self,
+        images: Tensor,
+        mask: Tensor | None = None,
+        origin: tuple[int, int] = (0, 0),
+        allowed: Tensor | None = None,
     ) -> FeatureMaps:
         """Features of grey images.
 
@@ -110,9 +162,20 @@ class LoFTR(nn.Module):
             mask: (N, H_c, W_c) bool, the valid coarse cells; None when all are.
             origin: Row and column of the first cell for the positional encoding; training on small
                 images shifts it, so that the positions of larger ones are known.
+            allowed: (N, 1, H, W) bool, where points may be aligned; None for everywhere.
         """
         coarse, fine = self.backbone(images)
-        return FeatureMaps(coarse + self._encoding(coarse, origin), fine, mask)
+        maps = FeatureMaps(coarse + self._encoding(coarse, origin), fine, mask)
+        return self.with_corners(maps, images, allowed)
+
+    def with_corners(
+        self, maps: FeatureMaps, images: Tensor, allowed: Tensor | None
+    ) -> FeatureMaps:
+        """Add what it takes to align points on images; training has no use for it."""
+        if not self.config.aligned_points or self.training:
+            return maps
+        corners = find_corners(images, self.config, maps.grid, allowed)
+        return replace(maps, image=images, corners=corners)
 
     def _encoding(self, like: Tensor, origin: tuple[int, int]) -> Tensor:
         channels, height, width = like.shape[-3:]
@@ -199,16 +262,50 @@ class LoFTR(nn.Module):
             lambda part: self.refine(coarse0, coarse1, maps0, maps1, part), coarse
         )
         points = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
-        stated = calibrate(coarse, self._knots)
-        return NetworkMatches(stated, *points, coarse.confidence > 0, support, count)
+        stated, found = calibrate(coarse, self._knots), coarse.confidence > 0
+        matches = NetworkMatches(
+            stated, *points, found, coarse.cells0, torch.zeros_like(found), support, count
+        )
+        if maps0.image is None or maps0.corners is None or maps1.image is None:
+            return matches
+        images = maps0.image, maps1.image
+        rows = coarse.batch, coarse.cells0, matches.points0, matches.points1, found
+        aligned = align(images, maps0.corners, rows, self.config, maps0.grid)
+        matches = self._with_aligned(matches, aligned, max_matches)
+        return matches if capacity is not None else matches.select(matches.found)
+
+    def _with_aligned(
+        self, matches: NetworkMatches, aligned: Aligned, max_matches: int | None
+    ) -> NetworkMatches:
+        """All aligned points of each match; its best localised one where none could be aligned."""
+        config, each = self.config, aligned.aligned.shape[1]
+        sigma = config.alignment_scale * aligned.deviation**config.alignment_exponent
+        sigma = torch.where(aligned.aligned, sigma, matches.sigma[:, None])
+        found = aligned.aligned.clone()
+        found[:, 0] |= ~aligned.aligned.any(dim=1)
+        found &= matches.found[:, None]
+        rows = matches.repeat(each)
+        rows = replace(
+            rows,
+            points0=aligned.points0.flatten(0, 1),
+            points1=aligned.points1.flatten(0, 1),
+            sigma=sigma.flatten(),
+            found=found.flatten(),
+            cells=aligned.cells.flatten(),
+            aligned=aligned.aligned.flatten(),
+        )
+        if max_matches is None or len(rows.found) <= max_matches:
+            return rows
+        # The most certain point of every match goes before the second of any.
+        surest = sigma.masked_fill(~found, math.inf).argmin(dim=1, keepdim=True)
+        first = torch.zeros_like(found).scatter(1, surest, True) & found
+        order = (rows.coarse.confidence + first.flatten()).masked_fill(~rows.found, -1)
+        return rows.select(order.topk(max_matches).indices.sort().values)
 
     def forward(self, images0: Tensor, images1: Tensor) -> NetworkMatches:
         """Matches of two batches of images (N, 1, H, W)."""
         if images0.shape == images1.shape:
-            maps = self.encode(torch.cat([images0, images1]))
-            half = len(images0)
-            maps0 = FeatureMaps(maps.coarse[:half], maps.fine[:half])
-            maps1 = FeatureMaps(maps.coarse[half:], maps.fine[half:])
+            maps0, maps1 = self.encode(torch.cat([images0, images1])).halves()
         else:
             maps0, maps1 = self.encode(images0), self.encode(images1)
         return self.match(maps0, maps1)

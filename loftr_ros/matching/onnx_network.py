@@ -36,7 +36,11 @@ class OnnxLoFTR(LoFTR):
             self.fixed_size = manifest.size[1], manifest.size[0]
 
     def encode(
-        self, images: Tensor, mask: Tensor | None = None, origin: tuple[int, int] = (0, 0)
+        self,
+        images: Tensor,
+        mask: Tensor | None = None,
+        origin: tuple[int, int] = (0, 0),
+        allowed: Tensor | None = None,
     ) -> FeatureMaps:
         """Features of grey images; see :meth:`LoFTR.encode`.
 
@@ -50,10 +54,11 @@ class OnnxLoFTR(LoFTR):
                 f'the image is matched at {width}x{height}, the export takes {only} alone: export '
                 f'with --size {width}x{height} or --dynamic (longer_side shrinks images before)'
             )
-        maps = [self._run(ENCODER, image=image[None]) for image in images]
-        coarse, fine = (torch.cat(parts) for parts in zip(*maps, strict=True))
+        parts = [self._run(ENCODER, image=image[None]) for image in images]
+        coarse, fine = (torch.cat(part) for part in zip(*parts, strict=True))
         fine = fine.permute(0, 3, 1, 2)
-        return FeatureMaps(coarse + self._encoding(coarse, origin), fine, mask)
+        maps = FeatureMaps(coarse + self._encoding(coarse, origin), fine, mask)
+        return self.with_corners(maps, images, allowed)
 
     def transform(self, maps0: FeatureMaps, maps1: FeatureMaps) -> tuple[Tensor, Tensor]:
         """Coarse features conditioned on both images; see :meth:`LoFTR.transform`."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .alignment import PATCH_RADIUS
 from .errors import ImageError
 from .limits import SizeLimits
 
@@ -28,12 +29,14 @@ class NetworkInput:
     Attributes:
         image: float32 (1, 1, H, W) in [0, 1]; H and W multiples of the coarse stride.
         mask: bool (1, H_c, W_c), false where nothing may match, or None where everything may.
+        allowed: bool (1, 1, H, W), where a patch to align holds nothing else, or None likewise.
         scale: Network pixels per original pixel along x and y.
         image_size: Height and width of the original image.
     """
 
     image: Tensor
     mask: Tensor | None
+    allowed: Tensor | None
     scale: tuple[float, float]
     image_size: tuple[int, int]
 
@@ -69,12 +72,15 @@ def prepare(
     padding = (-rows % stride, -columns % stride)
     padded = np.pad(grey, ((0, padding[0]), (0, padding[1])))
     cells = _valid_cells(padded.shape, (rows, columns), config) if any(padding) else None
+    shares = None
     if mask is not None:
-        allowed = _allowed_cells(mask, padded.shape, (rows, columns), stride)
+        shares = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+        allowed = _allowed_cells(shares, padded.shape, stride)
         cells = allowed if cells is None else cells & allowed
     return NetworkInput(
         image=torch.from_numpy(padded)[None, None],
         mask=cells,
+        allowed=None if cells is None else _allowed_patches(shares, padded.shape, (rows, columns)),
         scale=(columns / width, rows / height),
         image_size=(height, width),
     )
@@ -90,16 +96,22 @@ def _valid_cells(padded: tuple[int, ...], size: tuple[int, int], config: LoFTRCo
     return torch.from_numpy(rows[:, None] & columns[None, :])[None]
 
 
-def _allowed_cells(
-    mask: NDArray[np.bool_], padded: tuple[int, ...], size: tuple[int, int], stride: int
+def _allowed_patches(
+    shares: NDArray[Any] | None, padded: tuple[int, ...], size: tuple[int, int]
 ) -> Tensor:
+    """Centres of patches that lie on the image and see nothing masked, (1, 1, H, W) bool."""
+    allowed = np.zeros(padded, np.uint8)
+    allowed[: size[0], : size[1]] = 1 if shares is None else shares > 1 - 1e-3
+    kernel = np.ones((2 * PATCH_RADIUS + 1, 2 * PATCH_RADIUS + 1), np.uint8)
+    return torch.from_numpy(cv2.erode(allowed, kernel).astype(np.bool_))[None, None]
+
+
+def _allowed_cells(shares: NDArray[Any], padded: tuple[int, ...], stride: int) -> Tensor:
     """Cells of which more than half of the part on the image is allowed, (1, H_c, W_c) bool."""
-    shares = np.zeros((2, *padded), np.float32)
-    shares[0, : size[0], : size[1]] = 1
-    shares[1, : size[0], : size[1]] = cv2.resize(
-        mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA
-    )
-    blocks = shares.reshape(2, padded[0] // stride, stride, padded[1] // stride, stride)
+    both = np.zeros((2, *padded), np.float32)
+    both[0, : shares.shape[0], : shares.shape[1]] = 1
+    both[1, : shares.shape[0], : shares.shape[1]] = shares
+    blocks = both.reshape(2, padded[0] // stride, stride, padded[1] // stride, stride)
     on_image, allowed = blocks.sum(axis=(2, 4))
     return torch.from_numpy(allowed > 0.5 * on_image)[None]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .alignment import Corners
 from .graphs import Replayed
 from .network import FeatureMaps
 from .precision import computing, store_weights
@@ -87,9 +88,10 @@ class Runner:
     def encode(self, image: NetworkInput) -> FeatureMaps:
         """Features of a prepared image; does not wait for the device."""
         cells = None if image.mask is None else self._upload(image.mask)
+        allowed = None if image.allowed is None else self._upload(image.allowed)
         pixels = self._upload(image.image)
         with torch.inference_mode(), computing(self.precision, self.device):
-            return self.network.encode(pixels, cells)
+            return self.network.encode(pixels, cells, allowed=allowed)
 
     def match(
         self,
@@ -99,7 +101,7 @@ class Runner:
         max_matches: int | None,
     ) -> NDArray[np.float32]:
         """Matches (M, 8): x0 y0 x1 y1 in px of the network, confidence, sigma, cell, support."""
-        tensors = (maps0.coarse, maps0.fine, maps0.mask, maps1.coarse, maps1.fine, maps1.mask)
+        tensors = (*_tensors(maps0), *_tensors(maps1))
         options = {'threshold': threshold, 'max_matches': max_matches}
         with torch.inference_mode(), computing(self.precision, self.device):
             while True:
@@ -111,18 +113,10 @@ class Runner:
                 if self._rows is None or self._rows.suffice(int(matches[0, 9])):
                     return matches[found, :8]
 
-    def _compute_columns(
-        self,
-        coarse0: Tensor,
-        fine0: Tensor,
-        mask0: Tensor | None,
-        coarse1: Tensor,
-        fine1: Tensor,
-        mask1: Tensor | None,
-        **options: object,
-    ) -> tuple[Tensor, ...]:
+    def _compute_columns(self, *tensors: Tensor | None, **options: object) -> tuple[Tensor, ...]:
         """Flatten :meth:`LoFTR.match` to tensors in, one tensor out."""
-        maps0, maps1 = FeatureMaps(coarse0, fine0, mask0), FeatureMaps(coarse1, fine1, mask1)
+        half = len(tensors) // 2
+        maps0, maps1 = _maps(*tensors[:half]), _maps(*tensors[half:])  # type: ignore[arg-type]
         found = self.network.match(maps0, maps1, **options)  # type: ignore[arg-type]
         return (_to_columns(found),)
 
@@ -133,10 +127,25 @@ class Runner:
         return tensor.to(self.device, non_blocking=True)
 
 
+def _tensors(maps: FeatureMaps) -> tuple[Tensor | None, ...]:
+    corners = (None, None, None) if maps.corners is None else maps.corners.tensors()
+    return maps.coarse, maps.fine, maps.mask, maps.image, *corners
+
+
+def _maps(
+    coarse: Tensor,
+    fine: Tensor,
+    mask: Tensor | None,
+    image: Tensor | None,
+    *corners: Tensor,
+) -> FeatureMaps:
+    return FeatureMaps(coarse, fine, mask, image, None if image is None else Corners(*corners))
+
+
 def _to_columns(matches: NetworkMatches) -> Tensor:
     """x0 y0 x1 y1 confidence sigma cell support found count (M, 10), float32."""
     coarse = matches.coarse
     # float32 holds integers exactly up to 2**24: a grid of 4096 x 4096 cells.
-    columns = [coarse.confidence, matches.sigma, coarse.cells0, matches.support, matches.found]
+    columns = [coarse.confidence, matches.sigma, matches.cells, matches.support, matches.found]
     columns = [column.float().expand(len(coarse.batch)) for column in [*columns, matches.count]]
     return torch.cat([matches.points0, matches.points1, torch.stack(columns, dim=1)], dim=1)

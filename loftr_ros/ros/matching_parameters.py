@@ -69,8 +69,9 @@ class MatchingParameters:
         limits=(0.0, 1.0),
     )
     max_matches: int = declare_field(
-        0,
-        'Keep only so many matches, the most confident ones; 0 for all.',
+        600,
+        'Keep only so many matches, the most confident ones; 0 for all. More take longer to refine '
+        'and hardly make a pose better.',
         change=Change.ANY_TIME,
         limits=(0, 1_000_000),
     )

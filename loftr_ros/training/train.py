@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from loftr_ros.matching.coarse_matching import CoarseMatches, similarity
 from loftr_ros.matching.config import LITE, LoFTRConfig
 from loftr_ros.matching.fine_matching import expected_offset
-from loftr_ros.matching.network import FeatureMaps, LoFTR
+from loftr_ros.matching.network import LoFTR
 from loftr_ros.matching.weights import load_weights, save_weights
 
 from .configuration import write_options
@@ -103,7 +103,12 @@ class Trainer:
         loaded = load_weights(self.options.init).network
         # What the weights claim about themselves is measured anew when they are written.
         plain = dataclasses.replace(
-            loaded.config, sigma_scale=1.0, sigma_exponent=1.0, confidence_knots=()
+            loaded.config,
+            sigma_scale=1.0,
+            sigma_exponent=1.0,
+            alignment_scale=1.0,
+            alignment_exponent=1.0,
+            confidence_knots=(),
         )
         network = LoFTR(plain)
         network.load_state_dict(loaded.state_dict())
@@ -138,11 +143,14 @@ class Trainer:
             self.network, source, 2 * self.options.validation_pairs, LOWEST_CONFIDENCE
         ).samples
         usual = found.select(found.confidence > self.config.confidence_threshold)
-        scale, exponent = fit_sigma(usual)
+        scale, exponent = fit_sigma(usual.select(~usual.aligned))
+        alignment_scale, alignment_exponent = fit_sigma(usual.select(usual.aligned))
         config = dataclasses.replace(
             self.config,
             sigma_scale=scale,
             sigma_exponent=exponent,
+            alignment_scale=alignment_scale,
+            alignment_exponent=alignment_exponent,
             confidence_knots=fit_confidence(found),
         )
         calibrated = LoFTR(config)
@@ -268,9 +276,7 @@ def pair_losses(
     images = torch.cat([pairs.images0, pairs.images1])
     with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed_precision):
         row, column = torch.randint(0, 25, (2,)).tolist()
-        maps = network.encode(images, origin=(row, column))
-        maps0 = FeatureMaps(maps.coarse[:batch], maps.fine[:batch])
-        maps1 = FeatureMaps(maps.coarse[batch:], maps.fine[batch:])
+        maps0, maps1 = network.encode(images, origin=(row, column)).halves()
         coarse0, coarse1 = network.transform(maps0, maps1)
         labels = sample_labels(pairs.labels, batch * fine_matches)
         matches = CoarseMatches(labels.batch, labels.cells0, labels.cells1, labels.offset[:, 0])

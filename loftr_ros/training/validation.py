@@ -11,8 +11,6 @@ import torch
 from scipy.optimize import minimize_scalar, nnls
 from torch import Tensor
 
-from loftr_ros.matching.network import FeatureMaps
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -59,11 +57,13 @@ class MatchSamples:
         confidence: float32 (N,), as stated.
         residuals: float32 (N, 2), px; infinite where the true place is not visible.
         sigma: float32 (N,), px, as stated.
+        aligned: bool (N,), whether the points are aligned on the images.
     """
 
     confidence: NDArray[np.float32]
     residuals: NDArray[np.float32]
     sigma: NDArray[np.float32]
+    aligned: NDArray[np.bool_]
 
     @property
     def errors(self) -> NDArray[np.float32]:
@@ -72,7 +72,12 @@ class MatchSamples:
 
     def select(self, chosen: NDArray[np.bool_]) -> MatchSamples:
         """Some of the matches."""
-        return MatchSamples(self.confidence[chosen], self.residuals[chosen], self.sigma[chosen])
+        return MatchSamples(
+            self.confidence[chosen],
+            self.residuals[chosen],
+            self.sigma[chosen],
+            self.aligned[chosen],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,23 +201,21 @@ def fit_confidence(samples: MatchSamples) -> tuple[float, ...]:
 
 
 def _match(network: LoFTR, pairs: TrainingPairs, threshold: float | None) -> NetworkMatches:
-    count = len(pairs.images0)
     with torch.no_grad():
         maps = network.encode(torch.cat([pairs.images0, pairs.images1]))
-        maps0 = FeatureMaps(maps.coarse[:count], maps.fine[:count])
-        maps1 = FeatureMaps(maps.coarse[count:], maps.fine[count:])
-        return network.match(maps0, maps1, threshold)
+        return network.match(*maps.halves(), threshold)
 
 
 def _samples(matches: NetworkMatches, truth: PairTruth) -> MatchSamples:
     residuals = match_residuals(matches, truth)
     known = ~residuals.isnan().any(dim=1)
     columns = matches.coarse.confidence[known], residuals[known], matches.sigma[known]
-    return MatchSamples(*(column.float().cpu().numpy() for column in columns))
+    confidence, offsets, sigma = (column.float().cpu().numpy() for column in columns)
+    return MatchSamples(confidence, offsets, sigma, matches.aligned[known].cpu().numpy())
 
 
 def _joined(parts: Sequence[MatchSamples]) -> MatchSamples:
-    names = 'confidence', 'residuals', 'sigma'
+    names = 'confidence', 'residuals', 'sigma', 'aligned'
     return MatchSamples(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
 

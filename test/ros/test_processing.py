@@ -156,7 +156,7 @@ def test_parameters_reach_tracker_and_matcher() -> None:
     assert bench.processor.tracker.options.reference == 'previous'
     assert (bench.matcher.max_matches, bench.matcher.confidence_threshold) == (25, 0.4)
     bench.processor.apply(NodeParameters())
-    assert (bench.matcher.max_matches, bench.matcher.confidence_threshold) == (None, None)
+    assert (bench.matcher.max_matches, bench.matcher.confidence_threshold) == (600, None)
 
 
 class SmallDevice(FlowMatcher):  # type: ignore[misc,unused-ignore]

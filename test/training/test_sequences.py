@@ -170,6 +170,7 @@ def test_samples_are_selected_together() -> None:
         np.array([0.2, 0.9], np.float32),
         np.array([[9, 9], [3, 4]], np.float32),
         np.array([1, 2], np.float32),
+        np.array([False, True]),
     )
 
     chosen = samples.select(samples.confidence > 0.5)

@@ -20,7 +20,7 @@ def samples(count: int, power: float, seed: int = 0) -> MatchSamples:
     confidence = rng.uniform(0, 1, count).astype(np.float32)
     close = rng.uniform(0, 1, count) < confidence**power
     residuals = np.where(close[:, None], [1.0, 1.0], [math.inf, 0.0]).astype(np.float32)
-    return MatchSamples(confidence, residuals, np.ones(count, np.float32))
+    return MatchSamples(confidence, residuals, np.ones(count, np.float32), np.zeros(count, bool))
 
 
 @pytest.mark.parametrize('power', [0.6, 1.0, 2.0])
@@ -63,7 +63,10 @@ def test_sigma_becomes_the_deviation_of_right_matches(scale: float, exponent: fl
     residuals = rng.normal(0, 1, (20_000, 2)) * (scale * deviation**exponent)[:, None]
     residuals[::10] = math.inf
     found = MatchSamples(
-        np.ones(20_000, np.float32), residuals.astype(np.float32), deviation.astype(np.float32)
+        np.ones(20_000, np.float32),
+        residuals.astype(np.float32),
+        deviation.astype(np.float32),
+        np.zeros(20_000, bool),
     )
 
     assert fit_sigma(found) == pytest.approx((scale, exponent), abs=0.06)
