@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 NARROW = 64
 """Up to so many channels, all heads are computed at once."""
 
