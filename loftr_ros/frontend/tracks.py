@@ -52,10 +52,10 @@ class _Waiting:
 class Tracks:
     """Ids of the points of one reference image after the other.
 
-    A point of a reference image is a cell of its coarse grid, so its id is the number of that cell
+    A point of a reference image is that of a cell of its grid, so its id is the number of that cell
     plus an offset that differs for each reference. When another image becomes the reference, the
-    points that have an id lie anywhere between the centres of its cells. The nearest cell goes on
-    with the id and remembers the shift from its centre; from then on each match of the cell is
+    points that have an id lie anywhere between the points of its cells. The nearest cell goes on
+    with the id and remembers the shift from its point; from then on each match of the cell is
     moved by that shift, along the affine motion of the matches around it (`LocalFlow`), so that
     what is observed is the same point of the scene and not the cell.
 

@@ -22,8 +22,8 @@ class Matches:
         query_points: float32 (N, 2), x and y in pixels of the query image.
         confidence: float32 (N,), 0 to 1.
         sigma: float32 (N,), standard deviation of `query_points` per axis, in pixels.
-        reference_cells: int64 (N,), row-major index of each match's cell on the reference's
-            coarse grid; -1 where the matches come from no grid.
+        reference_cells: int64 (N,), row-major index of each match's cell on the reference's grid,
+            which has one point in each cell; -1 where the matches come from no grid.
         reference_grid: rows and columns of that grid.
         rotation: degrees by which the query was rotated counter-clockwise, relative to the
             reference, to be matched: 0, 90, 180 or 270. Points are those of the images as they
