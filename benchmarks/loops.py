@@ -40,6 +40,7 @@ from loftr_ros.geometry.rotations import rotation_vector
 from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.rendering.room import BODY_R_OPTICAL, render_room_sequence
+from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.visualization.loops import loops_figure
 from loftr_ros.visualization.matches import draw_matches
 from loftr_ros.visualization.trajectories import save_figure
@@ -55,6 +56,8 @@ HEADER = (
     f'{"true":>5} {"false":>5} {"prec. %":>7} {"recall %":>8} {"of":>4}  ms: signature, search, '
     'verification median and p95, a keyframe mean; a frame median'
 )
+MAX_MATCHES = NodeParameters().max_matches
+"""As many as the node keeps unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -325,7 +328,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    matcher = Matcher(arguments.weights)
+    matcher = Matcher(arguments.weights, max_matches=MAX_MATCHES)
     print(HEADER)
     for case in cases(arguments.data):
         if arguments.case and not case.name.startswith(tuple(arguments.case)):

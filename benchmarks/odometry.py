@@ -32,6 +32,7 @@ from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
 from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.matches import Matches
+from loftr_ros.ros.parameters import NodeParameters
 
 Array = npt.NDArray[np.float64]
 SEQUENCES = {'kitti_stereo': 'stereo', 'sevenscenes': 'rgbd', 'euroc_mh05': 'mono'}
@@ -40,6 +41,8 @@ HEADER = (
     f'{"sequence":13} {"mode":6} {"matcher":9} {"frames":>6} {"segments %":>10} {"deg/m":>7} '
     f'{"ATE m":>7} {"ATE deg":>7} {"NEES":>6} {"median":>6} {"ms":>5} states'
 )
+MAX_MATCHES = NodeParameters().max_matches
+"""As many as the node keeps unless told otherwise."""
 
 
 class Peer:
@@ -174,7 +177,9 @@ def main() -> None:
                 continue
             longer_side = arguments.longer_side or None
             matcher = (
-                Matcher(arguments.weights, longer_side=longer_side) if kind == 'loftr' else Peer()
+                Matcher(arguments.weights, longer_side=longer_side, max_matches=MAX_MATCHES)
+                if kind == 'loftr'
+                else Peer()
             )
             found = run(folder, SEQUENCES[name], matcher, options)
             print(
