@@ -129,6 +129,13 @@ class Explainer:
             chosen = self.matches.reference_points[best].astype(np.float64)
         return list(dict.fromkeys(grid.nearest(point) for point in chosen))
 
+    def coarse_cells(self) -> NDArray[np.int64]:
+        """Row-major coarse cell of each match (N,); its point may lie on a finer grid."""
+        rows, columns = np.divmod(self.matches.reference_cells, self.matches.reference_grid[1])
+        width = self.grids()[0].shape[1]
+        finer = self.matches.reference_grid[1] // width
+        return np.asarray(rows // finer * width + columns // finer)
+
     def _features_figure(self, inside: Inspection) -> Figure:
         grids = self.grids()
         sides = (inside.features0, inside.valid0), (inside.features1, inside.valid1)
@@ -163,11 +170,7 @@ class Explainer:
         return attention_figure(panels, title=title)
 
     def _match_of(self, cell: int) -> NDArray[np.float64] | None:
-        # The points of a match lie in the cells of a grid that may be finer.
-        rows, columns = np.divmod(self.matches.reference_cells, self.matches.reference_grid[1])
-        coarse = self.grids()[0].shape
-        finer = self.matches.reference_grid[1] // coarse[1]
-        found = np.flatnonzero(rows // finer * coarse[1] + columns // finer == cell)
+        found = np.flatnonzero(self.coarse_cells() == cell)
         return self.matches.query_points[found[0]].astype(np.float64) if len(found) else None
 
 

@@ -27,13 +27,20 @@ from loftr_ros.geometry.types import Array, Flags
 _USUAL_SIDE = 640
 """Matchers see larger images shrunk to about this size, and err by more of their px."""
 _FEWEST = 30
-_MOST = 120
+_MOST = 240
 _CLEAR_RATIO = 20.0
 """A parallax so many times larger than the noise tells the motion in spite of it."""
+_CHANCE_GAIN = 20.0
+"""What the five parameters of a motion gain from noise in one of a thousand halves, divided by the
+number of its matches (chi-square)."""
 _CHANCE = 3.0
 """What the squared difference of two halves reaches by chance, per degree of freedom."""
-_SMALLEST_ERROR = 0.1
+_SMALLEST_ERROR = 0.03
 """Distances below this, px, are exact for all that matters."""
+_TAIL = 6.0
+"""Where a distance stops to cost more, in units of the scale of all: some matches are wrong, and
+shall not hide what precise ones tell."""
+_SMALLEST_BAND = 0.3
 
 
 def noise_band(size: tuple[int, int], options: TwoViewOptions) -> float:
@@ -75,7 +82,7 @@ class SplitTest:
 
     Attributes:
         gain: Largest ratio of the mean truncated squared distances of a half from the motion of all
-            and from its own, 1 or more. About 1.1 is what a fit gains from noise.
+            and from its own, less what a fit gains from noise, 1 or more.
         inflation: Factor by which the covariance has to grow to explain how much the motions of
             opposite halves differ, 1 or more: errors that neighbours share over half of the image.
         smallest_share: Smallest share of the matches of a half within the band of the motion of
@@ -96,11 +103,14 @@ def split_test(motion: Motion, pairs: RayPairs, band: float, options: TwoViewOpt
         band: Distance from which a match is an outlier, px.
         options: Options of the estimate.
     """
+    distances = motion_distances(motion, pairs, options)
+    scale = robust_scale(distances[distances <= band])
+    bands = band, float(np.clip(_TAIL * scale, min(_SMALLEST_BAND, band), band))
     shuffled = np.random.default_rng(options.seed).permutation(len(pairs))
     gains, shares, excesses = [1.0], [1.0], []
     for both in _halves(pairs.tiles[shuffled]):
         sides = [
-            _fit_half(motion, pairs.select(shuffled[half][:_MOST]), band, options) for half in both
+            _fit_half(motion, pairs.select(shuffled[half][:_MOST]), bands, options) for half in both
         ]
         found = [side for side in sides if side is not None]
         gains += [side.gain for side in found]
@@ -134,12 +144,22 @@ def _halves(tiles: npt.NDArray[np.int64]) -> list[tuple[Flags, Flags]]:
     return [(axis < TILES // 2, axis >= TILES // 2) for axis in (columns, rows)]
 
 
-def _fit_half(start: Motion, pairs: RayPairs, band: float, options: TwoViewOptions) -> _Half | None:
-    """Fit a motion of its own to the matches of a half; None with too few of them."""
+def _fit_half(
+    start: Motion, pairs: RayPairs, bands: tuple[float, float], options: TwoViewOptions
+) -> _Half | None:
+    """Fit a motion of its own to the matches of a half; None with too few of them.
+
+    Args:
+        start: The motion of all.
+        pairs: Of the half.
+        bands: Distance from which a match is an outlier, and from which it costs no more, px.
+        options: Options of the estimate.
+    """
     if len(pairs) < _FEWEST:
         return None
+    band, tail = bands
     motion, distances = start, motion_distances(start, pairs, options)
-    before = after = _cost(distances, band)
+    before = after = _cost(distances, tail)
     share = float(np.mean(distances < band))
     best, covariance = None, np.full((5, 5), np.inf)
     # A motion of its own may lie farther off than the band at first.
@@ -150,14 +170,15 @@ def _fit_half(start: Motion, pairs: RayPairs, band: float, options: TwoViewOptio
         used = pairs.select(near)
         fit = refine_motion(motion, used, options.reference_sigma, 1.0)
         distances = motion_distances(fit.state, pairs, options)
-        cost = _cost(distances, band)
+        cost = _cost(distances, tail)
         if cost <= after:
             after, best = cost, (fit, used)
         motion = fit.state
     if best is None:
         return _Half(start, covariance, 1.0, share)
     covariance, _ = fit_covariance(*best, options.smooth_sigma)
-    return _Half(best[0].state, covariance, before / after, share)
+    gain = before / after - _CHANCE_GAIN / len(pairs)
+    return _Half(best[0].state, covariance, max(1.0, gain), share)
 
 
 def _cost(distances: Array, band: float) -> float:

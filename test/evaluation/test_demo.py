@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -295,8 +296,8 @@ def test_an_interrupt_leaves_no_processes(tmp_path: Path) -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    return [
-        int(child)
-        for task in Path(f'/proc/{pid}/task').iterdir()
-        for child in (task / 'children').read_text().split()
-    ]
+    children: list[int] = []
+    for task in Path(f'/proc/{pid}/task').iterdir():
+        with suppress(FileNotFoundError):  # a thread that has ended since
+            children += map(int, (task / 'children').read_text().split())
+    return children

@@ -154,7 +154,8 @@ def test_a_silent_depth_topic_is_named(make: Make) -> None:
 
     bench.wait(silent, bench.send)
     _, problems = bench.inputs.report()
-    assert problems[0].startswith('/depth has no publisher: is the driver running')
+    # On a busy machine the images themselves may be late.
+    assert any('/depth has no publisher: is the driver running' in problem for problem in problems)
 
 
 def test_a_remapped_image_takes_its_compressed_twin_along(make: Make) -> None:
