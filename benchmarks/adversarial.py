@@ -25,9 +25,9 @@ from loftr_ros.evaluation.peers import RootSift
 from loftr_ros.evaluation.sequences import GroundTruthFrame
 from loftr_ros.frontend import Frame, Tracker, TrackerOptions, TrackingState
 from loftr_ros.geometry import Camera, PoseState
-from loftr_ros.matching.matcher import Matcher
 from loftr_ros.rendering.room import render_room_sequence
 from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.ros.processing import load_matcher
 
 METRIC_MODES = {'kitti': 'stereo', 'sevenscenes': 'rgbd'}
 UNSPOILT = 'unspoilt'
@@ -36,8 +36,6 @@ HEADER = (
     f'{"case":18} {"frames":>6} {"OK":>5} {"wrong":>5} {"rot":>5} {"none":>5}  '
     f'{"searching":>9} {"restarted":>9} {"recovered":>9} {"frozen":>6}'
 )
-MAX_MATCHES = NodeParameters().max_matches
-"""As many as the node keeps unless told otherwise."""
 
 
 def sources(
@@ -114,7 +112,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    matcher = Matcher(arguments.weights, device=arguments.device, max_matches=MAX_MATCHES)
+    matcher = load_matcher(NodeParameters(weights=arguments.weights, device=arguments.device))
     found = sources(arguments.data, arguments.start, arguments.frames, arguments.rooms)
     options = TrackerOptions(reference=arguments.reference)
     print(HEADER)

@@ -28,16 +28,14 @@ from loftr_ros.geometry import (
     estimate_relative_pose,
 )
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
-from loftr_ros.matching.matcher import Matcher
 from loftr_ros.rendering.room import RenderedView, render_room_sequence
 from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.ros.processing import load_matcher
 
 Array = npt.NDArray[np.float64]
 SIZE = 320, 240
 STEP = 8
 CORRECTED = "NEES'"
-MAX_MATCHES = NodeParameters().max_matches
-"""As many as the node keeps unless told otherwise."""
 
 
 def error_and_covariance(pose: RelativePose, truth: Array) -> tuple[Array, Array] | None:
@@ -145,7 +143,7 @@ def main() -> None:
         known_noise(views, gap, white, smooth)
     if not arguments.data:
         return
-    matcher: Any = Matcher(arguments.weights, device=arguments.device, max_matches=MAX_MATCHES)
+    matcher: Any = load_matcher(NodeParameters(weights=arguments.weights, device=arguments.device))
     print(
         f'{"sequence":22} {"pairs":>5} {"NEES":>8} {"median":>8} {"p90":>8}   '
         f'{"truth":>20} {CORRECTED:>8}'

@@ -38,9 +38,9 @@ from loftr_ros.frontend import (
 from loftr_ros.geometry import Camera, RelativePose
 from loftr_ros.geometry.rotations import rotation_vector
 from loftr_ros.geometry.transforms import inverse_transform
-from loftr_ros.matching.matcher import Matcher
 from loftr_ros.rendering.room import BODY_R_OPTICAL, render_room_sequence
 from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.ros.processing import NodeMatcher, load_matcher
 from loftr_ros.visualization.loops import loops_figure
 from loftr_ros.visualization.matches import draw_matches
 from loftr_ros.visualization.trajectories import save_figure
@@ -56,8 +56,6 @@ HEADER = (
     f'{"true":>5} {"false":>5} {"prec. %":>7} {"recall %":>8} {"of":>4}  ms: signature, search, '
     'verification median and p95, a keyframe mean; a frame median'
 )
-MAX_MATCHES = NodeParameters().max_matches
-"""As many as the node keeps unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ def agrees(pose: RelativePose, truth: Array) -> bool:
     return bool(np.linalg.norm(shift - truth[:3, 3]) <= 0.1 + 0.2 * distance)
 
 
-def run(case: Case, matcher: Matcher) -> Score:
+def run(case: Case, matcher: NodeMatcher) -> Score:
     tracker = Tracker(matcher)
     closer = LoopCloser(tracker, matcher.signature, case.options)
     judge, odometry = Judge(case), Odometry()
@@ -328,7 +326,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    matcher = Matcher(arguments.weights, max_matches=MAX_MATCHES)
+    matcher = load_matcher(NodeParameters(weights=arguments.weights))
     print(HEADER)
     for case in cases(arguments.data):
         if arguments.case and not case.name.startswith(tuple(arguments.case)):

@@ -30,9 +30,9 @@ from loftr_ros.frontend import Odometry, Tracker, TrackerOptions, TrackingResult
 from loftr_ros.geometry.quaternions import quaternion_from_rotation
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
 from loftr_ros.geometry.transforms import inverse_transform
-from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.matches import Matches
 from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.ros.processing import load_matcher
 
 Array = npt.NDArray[np.float64]
 SEQUENCES = {'kitti_stereo': 'stereo', 'sevenscenes': 'rgbd', 'euroc_mh05': 'mono'}
@@ -41,8 +41,6 @@ HEADER = (
     f'{"sequence":13} {"mode":6} {"matcher":9} {"frames":>6} {"segments %":>10} {"deg/m":>7} '
     f'{"ATE m":>7} {"ATE deg":>7} {"NEES":>6} {"median":>6} {"ms":>5} states'
 )
-MAX_MATCHES = NodeParameters().max_matches
-"""As many as the node keeps unless told otherwise."""
 
 
 class Peer:
@@ -169,18 +167,14 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     options = TrackerOptions(reference=arguments.reference)
+    parameters = NodeParameters(weights=arguments.weights, longer_side=arguments.longer_side)
     print(HEADER)
     for name in arguments.sequence or SEQUENCES:
         folder = arguments.data / name
         for kind in arguments.matcher or ('loftr', 'rootsift'):
             if not folder.is_dir():
                 continue
-            longer_side = arguments.longer_side or None
-            matcher = (
-                Matcher(arguments.weights, longer_side=longer_side, max_matches=MAX_MATCHES)
-                if kind == 'loftr'
-                else Peer()
-            )
+            matcher = load_matcher(parameters) if kind == 'loftr' else Peer()
             found = run(folder, SEQUENCES[name], matcher, options)
             print(
                 f'{name:13} {SEQUENCES[name]:6} {kind:9} {found.line(arguments.start)}', flush=True

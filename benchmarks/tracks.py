@@ -21,9 +21,9 @@ import torch
 from loftr_ros.evaluation.datasets import open_sequence
 from loftr_ros.frontend import Frame, Tracker, TrackerOptions, TrackingResult
 from loftr_ros.geometry import Camera
-from loftr_ros.matching.matcher import Matcher
 from loftr_ros.rendering.room import RenderedView, render_room_sequence
 from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.ros.processing import load_matcher
 
 mpl.use('Agg')
 import matplotlib.pyplot as plt
@@ -31,8 +31,6 @@ import matplotlib.pyplot as plt
 Array = npt.NDArray[np.float64]
 LIMIT = 2.0
 LENGTHS = (2, 3, 5, 10, 20, 50)
-MAX_MATCHES = NodeParameters().max_matches
-"""As many as the node keeps unless told otherwise."""
 
 
 @dataclass
@@ -148,7 +146,7 @@ def main() -> None:
     parser.add_argument('--picture', type=Path, help='file for the lengths as a curve')
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    matcher = Matcher(arguments.weights, device=arguments.device, max_matches=MAX_MATCHES)
+    matcher = load_matcher(NodeParameters(weights=arguments.weights, device=arguments.device))
     options = TrackerOptions(reference=arguments.reference, track_tolerance=arguments.tolerance)
     drift, everything = Drift({}), {}
     shares = ' '.join(f'{f">={least}":>5}' for least in LENGTHS)

@@ -262,12 +262,13 @@ def _gauss_newton(
     )
     remaining = (seen - template).square() @ weight
     deviation = ((remaining + LEAST_DIFFERENCE) / curvature).sqrt()
-    size = points.new_tensor([images1.shape[-1] - 1, images1.shape[-2] - 1])
     believed = (deviation < WORST_DEVIATION) & (torch.minimum(contrast, other) > FLAT)
     believed &= (points - start).square().sum(-1) < LONGEST_WAY**2
     believed &= step.square().sum(-1) < LAST_STEP**2
     # The squared difference of normalised patches is 2 - 2 ZNCC.
-    believed &= (remaining < 1) & ((points >= 0) & (points <= size)).all(-1)
+    height, width = images1.shape[-2:]
+    x, y = points.unbind(-1)
+    believed &= (remaining < 1) & (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     return points, deviation, believed
 
 

@@ -88,7 +88,8 @@ class Matcher:
             max_memory: Greatest memory for a pair of images, MB, besides what the process takes
                 without; images are matched as large as it holds. None for no limit.
             confidence_threshold: theta_c in [0, 1]; None for the one of the weights.
-            max_matches: Keep only that many, the most confident; None for all.
+            max_matches: Keep only that many: the surest point of each of the most confident cells,
+                then further points of these; None for all.
             try_rotations: Where an image hardly matches, rotate it by 90, 180 and 270 degrees, and
                 go on with the rotation that matches best: for cameras that roll.
             backend: ``torch`` or ``onnxruntime``.

@@ -109,7 +109,7 @@ class NetworkMatches:
     count: Tensor
 
     def select(self, chosen: Tensor) -> NetworkMatches:
-        """Some of the rows, by their indices (K,) or by (M,) bool."""
+        """Some of the rows, by their indices (K,)."""
         return self._mapped(lambda column: column[chosen])
 
     def repeat(self, times: int) -> NetworkMatches:
@@ -272,7 +272,9 @@ class LoFTR(nn.Module):
         rows = coarse.batch, coarse.cells0, matches.points0, matches.points1, found
         aligned = align(images, maps0.corners, rows, self.config, maps0.grid)
         matches = self._with_aligned(matches, aligned, max_matches)
-        return matches if capacity is not None else matches.select(matches.found)
+        if capacity is not None:
+            return matches
+        return matches.select(*torch.nonzero(matches.found, as_tuple=True))
 
     def _with_aligned(
         self, matches: NetworkMatches, aligned: Aligned, max_matches: int | None

@@ -29,7 +29,8 @@ class NetworkInput:
     Attributes:
         image: float32 (1, 1, H, W) in [0, 1]; H and W multiples of the coarse stride.
         mask: bool (1, H_c, W_c), false where nothing may match, or None where everything may.
-        allowed: bool (1, 1, H, W), where a patch to align holds nothing else, or None likewise.
+        allowed: bool (1, 1, H, W), where a patch to align sees nothing else; None where every patch
+            may be aligned, or none is.
         scale: Network pixels per original pixel along x and y.
         image_size: Height and width of the original image.
     """
@@ -77,10 +78,13 @@ def prepare(
         shares = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
         allowed = _allowed_cells(shares, padded.shape, stride)
         cells = allowed if cells is None else cells & allowed
+    patches = None
+    if cells is not None and config.aligned_points:
+        patches = _allowed_patches(shares, padded.shape, (rows, columns))
     return NetworkInput(
         image=torch.from_numpy(padded)[None, None],
         mask=cells,
-        allowed=None if cells is None else _allowed_patches(shares, padded.shape, (rows, columns)),
+        allowed=patches,
         scale=(columns / width, rows / height),
         image_size=(height, width),
     )

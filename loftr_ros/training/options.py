@@ -17,7 +17,7 @@ class TrainOptions:
         sequence_share: Share of the batches that come from the sequences.
         init: Weights to start from, a name or a file; None for random ones.
         resume: Checkpoint to go on from. Like ``init`` it only counts while the output has none.
-        steps: Total steps, those of earlier pieces included.
+        steps: Total steps, those of earlier pieces included; 0 just calibrates ``init`` anew.
         batch: Pairs per step.
         width: Image width, px.
         height: Image height, px.
@@ -68,7 +68,9 @@ class TrainOptions:
         Raises:
             ValueError: Says which and what is expected.
         """
-        for name in ('steps', 'batch', 'warmup_steps', 'fine_matches', 'every', 'validation_pairs'):
+        if self.steps < 0:
+            raise ValueError(f'steps must be at least 0, not {self.steps}')
+        for name in ('batch', 'warmup_steps', 'fine_matches', 'every', 'validation_pairs'):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} must be at least 1, not {getattr(self, name)}')
         if self.width % 16 or self.height % 16 or min(self.width, self.height) < 64:

@@ -19,7 +19,7 @@ from loftr_ros.matching.coarse_matching import CoarseMatches, similarity
 from loftr_ros.matching.config import LITE, LoFTRConfig
 from loftr_ros.matching.fine_matching import expected_offset
 from loftr_ros.matching.network import LoFTR
-from loftr_ros.matching.weights import load_weights, save_weights
+from loftr_ros.matching.weights import load_weights, save_weights, training_pairs
 
 from .configuration import write_options
 from .losses import coarse_loss, fine_loss
@@ -101,6 +101,7 @@ class Trainer:
         if self.options.init is None:
             return LoFTR(config), None
         loaded = load_weights(self.options.init).network
+        self.pairs = training_pairs(self.options.init) or 0
         # What the weights claim about themselves is measured anew when they are written.
         plain = dataclasses.replace(
             loaded.config,

@@ -13,7 +13,7 @@ import torch
 from loftr_ros.evaluation.calibration import measure_calibration
 from loftr_ros.evaluation.depth_frames import read_depth_frames
 from loftr_ros.evaluation.pose_figures import pose_figures
-from loftr_ros.matching.weights import load_weights
+from loftr_ros.matching.weights import load_weights, training_pairs
 from loftr_ros.rendering.room import render_room_sequence
 from loftr_ros.training import sources
 from loftr_ros.training.options import TrainOptions
@@ -150,6 +150,19 @@ def test_weights_are_written_with_calibrated_confidence(photographs: Path) -> No
 
     assert len(knots) == 11
     assert knots[-1] > 0.5
+
+
+@pytest.mark.usefixtures('small_bank')
+def test_weights_that_are_calibrated_anew_stay_what_they_are(photographs: Path) -> None:
+    trainer = Trainer(options(photographs, 0, init='lite'))
+    trainer.run()
+    path = trainer.export()
+
+    found, bundled = load_weights(path).network, load_weights('lite').network
+    assert training_pairs(path) == training_pairs('lite')
+    assert found.config != bundled.config
+    for name, tensor in bundled.state_dict().items():
+        assert torch.equal(found.state_dict()[name], tensor)
 
 
 @pytest.mark.usefixtures('small_bank')
