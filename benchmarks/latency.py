@@ -46,7 +46,7 @@ class Player:
     """Publishes images at a rate, and notes when the pose of each comes back."""
 
     def __init__(self, qos: QoSProfile = qos_profile_sensor_data) -> None:
-        rclpy.init()
+        rclpy.init(args=[])
         self.node = Node('latency')
         self.images = self.node.create_publisher(Image, 'image', qos)
         self.infos = self.node.create_publisher(CameraInfo, 'camera_info', qos)

@@ -119,7 +119,27 @@ class LoftrNode(LifecycleNode):
         parameters = self.parameters
         self._failure = ''
         check_extrinsics(parameters)
-        matcher = self._matcher_factory(parameters)
+        worker = Worker(
+            self._process,
+            self._on_worker_error,
+            keep_all=parameters.process_every_frame,
+            capacity=parameters.queue_size,
+        )
+        try:
+            self._set_up(worker, parameters)
+        except Exception:
+            worker.stop(STOP_TIMEOUT_S)
+            self._release()
+            raise
+
+    def _set_up(self, worker: Worker[Arrival], parameters: NodeParameters) -> None:
+        def load() -> tuple[NodeMatcher, float]:
+            matcher = self._matcher_factory(parameters)
+            return matcher, matcher.warm_up(*WARM_UP_SIZE)
+
+        # In the thread that will match: OpenMP keeps a team for each thread that loads or computes,
+        # and once the teams outnumber the cores it sends them to sleep after each operation.
+        matcher, seconds = worker.call(load).result()
         transforms = TransformListener(self if parameters.needs_transforms else None)
         processor = Processor(
             matcher, parameters, self._refuse, transforms.lookup, self.get_logger().warning
@@ -130,19 +150,7 @@ class LoftrNode(LifecycleNode):
             odometry = OdometryOutputs(self, parameters, transforms.lookup)
         elif parameters.mode == 'mono':
             self.get_logger().info('one camera knows no scale: no odometry (odometry_scale)')
-        worker = Worker(
-            self._process,
-            self._on_worker_error,
-            keep_all=parameters.process_every_frame,
-            capacity=parameters.queue_size,
-        )
         self._pipeline = Pipeline(processor, worker, outputs, odometry, transforms)
-        try:
-            # In the thread that will match: libraries keep threads and workspaces for each thread.
-            seconds = worker.call(lambda: matcher.warm_up(*WARM_UP_SIZE)).result()
-        except Exception:
-            self._release()
-            raise
         self.get_logger().info(
             f'weights {matcher.weights_name} on {matcher.device}; warm-up took {seconds:.1f} s'
         )

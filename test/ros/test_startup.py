@@ -25,9 +25,10 @@ def lines(node: NodeProcess, start: str) -> list[str]:
     return [line for line in node.text().splitlines() if line.startswith(start)]
 
 
-def test_the_thread_that_matches_is_warmed_up_by_configure(tmp_path: Path) -> None:
+def test_configure_loads_and_warms_up_in_the_thread_that_matches(tmp_path: Path) -> None:
     with connected(tmp_path) as (node, client):
         assert client.change_state('configure')
+        assert lines(node, 'load') == ['load in loftr-worker']
         assert lines(node, 'warm-up') == ['warm-up in loftr-worker']
         assert client.change_state('activate')
         camera = Camera(client)

@@ -1,4 +1,4 @@
-"""The real node with a matcher that tells which thread warms it up and which one matches."""
+"""The real node with a matcher that tells which threads load it, warm it up and match."""
 
 import sys
 import threading
@@ -13,6 +13,10 @@ from loftr_ros.ros.node import main
 
 
 class TellingMatcher(FlowMatcher):  # type: ignore[misc,unused-ignore]
+    def __init__(self) -> None:
+        super().__init__()
+        print(f'load in {threading.current_thread().name}', flush=True)
+
     def warm_up(self, height: int, width: int) -> float:
         print(f'warm-up in {threading.current_thread().name}', flush=True)
         if '--broken' in sys.argv:
