@@ -50,7 +50,9 @@ def touched(points: NDArray[Any], size: tuple[int, int], tile: int) -> NDArray[n
 
 def shares(data: Path, pairs: int, matches: int) -> dict[str, list[float]]:
     """Share of tiles touched in the query of each set, one value for each size of tiles."""
-    matcher = Matcher('lite', longer_side=None, confidence_threshold=0.0, max_matches=matches)
+    matcher = Matcher(
+        'lite', precision='float32', longer_side=None, confidence_threshold=0.0, max_matches=matches
+    )
     found = {}
     for pair_set in find_pair_sets(data, max_pairs=pairs):
         if not isinstance(pair_set, PoseSet):

@@ -66,6 +66,7 @@ def serve(options: argparse.Namespace) -> None:
     matcher = Matcher(
         options.file or 'lite',
         device=options.device,
+        precision='float32' if options.device == 'cpu' else 'auto',
         longer_side=None,
         confidence_threshold=0.0 if options.file else None,
         max_matches=options.matches,

@@ -82,6 +82,7 @@ def _check(options: argparse.Namespace, size: tuple[int, int] | None) -> int:
         options.weights,
         configuration=options.configuration,
         device='cpu',
+        precision='float32',
         longer_side=longer_side,
     )
     exported = Matcher(

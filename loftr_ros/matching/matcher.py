@@ -81,7 +81,7 @@ class Matcher:
             configuration: Of a file that does not carry its own.
             device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             precision: ``float32``, ``tf32``, ``float16``, ``bfloat16``, or ``auto``: float16 on a
-                GPU, float32 on a CPU; see :func:`select_precision` for what a device has. The
+                GPU, float32 on most CPUs; see :func:`select_precision` for what a device has. The
                 correlations are computed in float32 in any case.
             longer_side: Greatest width or height the network sees, px; None for the full image.
             max_pixels: Greatest number of pixels the network sees; None for all.
@@ -112,8 +112,9 @@ class Matcher:
             chosen = FLOAT32
             loaded = _load_exported(weights, providers, precision)
         else:
-            chosen = select_precision(precision, self._device)
             loaded = load_weights(weights, configuration)
+            aligned = loaded.network.config.aligned_points > 0
+            chosen = select_precision(precision, self._device, aligned=aligned)
         self.weights_name = loaded.name
         self.weights_hash = loaded.sha256
         graphs = _graphs(self._device, backend) if cuda_graphs else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from .fine_matching import (
     in_pixels,
     refine_in_blocks,
 )
+from .precision import exact_products
 from .transformer import LocalFeatureTransformer, position_encoding
 
 if TYPE_CHECKING:
@@ -133,6 +135,9 @@ class LoFTR(nn.Module):
     fixed_size: tuple[int, int] | None = None
     """Height and width of the only images it takes, px; None for any."""
 
+    exact_coarse = False
+    """Whether coarse features are float32 in whatever precision the rest is computed."""
+
     def __init__(self, config: LoFTRConfig) -> None:
         super().__init__()
         self.config = config
@@ -165,6 +170,8 @@ class LoFTR(nn.Module):
             allowed: (N, 1, H, W) bool, where points may be aligned; None for everywhere.
         """
         coarse, fine = self.backbone(images)
+        if self.exact_coarse:
+            coarse = coarse.float()
         maps = FeatureMaps(coarse + self._encoding(coarse, origin), fine, mask)
         return self.with_corners(maps, images, allowed)
 
@@ -195,7 +202,9 @@ class LoFTR(nn.Module):
         """Coarse features (N, L, C), (N, S, C) conditioned on both images."""
         tokens0, mask0 = maps0.tokens()
         tokens1, mask1 = maps1.tokens()
-        transformed: tuple[Tensor, Tensor] = self.loftr_coarse(tokens0, tokens1, mask0, mask1)
+        exact = exact_products(tokens0.device) if self.exact_coarse else nullcontext()
+        with exact:
+            transformed: tuple[Tensor, Tensor] = self.loftr_coarse(tokens0, tokens1, mask0, mask1)
         return transformed
 
     def fine_windows(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -23,6 +24,9 @@ AMPERE = (8, 0)
 class Precision:
     """Numbers of backbone and transformers; correlations are computed in float32 in any case.
 
+    bfloat16, with three bits less than float16, is for backbone and fine transformer alone: in the
+    coarse transformer it would lose one match in fifty.
+
     Attributes:
         name: ``float32``, ``tf32``, ``float16`` or ``bfloat16``.
         dtype: Of weights and activations.
@@ -36,6 +40,11 @@ class Precision:
         """Whether activations take two bytes."""
         return self.dtype != torch.float32
 
+    @property
+    def exact_coarse(self) -> bool:
+        """Whether coarse features are float32 all the same, from the backbone's output on."""
+        return self.dtype == torch.bfloat16
+
 
 FLOAT32 = Precision('float32', torch.float32)
 PRECISIONS = {
@@ -46,25 +55,32 @@ PRECISIONS = {
 }
 
 
-def select_precision(name: str, device: torch.device) -> Precision:
+def select_precision(name: str, device: torch.device, *, aligned: bool = False) -> Precision:
     """Precision by name; ``auto`` is the fastest that keeps the matches.
 
     ==============================  ========  ======================================
     device                          auto      others
     ==============================  ========  ======================================
-    CPU                             float32   bfloat16
+    CPU with AMX, points aligned    bfloat16  float32
+    other CPU                       float32   bfloat16
     GPU, compute capability >= 8.0  float16   float32, tf32, bfloat16
     GPU, compute capability 7.x     float16   float32
     older GPU                       float32   float16
     ==============================  ========  ======================================
+
+    Args:
+        name: Of `PRECISIONS`, or ``auto``.
+        device: Where the network runs.
+        aligned: Whether points are aligned on the images, in float32, after the network.
 
     Raises:
         ValueError: There is no such precision, or this device does not have it.
     """
     capability = torch.cuda.get_device_capability(device) if device.type == 'cuda' else None
     if name == 'auto':
-        fast = capability is not None and capability >= TENSOR_CORES
-        return PRECISIONS['float16'] if fast else FLOAT32
+        if capability is None:
+            return PRECISIONS['bfloat16'] if aligned and _has_amx(device) else FLOAT32
+        return PRECISIONS['float16'] if capability >= TENSOR_CORES else FLOAT32
     if name not in PRECISIONS:
         raise ValueError(f"precision '{name}': expected auto, {', '.join(PRECISIONS)}")
     if capability is None and name in ('tf32', 'float16'):
@@ -77,15 +93,31 @@ def select_precision(name: str, device: torch.device) -> Precision:
     return PRECISIONS[name]
 
 
+@cache
+def cpu_capabilities() -> dict[str, Any]:
+    """Name of the CPU, and which instructions it has; empty where torch does not tell."""
+    found: dict[str, Any] = getattr(torch.cpu, 'get_capabilities', dict)()
+    return found
+
+
+def _has_amx(device: torch.device) -> bool:
+    """Whether a CPU multiplies matrices of bfloat16 in tiles (AMX).
+
+    Only that pays for a small network: by AVX-512 alone, bfloat16 is no faster than float32.
+    """
+    return device.type == 'cpu' and bool(cpu_capabilities().get('amx_bf16'))
+
+
 def store_weights(network: nn.Module, precision: Precision) -> None:
     """Round the weights of products once; autocast would do it again for each frame.
 
     The same numbers come out: autocast rounds just these. Norms stay in float32.
     """
-    if precision.is_half:
-        for module in network.modules():
-            if isinstance(module, (nn.Conv2d, nn.Linear)):
-                module.to(precision.dtype)
+    for name, part in network.named_children():
+        if precision.is_half and not (precision.exact_coarse and name == 'loftr_coarse'):
+            for module in part.modules():
+                if isinstance(module, (nn.Conv2d, nn.Linear)):
+                    module.to(precision.dtype)
 
 
 def computing(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

@@ -78,6 +78,7 @@ class Runner:
         moved = network.to(device)
         self.network: LoFTR = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         store_weights(self.network, precision)
+        self.network.exact_coarse = precision.exact_coarse
         self._columns: Function = self._compute_columns
         if graphs is not None:
             # The encoding of positions is added outside: it changes with the size of images.

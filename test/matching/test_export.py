@@ -69,7 +69,7 @@ def any_size(command: tuple[Path, str]) -> Path:
 
 @pytest.fixture(scope='module')
 def torch_matcher() -> Matcher:
-    return Matcher('lite', device='cpu', longer_side=None)
+    return Matcher('lite', device='cpu', precision='float32', longer_side=None)
 
 
 @pytest.fixture(scope='module')

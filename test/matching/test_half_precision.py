@@ -94,8 +94,9 @@ def test_features_of_any_size_end_in_finite_matches_or_none(
     coarse, fine = coarse * scale, fine * fine_scale
     if spoilt:
         fine[0, 0, 9:20, 9:20] = spoilt
-    dtype = PRECISIONS[precision].dtype
-    maps = FeatureMaps(coarse.to(dtype), fine.to(dtype))
+    numbers = PRECISIONS[precision]
+    coarse = coarse.to(torch.float32 if numbers.exact_coarse else numbers.dtype)
+    maps = FeatureMaps(coarse, fine.to(numbers.dtype))
 
     matches = run.match(maps, maps, 0.0, None)
 

@@ -19,7 +19,9 @@ STRIDE = 16
 
 @pytest.fixture(scope='module')
 def matcher() -> Matcher:
-    return Matcher('lite', device='cpu', longer_side=None, confidence_threshold=0.0)
+    return Matcher(
+        'lite', device='cpu', precision='float32', longer_side=None, confidence_threshold=0.0
+    )
 
 
 def allowed_cells(mask: Mask) -> set[int]:

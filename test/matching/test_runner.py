@@ -180,9 +180,11 @@ def test_no_operation_of_a_fixed_number_of_rows_waits(name: str) -> None:
     assert counts[1] == {'nonzero_numpy': 2}
 
 
-def test_weights_rounded_once_give_what_autocast_gives(plain: Runner) -> None:
+def test_weights_rounded_once_give_what_autocast_gives() -> None:
     images = images_of(128, 160)
     half = runner_of(precision=PRECISIONS['bfloat16'])
+    plain = runner_of()
+    plain.network.exact_coarse = True
     with torch.inference_mode(), torch.autocast('cpu', torch.bfloat16):
         pixels = [image.image for image in images]
         maps0, maps1 = (plain.network.encode(image) for image in pixels)
