@@ -131,7 +131,8 @@ def subjects(
             source = folder / 'full.safetensors'
             save_weights(LoFTR(OUTDOOR), source)
             common |= {'confidence_threshold': threshold(source, size)}
-        found.append(Subject(f'{name}, torch', {'weights': str(source), 'precision': 'float32', **common}))
+        by_torch = {'weights': str(source), 'precision': 'float32', **common}
+        found.append(Subject(f'{name}, torch', by_torch))
         for layout, exported in (('any size', None), ('fixed size', size)):
             target = folder / f'{name} {layout}'
             export(source, target, size=exported)

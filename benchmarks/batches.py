@@ -34,9 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     width, height = map(int, options.size.split('x'))
-    matcher = Matcher(
-        options.weights, device=options.device, precision='float32', longer_side=None
-    )
+    matcher = Matcher(options.weights, device=options.device, precision='float32', longer_side=None)
     scene = procedural_texture(2 * max(width, height), np.random.default_rng(5))
     images = [
         np.ascontiguousarray(scene[20:][:height, 30 * i :][:, :width])

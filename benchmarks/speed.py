@@ -39,6 +39,7 @@ from loftr_ros.matching.config import OUTDOOR
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.network import LoFTR
 from loftr_ros.matching.weights import load_weights, save_weights
+from loftr_ros.ros.parameters import NodeParameters
 
 Image = NDArray[np.uint8]
 Run = Callable[[], int]
@@ -139,6 +140,7 @@ def prepare(subject: Subject, weights: Path, threshold: float, size: tuple[int, 
         precision=subject.precision,
         longer_side=None,
         confidence_threshold=threshold if full else None,
+        max_matches=None if full else NodeParameters().max_matches,
         cuda_graphs=subject.graphs,
     )
     if subject.mode == 'pair':
