@@ -48,6 +48,11 @@ _TWIN_DEVIATIONS = {'essential': 2.0, 'homography': 3.0}
 motions of a plane are both exact, so that chance is all there is between them."""
 _MAJORITY = 0.5
 """Share of the matches that a motion without scale has to explain."""
+_COVERED = 0.25
+"""Share of the image that the matches which agree have to cover: a texture that repeats is taken
+for a motion by a few next to each other."""
+_COVERED_SHARE = 0.6
+"""Share of what all matches cover: an object covers a part, and chance adds to it."""
 _HALF_SHARE = 0.25
 """Share of the matches of each half of the image that has to agree with the motion."""
 _RIVAL_SHARE = 0.2
@@ -172,6 +177,10 @@ def _judge(
     if count < _MAJORITY * len(pairs):
         reason = 'fewer than half of the matches agree with the motion'
         return _failed(PoseState.LOST, reason, pairs)
+    covered, everything = (len(np.unique(one)) for one in (pairs.tiles[pose.inliers], pairs.tiles))
+    if covered < max(_COVERED * TILES**2, _COVERED_SHARE * everything):
+        reason = 'the matches that agree with the motion cover a part of the image only'
+        return _failed(PoseState.DEGENERATE, reason, pairs)
     if scatters(motion, pairs, band, options):
         reason = 'the matches scatter too widely about the motion, as those of blurred images do'
         return _failed(PoseState.LOST, reason, pairs)

@@ -370,3 +370,31 @@ def test_a_motion_needs_the_majority_of_the_matches(
     scene: MakeScene, outliers: float, state: PoseState
 ) -> None:
     assert estimate(scene(outliers=outliers, count=800)).state is state
+
+
+@pytest.mark.parametrize(('width', 'state'), [(150, PoseState.DEGENERATE), (420, PoseState.OK)])
+def test_matches_in_a_small_part_of_the_image_do_not_tell_the_motion(
+    scene: MakeScene, width: int, state: PoseState
+) -> None:
+    made = scene(count=1500)
+    inside = (made.reference_points < (width, 300)).all(axis=1)
+    pose = estimate_relative_pose(
+        made.reference_points[inside], made.query_points[inside], CAMERA, CAMERA
+    )
+
+    assert pose.state is state
+    assert state is PoseState.OK or 'part of the image' in pose.reason
+
+
+def test_a_motion_of_a_part_of_all_that_is_matched_is_not_believed(scene: MakeScene) -> None:
+    made, rng = scene(count=700), np.random.default_rng(0)
+    right = made.reference_points[:, 0] >= 320
+    elsewhere = ~right & (rng.random(len(right)) < 0.5)
+    query = made.query_points.copy()
+    query[elsewhere] = rng.uniform((0, 0), CAMERA.size[::-1], (elsewhere.sum(), 2))
+    kept = right | elsewhere
+    pose = estimate_relative_pose(made.reference_points[kept], query[kept], CAMERA, CAMERA)
+
+    assert right.sum() > 0.6 * kept.sum()
+    assert pose.state is PoseState.DEGENERATE
+    assert 'part of the image' in pose.reason

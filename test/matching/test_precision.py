@@ -132,8 +132,9 @@ def test_coarse_features_are_float32_where_the_rest_is_bfloat16() -> None:
     features = matcher.encode(image)
     matcher.match(features, features)
 
-    assert network.loftr_coarse.layers[0].q_proj.weight.dtype == torch.float32
-    assert network.loftr_fine.layers[0].q_proj.weight.dtype == torch.bfloat16
+    assert network.fine_preprocess.down_proj.weight.dtype == torch.bfloat16
+    for parameter in network.loftr_coarse.parameters():
+        assert parameter.dtype == torch.float32
     assert features.maps.fine.dtype == torch.bfloat16
     assert [tensor.dtype for tensor in seen] == 4 * [torch.float32]
 
