@@ -33,8 +33,8 @@ _CLEAR_RATIO = 20.0
 _CHANCE_GAIN = 20.0
 """What the five parameters of a motion gain from noise in one of a thousand halves, divided by the
 number of its matches (chi-square)."""
-_CHANCE = 3.0
-"""What the squared difference of two halves reaches by chance, per degree of freedom."""
+CHANCE = 3.0
+"""What the squared difference of two motions reaches by chance, per degree of freedom."""
 _SMALLEST_ERROR = 0.03
 """Distances below this, px, are exact for all that matters."""
 _TAIL = 6.0
@@ -136,7 +136,7 @@ def _excess(motion: Motion, one: _Half, other: _Half) -> float:
         return 1.0
     difference = motion.step_to(one.motion) - motion.step_to(other.motion)
     square = float(difference @ np.linalg.solve(covariance, difference))
-    return square / (len(difference) * _CHANCE)
+    return square / (len(difference) * CHANCE)
 
 
 def _halves(tiles: npt.NDArray[np.int64]) -> list[tuple[Flags, Flags]]:

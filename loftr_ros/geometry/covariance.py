@@ -6,7 +6,8 @@ over the image. Counting the matches as independent makes the covariance shrink 
 without limit. Here the image is divided into tiles, and
 
 - each tile has an error of its own of `smooth_sigma` px, common to all its matches, which no
-  number of matches removes: the effective number of matches is at most that of the tiles;
+  number of matches removes: the effective number of matches is at most that of the tiles. Blur
+  moves neighbours alike, so that of matches which are less certain it is the same share;
 - the spread of the tiles' summed gradients shows how much the errors within a tile agree
   (a cluster-robust estimate: K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using
   generalized linear models", 1986). Its ratio to the spread that the above would show inflates the
@@ -31,6 +32,8 @@ from loftr_ros.geometry.types import Array
 State = TypeVar('State')
 
 _REAL_SHARE = 0.1
+_SHARP = 0.6
+"""The sigma, px, above which neighbours share more than `smooth_sigma`, in proportion to it."""
 
 
 def fit_covariance(
@@ -59,7 +62,8 @@ def fit_covariance(
     inverse = np.linalg.inv(_without(information, slope_noise))
 
     _, index = np.unique(pairs.tiles, return_inverse=True)
-    shared = _tile_sums(core * (smooth_sigma / pairs.sigma)[:, None, None], index)
+    shares = smooth_sigma / np.minimum(pairs.sigma, _SHARP)
+    shared = _tile_sums(core * shares[:, None, None], index)
     expected = max(1.0, fit.scale**2) * information + np.einsum('tkp,tkq->pq', shared, shared)
 
     gradients = _tile_sums(np.sum(weights * fit.slopes * fit.errors[..., None], axis=1), index)

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.camera import Camera
+from loftr_ros.geometry.candidates import motion_distances
+from loftr_ros.geometry.consistency import CHANCE
 from loftr_ros.geometry.covariance import fit_covariance
 from loftr_ros.geometry.depth import PointDepths
-from loftr_ros.geometry.epipolar import Motion
+from loftr_ros.geometry.epipolar import Motion, refine_motion
 from loftr_ros.geometry.focal import estimate_focal_error
 from loftr_ros.geometry.least_squares import (
     TOLERANCE,
@@ -26,6 +28,7 @@ from loftr_ros.geometry.pose import PoseState, RelativePose
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.reprojection import DepthPairs, refine_pose, reproject
 from loftr_ros.geometry.robust import estimator_module
+from loftr_ros.geometry.rotations import tangent_basis
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.geometry.types import Array, Flags
 
@@ -136,6 +139,11 @@ def estimate_metric_pose(
     cameras = reference_camera, query_camera
     seen_points = reference[inliers], query[inliers], cameras, sigmas[inliers]
     focal_error = estimate_focal_error(motion, *seen_points, options)
+    if pose.covariance is not None:
+        length = float(np.linalg.norm(solution.fit.state[:3, 3]))
+        usable = pairs.select(pairs.usable())
+        growth = _disagreement(motion, length, pose.covariance, usable, options)
+        pose = replace(pose, covariance=growth * pose.covariance)
     return replace(pose, focal_error=focal_error)
 
 
@@ -224,6 +232,31 @@ def _motion(solution: _Solution) -> Motion | None:
     rotation, translation = solution.fit.state[:3, :3], solution.fit.state[:3, 3]
     length = float(np.linalg.norm(translation))
     return Motion(rotation, translation / length) if length > _SMALLEST_STEP else None
+
+
+def _disagreement(
+    motion: Motion, length: float, covariance: Array, pairs: RayPairs, options: TwoViewOptions
+) -> float:
+    """Return the factor by which the covariance has to grow to agree with the images alone.
+
+    Depths that all err alike, as those of a depth camera that is not quite registered, move the
+    pose, but not the epipolar lines.
+    """
+    near = motion_distances(motion, pairs, options) <= options.threshold
+    if near.sum() < options.min_motion_inliers:
+        return 1.0
+    used = pairs.select(near)
+    fit = refine_motion(motion, used, options.reference_sigma)
+    other, _ = fit_covariance(fit, used, options.smooth_sigma)
+    # From x y z rx ry rz to (rotation, tangent of the translation).
+    change = np.zeros((5, 6))
+    change[:3, 3:], change[3:, :3] = np.eye(3), tangent_basis(motion.translation).T / length
+    both = other + change @ covariance @ change.T
+    if not np.isfinite(both).all():
+        return 1.0
+    step = motion.step_to(fit.state)
+    excess = float(step @ np.linalg.solve(both, step)) / len(step)
+    return max(1.0, excess / CHANCE)
 
 
 def _shared_step(fit: Fit[Array], used: DepthPairs) -> Array:

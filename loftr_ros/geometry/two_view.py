@@ -51,7 +51,7 @@ _MAJORITY = 0.5
 _COVERED = 0.25
 """Share of the image that the matches which agree have to cover: a texture that repeats is taken
 for a motion by a few next to each other."""
-_COVERED_SHARE = 0.6
+_COVERED_SHARE = 2 / 3
 """Share of what all matches cover: an object covers a part, and chance adds to it."""
 _HALF_SHARE = 0.25
 """Share of the matches of each half of the image that has to agree with the motion."""
@@ -177,10 +177,6 @@ def _judge(
     if count < _MAJORITY * len(pairs):
         reason = 'fewer than half of the matches agree with the motion'
         return _failed(PoseState.LOST, reason, pairs)
-    covered, everything = (len(np.unique(one)) for one in (pairs.tiles[pose.inliers], pairs.tiles))
-    if covered < max(_COVERED * TILES**2, _COVERED_SHARE * everything):
-        reason = 'the matches that agree with the motion cover a part of the image only'
-        return _failed(PoseState.DEGENERATE, reason, pairs)
     if scatters(motion, pairs, band, options):
         reason = 'the matches scatter too widely about the motion, as those of blurred images do'
         return _failed(PoseState.LOST, reason, pairs)
@@ -190,6 +186,10 @@ def _judge(
         return _failed(PoseState.DEGENERATE, reason, pairs)
     if _second_motion(pose.inliers, pairs, focal_length, options):
         reason = 'the matches follow two motions, and either may be that of the scene'
+        return _failed(PoseState.DEGENERATE, reason, pairs)
+    covered, everything = (len(np.unique(one)) for one in (pairs.tiles[pose.inliers], pairs.tiles))
+    if covered < max(_COVERED * TILES**2, _COVERED_SHARE * everything):
+        reason = 'the matches that agree with the motion cover a part of the image only'
         return _failed(PoseState.DEGENERATE, reason, pairs)
     covariance = split.inflation * np.asarray(pose.covariance, dtype=np.float64)
     limits = [options.max_direction_sigma] * 3 + [options.max_rotation_sigma] * 3

@@ -182,3 +182,18 @@ def test_small_parallax_does_not_feign_knowledge(
     scene: MakeScene, translation: tuple[float, float, float]
 ) -> None:
     assert LOWEST < mean_error(scene, 0.3, translation=translation, count=1000) < HIGHEST
+
+
+def test_uncertain_matches_share_more_of_their_error_with_their_neighbours(
+    scene: MakeScene,
+) -> None:
+    made, variances = scene(count=1500), []
+    for sigma in (0.6, 2.4):
+        points = made.reference_points, made.query_points
+        noise = np.full(len(made.query_points), sigma)
+        pose = estimate_relative_pose(*points, made.camera, made.camera, noise)
+        assert pose.covariance is not None, pose.reason
+        variances.append(np.trace(pose.covariance))
+
+    # Four times the sigma of all that counts: had the shared part stayed, it would be less.
+    assert variances[1] / variances[0] == pytest.approx(16, rel=0.1)

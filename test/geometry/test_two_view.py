@@ -387,14 +387,14 @@ def test_matches_in_a_small_part_of_the_image_do_not_tell_the_motion(
 
 
 def test_a_motion_of_a_part_of_all_that_is_matched_is_not_believed(scene: MakeScene) -> None:
-    made, rng = scene(count=700), np.random.default_rng(0)
-    right = made.reference_points[:, 0] >= 320
-    elsewhere = ~right & (rng.random(len(right)) < 0.5)
+    made, rng = scene(count=1500), np.random.default_rng(0)
+    middle = np.abs(made.reference_points[:, 0] - 320) < 100
+    elsewhere = ~middle & (rng.random(len(middle)) < 0.3)
     query = made.query_points.copy()
     query[elsewhere] = rng.uniform((0, 0), CAMERA.size[::-1], (elsewhere.sum(), 2))
-    kept = right | elsewhere
+    kept = middle | elsewhere
     pose = estimate_relative_pose(made.reference_points[kept], query[kept], CAMERA, CAMERA)
 
-    assert right.sum() > 0.6 * kept.sum()
+    assert middle.sum() > 0.55 * kept.sum()
     assert pose.state is PoseState.DEGENERATE
     assert 'part of the image' in pose.reason
