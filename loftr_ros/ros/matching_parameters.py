@@ -26,7 +26,7 @@ class MatchingParameters:
     )
     precision: str = declare_field(
         'auto',
-        'Numbers that LoFTR computes with; auto: float16 on a GPU, float32 on a CPU.',
+        'Numbers that LoFTR computes with; auto: float16 on a GPU, float32 on most CPUs.',
         choices=('auto', 'float32', 'tf32', 'float16', 'bfloat16'),
     )
     cuda_graphs: bool = declare_field(
