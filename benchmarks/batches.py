@@ -46,7 +46,8 @@ def main() -> None:
     def batch() -> int:
         with torch.inference_mode():
             maps = matcher.network.encode(tensor)
-            following = FeatureMaps(maps.coarse.roll(-1, 0), maps.fine.roll(-1, 0))
+            image = None if maps.image is None else maps.image.roll(-1, 0)
+            following = FeatureMaps(maps.coarse.roll(-1, 0), maps.fine.roll(-1, 0), image=image)
             found = matcher.network.match(maps, following, matcher.confidence_threshold)
             return len(found.points1.cpu())
 
