@@ -124,12 +124,9 @@ def write_seven_scenes(folder: Path, poses: Poses, out: Path) -> None:
 
 
 def write_kitti(folder: Path, poses: Poses, out: Path) -> None:
-    """Write the same sequence with other poses; those of frames without one are NaN."""
+    """Write the same sequence with other poses, which all frames must have, in their order."""
     shutil.copytree(folder, out, dirs_exist_ok=True)
-    unknown = np.full((4, 4), np.nan)
-    names = sorted(path.name for path in (folder / 'image_l').iterdir())
-    rows = [poses.get(name, unknown)[:3].ravel() for name in names]
-    np.savetxt(out / 'poses.txt', rows)
+    np.savetxt(out / 'poses.txt', [poses[name][:3].ravel() for name in sorted(poses)])
 
 
 LAYOUTS: dict[str, tuple[Open, Write]] = {
@@ -146,8 +143,8 @@ def main() -> None:
     layout = open_sequence(arguments.data).layout
     if layout not in LAYOUTS:
         parser.error(f'{arguments.data} has the layout {layout}, not {" or ".join(LAYOUTS)}')
-    sequence_in, write = LAYOUTS[layout]
-    sequence = sequence_in(arguments.data, None)
+    open_layout, write = LAYOUTS[layout]
+    sequence = open_layout(arguments.data, None)
     given = {
         entry.image_path.name: entry.world_T_camera
         for entry in sequence.entries
@@ -159,6 +156,8 @@ def main() -> None:
     names = [entry.image_path.name for entry in sequence.entries]
     found = reconstruct(sequence.entries[0].image_path.parent, names, parameters)
     poses, *others = (in_metres(poses, given) for poses in found)
+    if layout == 'kitti' and len(poses) < len(names):
+        parser.error(f'COLMAP found {len(poses)} of {len(names)} frames; KITTI needs all poses')
     write(arguments.data, poses, arguments.out)
     print(f'{len(poses)} of {len(names)} frames in {arguments.out}')
     compared = {

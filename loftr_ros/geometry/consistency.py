@@ -33,7 +33,7 @@ _CLEAR_RATIO = 20.0
 _CHANCE_GAIN = 20.0
 """What the five parameters of a motion gain from noise in one of a thousand halves, divided by the
 number of its matches (chi-square)."""
-CHANCE = 3.0
+_CHANCE = 3.0
 """What the squared difference of two motions reaches by chance, per degree of freedom."""
 _SMALLEST_ERROR = 0.03
 """Distances below this, px, are exact for all that matters."""
@@ -116,7 +116,9 @@ def split_test(motion: Motion, pairs: RayPairs, band: float, options: TwoViewOpt
         gains += [side.gain for side in found]
         shares += [side.share for side in found]
         if len(found) == len(sides):
-            excesses.append(_excess(motion, *found))
+            one, other = found
+            step = motion.step_to(one.motion) - motion.step_to(other.motion)
+            excesses.append(excess(step, one.covariance + other.covariance))
     inflation = max(1.0, float(np.mean(excesses))) if excesses else 1.0
     return SplitTest(max(gains), inflation, min(shares))
 
@@ -129,14 +131,17 @@ class _Half:
     share: float
 
 
-def _excess(motion: Motion, one: _Half, other: _Half) -> float:
-    """Return how far the difference of two halves exceeds what noise may make of it."""
-    covariance = one.covariance + other.covariance
+def excess(difference: Array, covariance: Array) -> float:
+    """Return how far the difference of two motions (P,) exceeds what noise may make of it.
+
+    Args:
+        difference: float64 (P,), a step from one motion to the other.
+        covariance: float64 (P, P), that of the step; where it is infinite nothing is exceeded.
+    """
     if not np.isfinite(covariance).all():
         return 1.0
-    difference = motion.step_to(one.motion) - motion.step_to(other.motion)
     square = float(difference @ np.linalg.solve(covariance, difference))
-    return square / (len(difference) * CHANCE)
+    return square / (len(difference) * _CHANCE)
 
 
 def _halves(tiles: npt.NDArray[np.int64]) -> list[tuple[Flags, Flags]]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.candidates import motion_distances
-from loftr_ros.geometry.consistency import CHANCE
+from loftr_ros.geometry.consistency import excess
 from loftr_ros.geometry.covariance import fit_covariance
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.epipolar import Motion, refine_motion
@@ -252,11 +252,7 @@ def _disagreement(
     change = np.zeros((5, 6))
     change[:3, 3:], change[3:, :3] = np.eye(3), tangent_basis(motion.translation).T / length
     both = other + change @ covariance @ change.T
-    if not np.isfinite(both).all():
-        return 1.0
-    step = motion.step_to(fit.state)
-    excess = float(step @ np.linalg.solve(both, step)) / len(step)
-    return max(1.0, excess / CHANCE)
+    return max(1.0, excess(motion.step_to(fit.state), both))
 
 
 def _shared_step(fit: Fit[Array], used: DepthPairs) -> Array:

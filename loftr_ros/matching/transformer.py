@@ -91,8 +91,8 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Convolutions go to oneDNN, linear maps to MKL, whose kernels leave AVX-512 unused on the
     machines of others: half the speed there. On Intel's they are faster for narrow layers.
     """
-    suits = x.device.type != 'cpu' or x.numel() == 0 or torch.onnx.is_in_onnx_export()
-    if suits or cpu_capabilities().get('cpu_name', '').startswith('Intel'):
+    plain = x.device.type != 'cpu' or x.numel() == 0 or torch.onnx.is_in_onnx_export()
+    if plain or cpu_capabilities().get('cpu_name', '').startswith('Intel'):
         return F.linear(x, weight, bias)
     # With one thread oneDNN is taken only from 16 images on.
     images = 16 if x.shape[:-1].numel() % 16 == 0 else len(x)

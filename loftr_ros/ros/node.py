@@ -129,7 +129,7 @@ class LoftrNode(LifecycleNode):
             self._set_up(worker, parameters)
         except Exception:
             worker.stop(STOP_TIMEOUT_S)
-            self._release()
+            free_memory()
             raise
 
     def _set_up(self, worker: Worker[Arrival], parameters: NodeParameters) -> None:
