@@ -107,7 +107,7 @@ def motion_figure(data: RunData) -> Figure:
     _draw_errors(rotation, data, data.errors.rotation, ROTATION_LIMIT)
     _draw_errors(direction, data, data.errors.direction, DIRECTION_LIMIT)
     rotation.set_title('Rotation error', **TITLE)
-    direction.set_title('Translation direction error', **TITLE)
+    direction.set_title('Direction error', **TITLE)
     rotation.tick_params(labelbottom=False)
     direction.set_xlabel('time since the first image [s]')
     _draw_from_above(figure.add_subplot(grid[:, 1]), data)
