@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .config import LoFTRConfig
 
@@ -93,6 +94,19 @@ class ResNetFPN(nn.Module):
             skip += _upsample_to(fine, skip)
             fine = self.get_submodule(f'layer{stage}_outconv2')(skip)
         return coarse, fine
+
+    def fold_batch_norms(self) -> None:
+        """Put the batch norms into the convolutions before them, for inference alone.
+
+        The same function, up to the rounding of float32.
+        """
+        for module in list(self.modules()):
+            for name, norm in list(module.named_children()):
+                if isinstance(norm, nn.BatchNorm2d):
+                    before = str(int(name) - 1) if name.isdigit() else name.replace('bn', 'conv')
+                    folded = fuse_conv_bn_eval(module.get_submodule(before), norm)
+                    module.add_module(before, folded)
+                    module.add_module(name, nn.Identity())
 
 
 def _upsample_to(x: Tensor, like: Tensor) -> Tensor:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 REFINED_TOGETHER = 2048
 """Matches whose windows stand at once: large images have tens of thousands of matches."""
 
+CACHED_VALUES = 2**20
+"""Values of such windows that the caches of a CPU hold beside what is made of them."""
+
 
 @dataclass(frozen=True)
 class FineOffsets:
@@ -33,13 +36,20 @@ class FineOffsets:
     deviation: Tensor
 
 
+def refined_together(config: LoFTRConfig, device: str) -> int:
+    """How many matches are refined at once, on a device of type ``cpu`` or another."""
+    if device != 'cpu':
+        return REFINED_TOGETHER
+    return min(REFINED_TOGETHER, CACHED_VALUES // (config.fine_window**2 * config.fine_dim))
+
+
 def refine_in_blocks(
-    refine: Callable[[CoarseMatches], FineOffsets], matches: CoarseMatches
+    refine: Callable[[CoarseMatches], FineOffsets], matches: CoarseMatches, block: int
 ) -> FineOffsets:
     """Refine matches block by block; each is refined by itself, so that nothing changes."""
-    if len(matches.batch) <= REFINED_TOGETHER:
+    if len(matches.batch) <= block:
         return refine(matches)
-    parts = [refine(part) for part in matches.split(REFINED_TOGETHER)]
+    parts = [refine(part) for part in matches.split(block)]
     return FineOffsets(
         torch.cat([part.offset for part in parts]), torch.cat([part.deviation for part in parts])
     )

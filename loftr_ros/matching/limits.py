@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .coarse_matching import BLOCK_SCORES, KEPT_SCORES
 from .errors import ImageError
-from .fine_matching import REFINED_TOGETHER
+from .fine_matching import refined_together
 
 if TYPE_CHECKING:
     from .config import LoFTRConfig
@@ -21,10 +21,10 @@ LIBRARY_BYTES = 40e6
 IMAGE_BYTES = 12
 """Bytes of each pixel of the original image while it becomes grey and smaller."""
 
-LIVE_MAPS = 6.0
+LIVE_MAPS = 4.4
 """Live tensors of the backbone with the features of the other image, in units of all its maps."""
 
-HEAP_MAPS, HEAP_BYTES = 3.2, 620e6
+HEAP_MAPS, HEAP_BYTES = 2.6, 620e6
 """Holes of the heap in the same units; larger blocks are given back, see `allocator`."""
 
 FINE_TENSORS = 20
@@ -136,7 +136,8 @@ def pair_megabytes(
     maps = 4 * pixels * sum(c / 4**s for s, c in zip(stages, config.block_dims, strict=True))
     cells = math.prod(math.ceil(side / config.resolution[0]) for side in size)
     scores = 4.0 * min(cells**2, KEPT_SCORES) + 12.0 * min(cells**2, BLOCK_SCORES)
-    windows = 4.0 * min(cells, REFINED_TOGETHER) * config.fine_window**2 * config.fine_dim
+    matches = min(cells, refined_together(config, 'cpu'))
+    windows = 4.0 * matches * config.fine_window**2 * config.fine_dim
     holes = min(HEAP_MAPS * maps, HEAP_BYTES)
     most = max(holes, scores, FINE_TENSORS * windows)
     return (LIBRARY_BYTES + IMAGE_BYTES * math.prod(image_size) + LIVE_MAPS * maps + most) / 1e6

@@ -113,6 +113,7 @@ class Matcher:
             loaded = _load_exported(weights, providers, precision)
         else:
             loaded = load_weights(weights, configuration)
+            loaded.network.backbone.fold_batch_norms()
             aligned = loaded.network.config.aligned_points > 0
             chosen = select_precision(precision, self._device, aligned=aligned)
         self.weights_name = loaded.name

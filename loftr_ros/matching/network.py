@@ -26,6 +26,7 @@ from .fine_matching import (
     expected_offset,
     in_pixels,
     refine_in_blocks,
+    refined_together,
 )
 from .precision import exact_products
 from .transformer import LocalFeatureTransformer, position_encoding
@@ -268,7 +269,9 @@ class LoFTR(nn.Module):
         count = found.sum()
         coarse = strongest(coarse, max_matches)
         fine = refine_in_blocks(
-            lambda part: self.refine(coarse0, coarse1, maps0, maps1, part), coarse
+            lambda part: self.refine(coarse0, coarse1, maps0, maps1, part),
+            coarse,
+            refined_together(self.config, device.type),
         )
         points = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
         stated, found = calibrate(coarse, self._knots), coarse.confidence > 0

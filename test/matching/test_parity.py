@@ -45,6 +45,7 @@ def smooth_noise(batch: int, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(coarse, size=size, mode='bilinear')
 
 
+@pytest.mark.parametrize('folded', [False, True], ids=['', 'folded'])
 @pytest.mark.parametrize('config', [OUTDOOR, INDOOR], ids=['outdoor', 'indoor'])
 @pytest.mark.parametrize(
     ('size0', 'size1', 'batch'),
@@ -56,10 +57,16 @@ def smooth_noise(batch: int, size: tuple[int, int]) -> torch.Tensor:
     ],
 )
 def test_agrees_with_kornia(
-    config: LoFTRConfig, size0: tuple[int, int], size1: tuple[int, int], batch: int
+    config: LoFTRConfig,
+    size0: tuple[int, int],
+    size1: tuple[int, int],
+    batch: int,
+    folded: bool,
 ) -> None:
     network = randomized(config)
     peer = peer_of(network)
+    if folded:  # as the matcher does
+        network.backbone.fold_batch_norms()
     images0 = smooth_noise(batch, size0)
     images1 = images0.roll((3, 5), (2, 3)) if size0 == size1 else smooth_noise(batch, size1)
     with torch.no_grad():
