@@ -104,8 +104,9 @@ class ResNetFPN(nn.Module):
             for name, norm in list(module.named_children()):
                 if isinstance(norm, nn.BatchNorm2d):
                     before = str(int(name) - 1) if name.isdigit() else name.replace('bn', 'conv')
-                    folded = fuse_conv_bn_eval(module.get_submodule(before), norm)
-                    module.add_module(before, folded)
+                    convolution = module.get_submodule(before)
+                    assert isinstance(convolution, nn.Conv2d)
+                    module.add_module(before, fuse_conv_bn_eval(convolution, norm))
                     module.add_module(name, nn.Identity())
 
 

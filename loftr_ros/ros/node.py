@@ -10,7 +10,7 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import (  # type: ignore[attr-defined]  # where Humble has them all
     Clock,
     ClockType,
@@ -18,7 +18,7 @@ from rclpy.clock import (  # type: ignore[attr-defined]  # where Humble has them
     TimeJump,
 )
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
@@ -81,6 +81,7 @@ class LoftrNode(LifecycleNode):
         self._watch()
 
     def _serve(self) -> None:
+        # A service that waits for the worker must not keep callbacks of its group from running.
         group = ReentrantCallbackGroup()
         for service_type, name, callback in (
             (MatchImages, '~/match_images', self._on_match_images),
@@ -94,17 +95,13 @@ class LoftrNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Simulated time may stand still: exactly then the watchdog must not.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
-        group = MutuallyExclusiveCallbackGroup()
-        self.create_timer(1.0, self._on_watchdog, callback_group=group, clock=clock)
+        self.create_timer(1.0, self._on_watchdog, clock=clock)
         threshold = JumpThreshold(min_forward=None, min_backward=CLOCK_JUMP, on_clock_change=False)
         self._jump_handle = self.get_clock().create_jump_callback(
             threshold, post_callback=self._on_clock_jump
         )
         if self.parameters.autostart:
-            # In a group of its own, so that the node answers while the model loads.
-            self._autostart_timer = self.create_timer(
-                0.0, self._autostart, MutuallyExclusiveCallbackGroup(), clock
-            )
+            self._autostart_timer = self.create_timer(0.0, self._autostart, clock=clock)
 
     def _autostart(self) -> None:
         self.destroy_timer(self._autostart_timer)
@@ -297,20 +294,29 @@ class LoftrNode(LifecycleNode):
             self._pipeline.worker.call(lambda: processor.apply(changed))
         return SetParametersResult(successful=True)
 
-    # --- services; each waits for the worker in a thread of the executor ---
+    # --- services ---
 
-    def _on_match_images(
+    async def _on_match_images(
         self, request: MatchImages.Request, response: MatchImages.Response
     ) -> MatchImages.Response:
-        return services.match_images(request, response, self._pipeline, self.state)
+        pipeline, executor = self._pipeline, self.executor
+        return await services.match_images(request, response, pipeline, self.state, executor)
 
-    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    async def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._inputs is not None:
             self._inputs.clear()
-        return services.trigger(response, self._pipeline, Pipeline.reset, self.state)
+        return await self._between_frames(response, Pipeline.reset)
 
-    def _on_set_keyframe(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return services.trigger(response, self._pipeline, Pipeline.set_keyframe, self.state)
+    async def _on_set_keyframe(
+        self, _: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        return await self._between_frames(response, Pipeline.set_keyframe)
+
+    async def _between_frames(
+        self, response: Trigger.Response, action: Callable[[Pipeline], None]
+    ) -> Trigger.Response:
+        pipeline, executor = self._pipeline, self.executor
+        return await services.trigger(response, pipeline, action, self.state, executor)
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self.paused = request.data
@@ -381,8 +387,9 @@ def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_m
         rclpy.try_shutdown()
         return 2
     _limit_threads(node.parameters.num_threads)
-    # One thread each for frames, a service that waits for the worker, transitions, the watchdog.
-    executor = MultiThreadedExecutor(num_threads=4)
+    # Several threads would not help: the worker computes. Up to ROS 2 Kilted the executor for them
+    # spins while a callback waits for its thread, and the worker starves (rclpy issue 1452).
+    executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
         executor.spin()

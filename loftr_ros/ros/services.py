@@ -1,10 +1,14 @@
-"""Answers of the node's services: the worker does the work, and they wait for it."""
+"""Answers of the node's services: the worker does the work, and they wait for it.
+
+They are coroutines, so that the one thread of the executor goes on meanwhile.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from loftr_ros.geometry import PoseState, RelativePose
@@ -17,15 +21,22 @@ from loftr_ros.ros.worker import WorkerStoppedError
 from loftr_ros.srv import MatchImages
 
 if TYPE_CHECKING:
+    import concurrent.futures
+
+    from rclpy.executors import Executor
+
     from loftr_ros.frontend import TrackingResult
     from loftr_ros.ros.pipeline import Pipeline
 
+Result = TypeVar('Result')
 
-def match_images(
+
+async def match_images(
     request: MatchImages.Request,
     response: MatchImages.Response,
     pipeline: Pipeline | None,
     state: str,
+    executor: Executor | None,
 ) -> MatchImages.Response:
     """Match the two images of a request, or say in the response why that is not possible."""
     pair = (
@@ -36,7 +47,9 @@ def match_images(
         return _failure(response, _not_configured(state))
     processor = pipeline.processor
     try:
-        result = pipeline.worker.call(lambda: processor.match_images(*pair)).result()
+        result = await _of_worker(
+            pipeline.worker.call(lambda: processor.match_images(*pair)), executor
+        )
     except (InputError, WorkerStoppedError) as error:
         return _failure(response, str(error))
     matcher = processor.matcher
@@ -47,23 +60,38 @@ def match_images(
     return response
 
 
-def trigger(
+async def trigger(
     response: Trigger.Response,
     pipeline: Pipeline | None,
     action: Callable[[Pipeline], None],
     state: str,
+    executor: Executor | None,
 ) -> Trigger.Response:
     """Do something with the pipeline between two frames."""
     if pipeline is None:
         response.success, response.message = False, _not_configured(state)
         return response
     try:
-        pipeline.worker.call(lambda: action(pipeline)).result()
+        await _of_worker(pipeline.worker.call(lambda: action(pipeline)), executor)
     except WorkerStoppedError as error:
         response.success, response.message = False, str(error)
         return response
     response.success, response.message = True, 'done'
     return response
+
+
+async def _of_worker(work: concurrent.futures.Future[Result], executor: Executor | None) -> Result:
+    """Wait for the worker without holding up the executor."""
+    finished: Future[None] = Future(executor=executor)
+
+    def wake(_: object) -> None:
+        finished.set_result(None)
+        if executor is not None:  # it still has the node
+            executor.wake()
+
+    work.add_done_callback(wake)
+    await finished
+    return work.result()
 
 
 def _not_configured(state: str) -> str:
