@@ -45,5 +45,7 @@ def test_a_warm_up_that_fails_fails_the_transition_and_leaves_nothing(tmp_path: 
             assert client.state() == 'unconfigured'
 
         assert 'configure failed: no kernel for this GPU' in node.text()
+        # Services are found before the node's name is.
+        wait_until(lambda: 'loftr' in client.node.get_node_names(), 'the node in the graph')
         published = client.node.get_publisher_names_and_types_by_node('loftr', '/')
         assert '/loftr/correspondences' not in {name for name, _ in published}
