@@ -11,7 +11,8 @@ without limit. Here the image is divided into tiles, and
 - the spread of the tiles' summed gradients shows how much the errors within a tile agree
   (a cluster-robust estimate: K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using
   generalized linear models", 1986). Its ratio to the spread that the above would show inflates the
-  covariance, as does a residual scale above the expected one; neither deflates it.
+  covariance where it is larger than chance makes it, as does a residual scale above the expected
+  one; neither deflates it.
 
 Where points move hardly more than their noise, the slopes are noisy too, and their squares promise
 more than there is to know about the direction of translation. The caller may tell how much of them
@@ -34,6 +35,10 @@ State = TypeVar('State')
 _REAL_SHARE = 0.1
 _SHARP = 0.6
 """The sigma, px, above which neighbours share more than `smooth_sigma`, in proportion to it."""
+
+_CHANCE = 1.5
+"""What the ratio of the gradients reaches by chance; with less, growth in one of three estimates
+that need none makes all of them too cautious."""
 
 
 def fit_covariance(
@@ -64,13 +69,15 @@ def fit_covariance(
     _, index = np.unique(pairs.tiles, return_inverse=True)
     shares = smooth_sigma / np.minimum(pairs.sigma, _SHARP)
     shared = _tile_sums(core * shares[:, None, None], index)
-    expected = max(1.0, fit.scale**2) * information + np.einsum('tkp,tkq->pq', shared, shared)
+    # The residuals hold the shared errors, too, which have a term of their own.
+    own = max(1.0, fit.scale**2 - float(np.median(shares)) ** 2)
+    expected = own * information + np.einsum('tkp,tkq->pq', shared, shared)
 
     gradients = _tile_sums(np.sum(weights * fit.slopes * fit.errors[..., None], axis=1), index)
     few_tiles = len(gradients) / max(len(gradients) - parameters, 1)
     # The fit makes the sum over all tiles zero; comparing with `expected` treats all axes alike.
     ratio = np.einsum('tp,pq,tq->', gradients, np.linalg.inv(expected), gradients)
-    inflation = max(1.0, few_tiles * float(ratio) / parameters)
+    inflation = max(1.0, few_tiles * float(ratio) / parameters / _CHANCE)
     return inflation * inverse @ expected @ inverse, inflation
 
 

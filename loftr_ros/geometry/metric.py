@@ -132,19 +132,21 @@ def estimate_metric_pose(
         return RelativePose.failed(PoseState.LOST, solution, count)
     inliers = np.zeros(count, dtype=np.bool_)
     inliers[chosen[solution.inliers]] = True
-    pose = _result(solution, inliers, options, metric)
+    limits = _largest_deviations(solution, options, metric)
+    pose = _result(solution, inliers, options, limits)
     motion = _motion(solution)
-    if motion is None:
+    if motion is None or pose.covariance is None:
         return pose
     cameras = reference_camera, query_camera
     seen_points = reference[inliers], query[inliers], cameras, sigmas[inliers]
     focal_error = estimate_focal_error(motion, *seen_points, options)
-    if pose.covariance is not None:
-        length = float(np.linalg.norm(solution.fit.state[:3, 3]))
-        usable = pairs.select(pairs.usable())
-        growth = _disagreement(motion, length, pose.covariance, usable, options)
-        pose = replace(pose, covariance=growth * pose.covariance)
-    return replace(pose, focal_error=focal_error)
+    length = float(np.linalg.norm(solution.fit.state[:3, 3]))
+    usable = pairs.select(pairs.usable())
+    covariance = pose.covariance * _disagreement(motion, length, pose.covariance, usable, options)
+    if not _is_within(covariance, limits):
+        reason = 'the points in space and their images tell different motions'
+        return RelativePose.failed(PoseState.DEGENERATE, reason, count)
+    return replace(pose, covariance=covariance, focal_error=focal_error)
 
 
 def _solve(
@@ -206,16 +208,14 @@ def _levelled(pose: Array, seen: DepthPairs) -> DepthPairs:
 
 
 def _result(
-    solution: _Solution, inliers: Flags, options: TwoViewOptions, metric: MetricOptions
+    solution: _Solution, inliers: Flags, options: TwoViewOptions, limits: Array
 ) -> RelativePose:
     fit, used = solution.fit, solution.used
     covariance, _ = fit_covariance(fit, used.pairs, options.smooth_sigma)
     if np.isfinite(covariance).all():
         common = _shared_step(fit, used)
         covariance = covariance + np.outer(common, common)
-    distance = 1.0 / max(float(np.median(used.depths.inverse)), 1.0 / metric.depth_range[1])
-    limits = [metric.max_translation_sigma * distance] * 3 + [options.max_rotation_sigma] * 3
-    if not (np.diag(covariance) <= np.square(limits)).all():
+    if not _is_within(covariance, limits):
         reason = 'the points do not determine the motion'
         return RelativePose.failed(PoseState.DEGENERATE, reason, len(inliers))
     return RelativePose.in_metres(
@@ -225,6 +225,19 @@ def _result(
         inliers=inliers,
         median_residual=float(np.median(solution.distances[solution.inliers])),
     )
+
+
+def _largest_deviations(
+    solution: _Solution, options: TwoViewOptions, metric: MetricOptions
+) -> Array:
+    """Return the largest standard deviations (6,) of x y z, m, and rx ry rz, rad."""
+    nearness = float(np.median(solution.used.depths.inverse))
+    distance = 1.0 / max(nearness, 1.0 / metric.depth_range[1])
+    return np.repeat([metric.max_translation_sigma * distance, options.max_rotation_sigma], 3)
+
+
+def _is_within(covariance: Array, deviations: Array) -> bool:
+    return bool((np.diag(covariance) <= np.square(deviations)).all())
 
 
 def _motion(solution: _Solution) -> Motion | None:
