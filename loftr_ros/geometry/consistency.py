@@ -28,7 +28,7 @@ _USUAL_SIDE = 640
 """Matchers see larger images shrunk to about this size, and err by more of their px."""
 _FEWEST = 30
 _MOST = 240
-_CLEAR_RATIO = 20.0
+_CLEAR_RATIO = 30.0
 """A parallax so many times larger than the noise tells the motion in spite of it."""
 _CHANCE_GAIN = 20.0
 """What the five parameters of a motion gain from noise in one of a thousand halves, divided by the

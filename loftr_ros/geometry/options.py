@@ -58,7 +58,7 @@ class TwoViewOptions:
     min_inliers: int = 15
     min_inlier_ratio: float = 0.3
     min_motion_inliers: int = 50
-    max_noise: float = 0.6
+    max_noise: float = 0.5
     max_split_gain: float = 1.12
     min_parallax: float = 1.5
     min_parallax_ratio: float = 0.1
