@@ -400,7 +400,8 @@ def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_m
         if rclpy.ok():
             raise
     finally:
-        executor.shutdown()
+        # Services that wait for the worker are not waited for: there is no thread to answer in.
+        executor.shutdown(timeout_sec=0)
         node.destroy_node()
         rclpy.try_shutdown()
     return 0

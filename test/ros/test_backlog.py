@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from harness import Camera, Client, running_node, wait_until
+from scenes import camera_info_msg, image_msg, picture
 from sensor_msgs.msg import CameraInfo, Image
 from slow_node import SECONDS as SLOW_S
+from std_srvs.srv import SetBool
 
 from loftr_ros.msg import RelativePose
 from loftr_ros.ros.stamps import stamp_from_msg
+from loftr_ros.srv import MatchImages
 
 COMMAND = [sys.executable, str(Path(__file__).with_name('slow_node.py'))]
 # Nothing is lost on the way, so that every image can be accounted for.
@@ -76,3 +79,21 @@ def counts(client: Client) -> npt.NDArray[np.int64]:
     received = client.value('inputs', '/image received')
     done = (client.value('processing', key) for key in ('processed', 'dropped'))
     return np.array([received, *done]).astype(np.int64)
+
+
+def test_services_that_wait_for_the_worker_hold_up_neither_others_nor_the_end(
+    tmp_path: Path,
+) -> None:
+    with running_node(tmp_path, PARAMETERS, COMMAND) as node, closing(Client()) as client:
+        wait_until(lambda: client.state() == 'active', 'an active node')
+        request = MatchImages.Request()
+        request.image0, request.image1 = image_msg(picture(3), 0), image_msg(picture(4), 0)
+        request.camera_info0 = request.camera_info1 = camera_info_msg(0)
+        matching = client.client(MatchImages, '/loftr/match_images')
+        answers = [matching.call_async(request) for _ in range(40)]
+        # The first ones are lost where discovery has met only half of the service.
+        wait_until(lambda: any(answer.done() for answer in answers), 'an answer')
+
+        assert client.call(SetBool, '/loftr/pause', SetBool.Request(data=True)).success
+        assert not answers[-1].done()
+        assert node.stop() == 0
