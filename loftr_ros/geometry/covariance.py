@@ -81,6 +81,12 @@ def fit_covariance(
     return inflation * inverse @ expected @ inverse, inflation
 
 
+def is_within(covariance: Array, deviations: npt.ArrayLike) -> bool:
+    """Tell if a covariance (P, P) is finite, and no standard deviation is above its limit (P,)."""
+    within = np.diag(covariance) <= np.square(deviations)
+    return bool(np.isfinite(covariance).all() and within.all())
+
+
 def _without(information: Array, noise: Array | None) -> Array:
     """Return the information that is not noise; of each direction at least `_REAL_SHARE` stays."""
     if noise is None:

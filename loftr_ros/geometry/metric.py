@@ -11,7 +11,7 @@ import numpy.typing as npt
 from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.candidates import motion_distances
 from loftr_ros.geometry.consistency import excess
-from loftr_ros.geometry.covariance import fit_covariance
+from loftr_ros.geometry.covariance import fit_covariance, is_within
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.epipolar import Motion, refine_motion
 from loftr_ros.geometry.focal import estimate_focal_error
@@ -143,7 +143,7 @@ def estimate_metric_pose(
     length = float(np.linalg.norm(solution.fit.state[:3, 3]))
     usable = pairs.select(pairs.usable())
     covariance = pose.covariance * _disagreement(motion, length, pose.covariance, usable, options)
-    if not _is_within(covariance, limits):
+    if not is_within(covariance, limits):
         reason = 'the points in space and their images tell different motions'
         return RelativePose.failed(PoseState.DEGENERATE, reason, count)
     return replace(pose, covariance=covariance, focal_error=focal_error)
@@ -215,7 +215,7 @@ def _result(
     if np.isfinite(covariance).all():
         common = _shared_step(fit, used)
         covariance = covariance + np.outer(common, common)
-    if not _is_within(covariance, limits):
+    if not is_within(covariance, limits):
         reason = 'the points do not determine the motion'
         return RelativePose.failed(PoseState.DEGENERATE, reason, len(inliers))
     return RelativePose.in_metres(
@@ -234,10 +234,6 @@ def _largest_deviations(
     nearness = float(np.median(solution.used.depths.inverse))
     distance = 1.0 / max(nearness, 1.0 / metric.depth_range[1])
     return np.repeat([metric.max_translation_sigma * distance, options.max_rotation_sigma], 3)
-
-
-def _is_within(covariance: Array, deviations: Array) -> bool:
-    return bool((np.diag(covariance) <= np.square(deviations)).all())
 
 
 def _motion(solution: _Solution) -> Motion | None:

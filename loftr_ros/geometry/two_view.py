@@ -27,7 +27,7 @@ from loftr_ros.geometry.candidates import (
     rotation_candidate,
 )
 from loftr_ros.geometry.consistency import noise_band, scatters, split_test
-from loftr_ros.geometry.covariance import fit_covariance
+from loftr_ros.geometry.covariance import fit_covariance, is_within
 from loftr_ros.geometry.epipolar import Motion, slope_noise
 from loftr_ros.geometry.focal import estimate_focal_error
 from loftr_ros.geometry.homography import rotation_of, sample_rotation
@@ -193,7 +193,7 @@ def _judge(
         return _failed(PoseState.DEGENERATE, reason, pairs)
     covariance = split.inflation * np.asarray(pose.covariance, dtype=np.float64)
     limits = [options.max_direction_sigma] * 3 + [options.max_rotation_sigma] * 3
-    if not _within(covariance, limits):
+    if not is_within(covariance, limits):
         return _failed(PoseState.DEGENERATE, 'the matches do not determine the motion', pairs)
     return replace(pose, covariance=covariance)
 
@@ -239,7 +239,7 @@ def _rotation_result(
     covariance, _ = fit_covariance(turned.fit, turned.used, options.smooth_sigma)
     # A translation that moves the image by less than `min_parallax` could pass for a rotation.
     covariance = covariance + np.eye(3) * (0.5 * options.min_parallax / focal_length) ** 2
-    if not _within(covariance, [options.max_rotation_sigma] * 3):
+    if not is_within(covariance, [options.max_rotation_sigma] * 3):
         return _failed(PoseState.DEGENERATE, 'the matches do not determine the rotation', pairs)
     return RelativePose.rotation_only(
         turned.model,
@@ -260,7 +260,7 @@ def _motion_result(
     best = max(candidates, key=lambda one: _support(one, options).sum())
     covariance = _motion_covariance(best, options)
     limits = [options.max_rotation_sigma] * 3 + [options.max_direction_sigma] * 2
-    if not _within(covariance, limits):
+    if not is_within(covariance, limits):
         return _failed(PoseState.DEGENERATE, 'the matches do not determine the motion', pairs)
 
     unlike = 3.0 * max(_TWIN_SIGMA, _largest_sigma(covariance[3:, 3:]))
@@ -325,10 +325,6 @@ def _plausible(candidate: Candidate[Motion], pairs: RayPairs, options: TwoViewOp
         _enough(candidate.inliers & ~behind, options)
         and behind.sum() <= (1.0 - _MIN_FRONT_RATIO) * moving.sum()
     )
-
-
-def _within(covariance: Array, limits: list[float]) -> bool:
-    return bool(np.isfinite(covariance).all() and (np.diag(covariance) <= np.square(limits)).all())
 
 
 def _largest_sigma(covariance: Array) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import wait
 from typing import Any
 
 import rclpy
@@ -50,6 +51,7 @@ WARM_UP_SIZE = 480, 640
 
 CLOCK_JUMP = Duration(seconds=-0.5)
 STOP_TIMEOUT_S = 10.0
+WATCHDOG_S = 1.0
 
 
 class LoftrNode(LifecycleNode):
@@ -95,7 +97,7 @@ class LoftrNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Simulated time may stand still: exactly then the watchdog must not.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0, self._on_watchdog, clock=clock)
+        self.create_timer(WATCHDOG_S, self._on_watchdog, clock=clock)
         threshold = JumpThreshold(min_forward=None, min_backward=CLOCK_JUMP, on_clock_change=False)
         self._jump_handle = self.get_clock().create_jump_callback(
             threshold, post_callback=self._on_clock_jump
@@ -136,7 +138,11 @@ class LoftrNode(LifecycleNode):
 
         # In the thread that will match: OpenMP keeps a team for each thread that loads or computes,
         # and once the teams outnumber the cores it sends them to sleep after each operation.
-        matcher, seconds = worker.call(load).result()
+        loading = worker.call(load)
+        # The executor is here meanwhile, and a download may take minutes.
+        while wait([loading], timeout=WATCHDOG_S).not_done and self.context.ok():
+            self._on_watchdog()
+        matcher, seconds = loading.result()
         transforms = TransformListener(self if parameters.needs_transforms else None)
         processor = Processor(
             matcher, parameters, self._refuse, transforms.lookup, self.get_logger().warning

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from diagnostic_msgs.msg import DiagnosticArray
 from harness import Camera, Client, NodeProcess, running_node, wait_until
 
 NODE = [sys.executable, str(Path(__file__).with_name('warm_node.py'))]
@@ -49,3 +50,17 @@ def test_a_warm_up_that_fails_fails_the_transition_and_leaves_nothing(tmp_path: 
         wait_until(lambda: 'loftr' in client.node.get_node_names(), 'the node in the graph')
         published = client.node.get_publisher_names_and_types_by_node('loftr', '/')
         assert '/loftr/correspondences' not in {name for name, _ in published}
+
+
+def test_diagnostics_go_on_while_the_weights_load(tmp_path: Path) -> None:
+    with connected(tmp_path, '--slow') as (_, client):
+        states: list[str] = []
+
+        def note(msg: DiagnosticArray) -> None:
+            values = (pair for status in msg.status for pair in status.values)
+            states.extend(pair.value for pair in values if pair.key == 'lifecycle')
+
+        client.listen(DiagnosticArray, '/diagnostics', note)
+        wait_until(lambda: states, 'a report')
+        assert client.change_state('configure')
+        assert states.count('configuring') >= 2

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -16,6 +17,8 @@ class TellingMatcher(FlowMatcher):  # type: ignore[misc,unused-ignore]
     def __init__(self) -> None:
         super().__init__()
         print(f'load in {threading.current_thread().name}', flush=True)
+        if '--slow' in sys.argv:
+            time.sleep(4.0)
 
     def warm_up(self, height: int, width: int) -> float:
         print(f'warm-up in {threading.current_thread().name}', flush=True)
