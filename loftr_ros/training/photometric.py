@@ -9,13 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+DULL = 0.2
+"""Share of the images with the little contrast of fog or a worn lens."""
 LONGEST_BLUR = 15.0
 REACH = 8
 """Pixels that the longest blur reaches to either side."""
 
 
 def degrade(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Random exposure, gamma, shading, blur and noise for (N, 1, H, W); clipped to [0, 1]."""
+    """Random exposure, gamma, shading, blur, haze and noise for (N, 1, H, W), rounded to 8 bits."""
     count = len(images)
 
     def uniform(low: float, high: float) -> Tensor:
@@ -26,10 +28,12 @@ def degrade(images: Tensor, generator: torch.Generator) -> Tensor:
     images = (images - 0.5) * uniform(0.45, 1.3) + 0.5 + uniform(-0.2, 0.2)
     images = images * _shading(images, uniform)
     images = motion_blur(images, generator)
+    contrast = torch.where(uniform(0, 1) < DULL, uniform(0.08, 0.4), 1.0)
+    images = (images - 0.5) * contrast + 0.5 + (1 - contrast) * uniform(-0.3, 0.3)
     images = images * torch.where(uniform(0, 1) < 0.15, uniform(0.08, 0.4), 1.0)
     noise = torch.randn(images.shape, generator=generator, device=images.device)
     images = images + noise * uniform(0, 1) ** 3 * 0.06
-    return images.clamp(0, 1)
+    return (images.clamp(0, 1) * 255).round() / 255
 
 
 def _shading(images: Tensor, uniform: Callable[[float, float], Tensor]) -> Tensor:

@@ -28,6 +28,17 @@ def test_some_images_are_dark() -> None:
     assert 0.05 < (darkest < 0.35).float().mean() < 0.4
 
 
+def test_some_images_are_dull() -> None:
+    image = torch.rand(1, 1, 24, 32, generator=generator()).expand(400, 1, 24, 32)
+    deviations = degrade(image, generator()).std(dim=(1, 2, 3))
+    assert 0.1 < (deviations < 0.2 * image.std()).float().mean() < 0.4
+
+
+def test_images_have_the_grey_levels_of_8_bits() -> None:
+    levels = degrade(torch.rand(8, 1, 24, 32, generator=generator()), generator()) * 255
+    assert torch.allclose(levels, levels.round(), atol=1e-4)
+
+
 def test_a_quarter_of_the_images_is_smeared_by_up_to_the_longest_blur() -> None:
     points = torch.zeros(400, 1, 33, 33)
     points[:, :, 16, 16] = 1
