@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.candidates import motion_distances, rotation_distances
-from loftr_ros.geometry.covariance import fit_covariance
+from loftr_ros.geometry.covariance import fit_covariance, shared_deviations
 from loftr_ros.geometry.epipolar import Motion, refine_motion
 from loftr_ros.geometry.least_squares import robust_scale
 from loftr_ros.geometry.options import TwoViewOptions
@@ -181,9 +181,11 @@ def _fit_half(
         motion = fit.state
     if best is None:
         return _Half(start, covariance, 1.0, share)
-    covariance, _ = fit_covariance(*best, options.smooth_sigma)
+    fit, used = best
+    shared = shared_deviations(used, fit.state.rotation, options)
+    covariance, _ = fit_covariance(fit, used, shared)
     gain = before / after - _CHANCE_GAIN / len(pairs)
-    return _Half(best[0].state, covariance, max(1.0, gain), share)
+    return _Half(fit.state, covariance, max(1.0, gain), share)
 
 
 def _cost(distances: Array, band: float) -> float:

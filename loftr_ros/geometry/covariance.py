@@ -6,8 +6,11 @@ over the image. Counting the matches as independent makes the covariance shrink 
 without limit. Here the image is divided into tiles, and
 
 - each tile has an error of its own of `smooth_sigma` px, common to all its matches, which no
-  number of matches removes: the effective number of matches is at most that of the tiles. Blur
-  moves neighbours alike, so that of matches which are less certain it is the same share;
+  number of matches removes: the effective number of matches is at most that of the tiles. It grows
+  by `smooth_growth` of the way that the rotation moves the points: what the calibration leaves is
+  the same for near pixels and cancels, and the translation moves them along their epipolar lines,
+  where it does no harm. Blur moves neighbours alike, so that of matches which are less certain it
+  is the same share;
 - the spread of the tiles' summed gradients shows how much the errors within a tile agree
   (a cluster-robust estimate: K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using
   generalized linear models", 1986). Its ratio to the spread that the above would show inflates the
@@ -27,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.least_squares import Fit, huber_weights
+from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.types import Array
 
@@ -35,6 +39,8 @@ State = TypeVar('State')
 _REAL_SHARE = 0.1
 _SHARP = 0.6
 """The sigma, px, above which neighbours share more than `smooth_sigma`, in proportion to it."""
+_LEAST_DEPTH = 0.1
+"""Smallest z of a turned ray: beyond, it is hardly seen."""
 
 _CHANCE = 1.5
 """What the ratio of the gradients reaches by chance; with less, growth in one of three estimates
@@ -42,14 +48,15 @@ that need none makes all of them too cautious."""
 
 
 def fit_covariance(
-    fit: Fit[State], pairs: RayPairs, smooth_sigma: float, slope_noise: Array | None = None
+    fit: Fit[State], pairs: RayPairs, shared_sigma: Array, slope_noise: Array | None = None
 ) -> tuple[Array, float]:
     """Compute the covariance of the parameters of a fit.
 
     Args:
         fit: A fit of P parameters to N matches.
         pairs: These matches.
-        smooth_sigma: Standard deviation of the error that a tile's matches share, px.
+        shared_sigma: float64 (N,), standard deviation of the error that the matches share with
+            their tile, px; see `shared_deviations`.
         slope_noise: float64 (P, P), what the noise of the points adds to the sum of the squared
             slopes; None where it is negligible.
 
@@ -67,7 +74,7 @@ def fit_covariance(
     inverse = np.linalg.inv(_without(information, slope_noise))
 
     _, index = np.unique(pairs.tiles, return_inverse=True)
-    shares = smooth_sigma / np.minimum(pairs.sigma, _SHARP)
+    shares = shared_sigma / np.minimum(pairs.sigma, _SHARP)
     shared = _tile_sums(core * shares[:, None, None], index)
     # The residuals hold the shared errors, too, which have a term of their own.
     own = max(1.0, fit.scale**2 - float(np.median(shares)) ** 2)
@@ -79,6 +86,20 @@ def fit_covariance(
     ratio = np.einsum('tp,pq,tq->', gradients, np.linalg.inv(expected), gradients)
     inflation = max(1.0, few_tiles * float(ratio) / parameters / _CHANCE)
     return inflation * inverse @ expected @ inverse, inflation
+
+
+def shared_deviations(pairs: RayPairs, rotation: Array, options: TwoViewOptions) -> Array:
+    """Return the standard deviation (N,) of the error that each match shares with its tile, px.
+
+    Args:
+        pairs: The matches.
+        rotation: (3, 3), that of `reference_T_query`; it moves the points across the image.
+        options: The error of points that stay where they are, and its growth.
+    """
+    turned = pairs.reference @ rotation
+    moved = turned[:, :2] / np.maximum(turned[:, 2:], _LEAST_DEPTH) - pairs.reference[:, :2]
+    way = np.linalg.norm(np.einsum('nij,nj->ni', pairs.query_scale, moved), axis=1)
+    return np.hypot(options.smooth_sigma, options.smooth_growth * way)
 
 
 def is_within(covariance: Array, deviations: npt.ArrayLike) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loftr_ros.geometry.camera import Camera
-from loftr_ros.geometry.covariance import fit_covariance
+from loftr_ros.geometry.covariance import fit_covariance, shared_deviations
 from loftr_ros.geometry.epipolar import Motion, sampson_errors
 from loftr_ros.geometry.least_squares import minimize
 from loftr_ros.geometry.options import TwoViewOptions
@@ -84,7 +84,9 @@ def estimate_focal_error(
     if not _certainty(evaluate(start)[1]) < _USEFUL_SIGMA:
         return None
     fit = minimize(evaluate, _State.moved, start, _TOLERANCE)
-    covariance, _ = fit_covariance(fit, seen.at(fit.state.log_ratio), options.smooth_sigma)
+    used = seen.at(fit.state.log_ratio)
+    shared = shared_deviations(used, fit.state.motion.rotation, options)
+    covariance, _ = fit_covariance(fit, used, shared)
     return FocalError(fit.state.log_ratio, float(np.sqrt(covariance[5, 5])))
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.candidates import motion_distances
 from loftr_ros.geometry.consistency import excess
-from loftr_ros.geometry.covariance import fit_covariance, is_within
+from loftr_ros.geometry.covariance import fit_covariance, is_within, shared_deviations
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.epipolar import Motion, refine_motion
 from loftr_ros.geometry.focal import estimate_focal_error
@@ -211,7 +211,8 @@ def _result(
     solution: _Solution, inliers: Flags, options: TwoViewOptions, limits: Array
 ) -> RelativePose:
     fit, used = solution.fit, solution.used
-    covariance, _ = fit_covariance(fit, used.pairs, options.smooth_sigma)
+    shared = shared_deviations(used.pairs, fit.state[:3, :3], options)
+    covariance, _ = fit_covariance(fit, used.pairs, shared)
     if np.isfinite(covariance).all():
         common = _shared_step(fit, used)
         covariance = covariance + np.outer(common, common)
@@ -256,7 +257,8 @@ def _disagreement(
         return 1.0
     used = pairs.select(near)
     fit = refine_motion(motion, used, options.reference_sigma)
-    other, _ = fit_covariance(fit, used, options.smooth_sigma)
+    shared = shared_deviations(used, fit.state.rotation, options)
+    other, _ = fit_covariance(fit, used, shared)
     # From x y z rx ry rz to (rotation, tangent of the translation).
     change = np.zeros((5, 6))
     change[:3, 3:], change[3:, :3] = np.eye(3), tangent_basis(motion.translation).T / length

@@ -43,6 +43,7 @@ class TwoViewOptions:
             cells and thus exact: the whole error of a match is the query point's.
         smooth_sigma: Standard deviation of the error that neighbouring matches share, from
             calibration and shutter, px; it bounds what many matches can gain.
+        smooth_growth: Its growth with the way that the rotation moves a point, as a share of it.
 
     Raises:
         ValueError: A field is out of its range.
@@ -66,7 +67,8 @@ class TwoViewOptions:
     max_direction_sigma: float = 0.35
     max_rotation_sigma: float = 0.1
     reference_sigma: float = 0.0
-    smooth_sigma: float = 0.4
+    smooth_sigma: float = 0.23
+    smooth_growth: float = 0.018
 
     def __post_init__(self) -> None:
         """Check all ranges."""
@@ -80,8 +82,8 @@ class TwoViewOptions:
             'max_rotation_sigma',
         ):
             self._check(name, 0 < getattr(self, name) < float('inf'), 'positive and finite')
-        for name in ('reference_sigma', 'smooth_sigma'):
-            self._check(name, 0 <= getattr(self, name) < float('inf'), '0 px or more, and finite')
+        for name in ('reference_sigma', 'smooth_sigma', 'smooth_growth'):
+            self._check(name, 0 <= getattr(self, name) < float('inf'), '0 or more, and finite')
         for name in ('min_inlier_ratio', 'min_parallax_ratio', 'planar_ratio'):
             self._check(name, 0 <= getattr(self, name) <= 1, 'between 0 and 1')
         for name in ('min_matches', 'min_inliers', 'min_motion_inliers'):

@@ -27,7 +27,7 @@ from loftr_ros.geometry.candidates import (
     rotation_candidate,
 )
 from loftr_ros.geometry.consistency import noise_band, scatters, split_test
-from loftr_ros.geometry.covariance import fit_covariance, is_within
+from loftr_ros.geometry.covariance import fit_covariance, is_within, shared_deviations
 from loftr_ros.geometry.epipolar import Motion, slope_noise
 from loftr_ros.geometry.focal import estimate_focal_error
 from loftr_ros.geometry.homography import rotation_of, sample_rotation
@@ -236,7 +236,8 @@ def _no_parallax(
 def _rotation_result(
     turned: Candidate[Array], pairs: RayPairs, focal_length: float, options: TwoViewOptions
 ) -> RelativePose:
-    covariance, _ = fit_covariance(turned.fit, turned.used, options.smooth_sigma)
+    shared = shared_deviations(turned.used, turned.model, options)
+    covariance, _ = fit_covariance(turned.fit, turned.used, shared)
     # A translation that moves the image by less than `min_parallax` could pass for a rotation.
     covariance = covariance + np.eye(3) * (0.5 * options.min_parallax / focal_length) ** 2
     if not is_within(covariance, [options.max_rotation_sigma] * 3):
@@ -281,7 +282,8 @@ def _motion_covariance(best: Candidate[Motion], options: TwoViewOptions) -> Arra
     if best.method == 'essential':
         scale = robust_scale(best.fit.errors)
         noise = slope_noise(best.model, best.used, options.reference_sigma, scale)
-    covariance, _ = fit_covariance(best.fit, best.used, options.smooth_sigma, noise)
+    shared = shared_deviations(best.used, best.model.rotation, options)
+    covariance, _ = fit_covariance(best.fit, best.used, shared, noise)
     return covariance[:5, :5]
 
 

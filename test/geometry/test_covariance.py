@@ -13,10 +13,12 @@ from loftr_ros.geometry import (
     TwoViewOptions,
     estimate_relative_pose,
 )
-from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
+from loftr_ros.geometry.covariance import shared_deviations
+from loftr_ros.geometry.rays import RayPairs
+from loftr_ros.geometry.rotations import rotation_from_vector, rotation_vector, tangent_basis
 
 if TYPE_CHECKING:
-    from test.geometry.conftest import MakeScene
+    from test.geometry.conftest import MakeScene, Scene
 
 DRAWS = 60
 # Mean over the draws of a chi-square variable of 5 degrees of freedom, by its degrees: with 60
@@ -44,7 +46,7 @@ def normalized_error(pose: RelativePose, truth: np.ndarray) -> float:
 
 
 def mean_error(scene: MakeScene, sigma: float | None, **kwargs: object) -> float:
-    options = TwoViewOptions(smooth_sigma=0.0)
+    options = TwoViewOptions(smooth_sigma=0.0, smooth_growth=0.0)
     errors = []
     for seed in range(DRAWS):
         made = scene(seed=seed, **kwargs)
@@ -97,7 +99,7 @@ def correlated(scene: MakeScene, seed: int) -> tuple[Any, np.ndarray]:
 
 
 def test_matches_that_err_together_are_not_counted_one_by_one(scene: MakeScene) -> None:
-    options = TwoViewOptions(smooth_sigma=0.0)
+    options = TwoViewOptions(smooth_sigma=0.0, smooth_growth=0.0)
     errors = []
     for seed in range(40):
         made, query = correlated(scene, seed)
@@ -130,6 +132,34 @@ def test_many_matches_do_not_beat_the_smooth_error(scene: MakeScene) -> None:
     assert rotation_variance(4000) > 0.6 * rotation_variance(1000)
 
 
+def shared_by(made: Scene, rotation: np.ndarray, options: TwoViewOptions) -> np.ndarray:
+    sigma = np.ones(len(made.query_points))
+    cameras = made.camera, made.camera
+    pairs = RayPairs.from_points(made.reference_points, made.query_points, *cameras, sigma)
+    return np.asarray(shared_deviations(pairs, rotation, options))
+
+
+def test_the_error_that_neighbours_share_grows_with_the_way_of_a_turn(scene: MakeScene) -> None:
+    options = TwoViewOptions(smooth_sigma=0.3, smooth_growth=0.02)
+    made = scene(noise=0.0, rotation=(0.0, 0.1, 0.0))
+    shared = shared_by(made, made.reference_T_query[:3, :3], options)
+    # In the middle a turn by 0.1 rad moves a point by 500 px * tan(0.1).
+    middle = np.argmin(np.linalg.norm(made.reference_points - [319.5, 239.5], axis=1))
+    assert shared[middle] == pytest.approx(np.hypot(0.3, 0.02 * 500 * np.tan(0.1)), rel=0.02)
+    assert (shared > 0.3).all()
+
+
+def test_a_translation_moves_points_along_their_lines_and_adds_no_error(scene: MakeScene) -> None:
+    options = TwoViewOptions(smooth_sigma=0.3, smooth_growth=0.02)
+    made = scene(noise=0.0, rotation=(0.0, 0.0, 0.0))
+    np.testing.assert_allclose(shared_by(made, np.eye(3), options), 0.3)
+
+
+def test_a_turn_that_leaves_the_view_gives_a_finite_error(scene: MakeScene) -> None:
+    back = rotation_from_vector(np.array([0.0, np.pi, 0.0]))
+    assert np.isfinite(shared_by(scene(), back, TwoViewOptions())).all()
+
+
 def test_the_order_is_translation_then_rotation_about_the_reference_axes(
     scene: MakeScene,
 ) -> None:
@@ -144,7 +174,7 @@ def test_the_order_is_translation_then_rotation_about_the_reference_axes(
             made.camera,
             made.camera,
             np.full(strip.sum(), 0.5),
-            options=TwoViewOptions(smooth_sigma=0.0, max_direction_sigma=1.0),
+            options=TwoViewOptions(smooth_sigma=0.0, smooth_growth=0.0, max_direction_sigma=1.0),
         )
         if pose.state is PoseState.OK and pose.covariance is not None:
             errors.append(error_of(pose, made.reference_T_query))

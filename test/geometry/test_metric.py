@@ -39,7 +39,7 @@ MOTION = make_transform(
     rotation_from_vector(np.array([0.02, 0.05, -0.03])), np.array([0.1, -0.05, 0.6])
 )
 EXACT = MetricOptions(disparity_sigma=0.0, depth_scale_sigma=0.0)
-INDEPENDENT = TwoViewOptions(smooth_sigma=0.0)
+INDEPENDENT = TwoViewOptions(smooth_sigma=0.0, smooth_growth=0.0)
 
 
 @dataclass(frozen=True, eq=False)
