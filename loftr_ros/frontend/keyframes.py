@@ -22,7 +22,21 @@ class KeyframeHistory:
 
     most_matches: int = 0
     most_tiles: int = 0
+    last_matches: int = 0
+    last_tiles: int = 0
     failures: int = 0
+
+    def note(self, matches: int, tiles: int) -> tuple[float, float]:
+        """Return the shares of matches and tiles that the next frame may be expected to have.
+
+        It will have lost as many again as this one has lost since the one before.
+        """
+        self.most_matches = max(self.most_matches, matches)
+        self.most_tiles = max(self.most_tiles, tiles)
+        survival = _expected(matches, self.last_matches) / max(self.most_matches, 1)
+        overlap = _expected(tiles, self.last_tiles) / max(self.most_tiles, 1)
+        self.last_matches, self.last_tiles = matches, tiles
+        return survival, overlap
 
 
 def needs_keyframe(
@@ -35,8 +49,9 @@ def needs_keyframe(
 ) -> bool:
     """Decide whether `frame` should be the next keyframe, and update the history.
 
-    It should if too few matches survive, if too little of the keyframe is still in view, if the
-    matches have moved far enough for a good triangulation, or if the keyframe is old. A frame
+    It should if too few matches would survive in the frame after it, if too little of the keyframe
+    would still be in view there, if the matches have moved far enough for a good triangulation, or
+    if the keyframe is old. The next frame counts since this one is the last that can link it. A frame
     without matches, or whose pose is not believed, says nothing about the view (it may be black or
     blurred) and would be a bad link to the next keyframe: only several of them in a row end one.
     """
@@ -45,15 +60,18 @@ def needs_keyframe(
         return history.failures >= options.max_failures
     tiles = covered_tiles(matches.reference_points, keyframe.image.shape[:2])
     history.failures = 0
-    history.most_matches = max(history.most_matches, len(matches))
-    history.most_tiles = max(history.most_tiles, tiles)
+    survival, overlap = history.note(len(matches), tiles)
     parallax = median_displacement(matches) / keyframe.image.shape[1]
     return (
-        len(matches) < options.min_survival * history.most_matches
-        or tiles < options.min_overlap * history.most_tiles
+        survival < options.min_survival
+        or overlap < options.min_overlap
         or parallax > options.max_parallax
         or frame.stamp_ns - keyframe.stamp_ns > options.max_age_s * 1e9
     )
+
+
+def _expected(now: int, before: int) -> int:
+    return max(now - max(before - now, 0), 0)
 
 
 def survivors(matches: Matches, pose: RelativePose) -> Matches:

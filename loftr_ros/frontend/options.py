@@ -19,9 +19,10 @@ class TrackerOptions:
 
     Attributes:
         reference: 'previous' or 'keyframe'.
-        min_survival: Smallest number of matches, as a share of the most that the keyframe had.
-        min_overlap: Smallest part of the keyframe's image that still has matches, as a share of the
-            largest part that had.
+        min_survival: Smallest number of matches that the next frame may be expected to have, as a
+            share of the most that the keyframe had.
+        min_overlap: Smallest part of the keyframe's image that may be expected to have matches in
+            the next frame, as a share of the largest part that had.
         max_parallax: Largest median displacement of the matches, as a share of the image width.
         max_age_s: Largest time since the keyframe, s; infinity for no limit.
         min_matches: A frame with fewer matches counts as failed, not as a new view; so does one

@@ -201,7 +201,7 @@ def test_a_frame_without_scale_does_not_become_the_keyframe_of_metric_ones(
 
 
 def test_a_keyframe_ends_when_too_few_points_agree_with_the_pose(metric: MetricWorld) -> None:
-    metric.wrong = {3: 0.2, 4: 0.5}
+    metric.wrong = {3: 0.1, 4: 0.3}
     tracker = Tracker(metric, replace(STEADY, min_survival=0.6))
     tracker.process(metric.stereo(1))
     results = [tracker.process(metric.stereo(index)) for index in (2, 3, 4)]

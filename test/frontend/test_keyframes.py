@@ -38,15 +38,25 @@ def test_a_keyframe_lasts_while_nothing_changes(world: World) -> None:
         assert not needs_keyframe(history, keyframe, world.frame(number), matches, options)
 
 
-def test_too_few_surviving_matches_end_it(world: World) -> None:
-    # Rows in turn, so that the same tiles stay covered.
-    world.kept_rows = {3: slice(None, None, 2), 4: slice(None, None, 4)}
-    assert asks(world, [2, 3, 4], min_survival=0.4) == [False, False, True]
+def test_it_ends_one_frame_before_too_few_matches_would_survive(world: World) -> None:
+    # Of 30 rows 24 and then 18 are left, so that 12 are expected.
+    world.kept_rows = {3: slice(0, 24), 4: slice(0, 18)}
+    assert asks(world, [2, 3, 4], min_survival=0.5) == [False, False, True]
 
 
-def test_a_small_overlap_ends_it(world: World) -> None:
-    world.kept_rows = {3: slice(0, 20), 4: slice(0, 10)}
+def test_it_ends_one_frame_before_the_overlap_would_be_too_small(world: World) -> None:
+    world.kept_rows = {3: slice(0, 24), 4: slice(0, 18)}
     assert asks(world, [2, 3, 4], min_overlap=0.5) == [False, False, True]
+
+
+def test_matches_that_come_back_are_not_expected_to_become_more(world: World) -> None:
+    world.kept_rows = {3: slice(0, 12), 4: slice(0, 15)}
+    assert asks(world, [3, 2, 3, 4], min_survival=0.55) == [False, False, True, True]
+
+
+def test_a_limit_of_zero_never_ends_it(world: World) -> None:
+    world.kept_rows = {3: slice(0, 9), 4: slice(0, 2)}
+    assert asks(world, [2, 3, 4]) == [False, False, False]
 
 
 def test_parallax_ends_it(world: World) -> None:
