@@ -51,9 +51,10 @@ def needs_keyframe(
 
     It should if too few matches would survive in the frame after it, if too little of the keyframe
     would still be in view there, if the matches have moved far enough for a good triangulation, or
-    if the keyframe is old. The next frame counts since this one is the last that can link it. A frame
-    without matches, or whose pose is not believed, says nothing about the view (it may be black or
-    blurred) and would be a bad link to the next keyframe: only several of them in a row end one.
+    if the keyframe is old. The next frame counts since this one is the last that can link it. A
+    frame without matches, or whose pose is not believed, says nothing about the view (it may be
+    black or blurred) and would be a bad link to the next keyframe: only several of them in a row
+    end one.
     """
     if pose_failed or len(matches) < options.min_matches:
         history.failures += 1

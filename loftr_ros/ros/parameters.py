@@ -111,13 +111,13 @@ class NodeParameters(LoopParameters, MatchingParameters):
     )
     keyframe_min_survival: float = declare_field(
         TRACKER.min_survival,
-        'New keyframe when the next frame would keep fewer matches than this share of the most it had.',
+        'New keyframe when the next frame would have fewer matches than this share of the most.',
         change=Change.ANY_TIME,
         limits=(0.0, 1.0),
     )
     keyframe_min_overlap: float = declare_field(
         TRACKER.min_overlap,
-        'New keyframe when less of its image would have matches than this share of the most that had.',
+        'New keyframe when less of its image would have matches than this share of the most.',
         change=Change.ANY_TIME,
         limits=(0.0, 1.0),
     )
