@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loftr_ros.geometry import FocalError, PoseState, RelativePose
+from loftr_ros.geometry.focal import MODEL_SIGMA
 
 _LARGEST_ERROR = 0.1
 """Error of the focal length that is one of calibration, not of what the model leaves out."""
 _DEVIATIONS = 2.5
-_MODEL_SIGMA = 0.05
-"""Error of one frame's estimate that comes from distortion and shutter, as a share of the focal
-length. A frame with little motion promises less."""
 _MEMORY = 0.9
 """Weight of what earlier frames told, by each later frame."""
 
@@ -34,7 +32,7 @@ class CalibrationCheck:
         """Return what is known with one more estimate."""
         if error is None or not np.isfinite(error.sigma):
             return self
-        inverse = 1.0 / (error.sigma**2 + _MODEL_SIGMA**2)
+        inverse = 1.0 / (error.sigma**2 + MODEL_SIGMA**2)
         return CalibrationCheck(
             _MEMORY * self.information + inverse,
             _MEMORY * self.weighted + inverse * error.log_ratio,

@@ -8,7 +8,7 @@ auto-calibration", Philosophical Transactions of the Royal Society A, 1998, tell
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,8 +18,12 @@ from loftr_ros.geometry.epipolar import Motion, sampson_errors
 from loftr_ros.geometry.least_squares import minimize
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.rays import RayPairs
+from loftr_ros.geometry.rotations import tangent_basis
 from loftr_ros.geometry.types import Array
 
+MODEL_SIGMA = 0.05
+"""Error of one estimate that comes from distortion and shutter, as a share of the focal length. A
+frame with little motion promises less."""
 _FEWEST = 30
 _USEFUL_SIGMA = 0.3
 """An estimate that is less certain than this is not worth its time."""
@@ -27,19 +31,38 @@ _SUPPORT = 0.25
 _TOLERANCE = 0.1
 _LARGEST_STEP = 0.2
 _DIFFERENCE = 1e-3
+_SMALLEST_SQUARE = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FocalError:
     """How much longer the focal length seems than the calibration says.
 
     Attributes:
         log_ratio: Natural logarithm of the ratio of the two.
         sigma: Its standard deviation; infinite where the matches tell nothing.
+        bend: float64 (6,), how the pose with a translation of length 1 moves with the focal length
+            that fits best, x y z rx ry rz, 1 and rad; zero if not known.
     """
 
     log_ratio: float
     sigma: float
+    bend: Array = field(default_factory=lambda: np.zeros(6))
+
+    def covariance(self, length: float = 1.0) -> Array:
+        """Return what is uncertain of a pose since the focal length may be wrong.
+
+        It is the square of the bend, less what chance makes of it.
+
+        Args:
+            length: Of the translation.
+
+        Returns:
+            float64 (6, 6), x y z rx ry rz.
+        """
+        chance = (self.sigma**2 + MODEL_SIGMA**2) / max(self.log_ratio**2, _SMALLEST_SQUARE)
+        bend = self.bend * np.repeat([length, 1.0], 3)
+        return max(0.0, 1.0 - chance) * np.outer(bend, bend)
 
 
 @dataclass(frozen=True)
@@ -87,7 +110,9 @@ def estimate_focal_error(
     used = seen.at(fit.state.log_ratio)
     shared = shared_deviations(used, fit.state.motion.rotation, options)
     covariance, _ = fit_covariance(fit, used, shared)
-    return FocalError(fit.state.log_ratio, float(np.sqrt(covariance[5, 5])))
+    turn, shift = np.split(motion.step_to(fit.state.motion), [3])
+    bend = np.concatenate([tangent_basis(motion.translation) @ shift, turn])
+    return FocalError(fit.state.log_ratio, float(np.sqrt(covariance[5, 5])), bend)
 
 
 @dataclass(frozen=True, eq=False)

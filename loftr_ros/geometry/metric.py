@@ -143,6 +143,8 @@ def estimate_metric_pose(
     length = float(np.linalg.norm(solution.fit.state[:3, 3]))
     usable = pairs.select(pairs.usable())
     covariance = pose.covariance * _disagreement(motion, length, pose.covariance, usable, options)
+    if focal_error is not None:
+        covariance = covariance + focal_error.covariance(length)
     if not is_within(covariance, limits):
         reason = 'the points in space and their images tell different motions'
         return RelativePose.failed(PoseState.DEGENERATE, reason, count)

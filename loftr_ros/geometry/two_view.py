@@ -117,9 +117,10 @@ def estimate_relative_pose(
         kept = chosen[pose.inliers]
         cameras = reference_camera, query_camera
         seen = points[0][kept], points[1][kept], cameras, sigmas[kept]
-        focal_error = estimate_focal_error(motion, *seen, options)
-        pose = _judge(pose, motion, pairs, band, focal_length, options)
-        pose = replace(pose, focal_error=focal_error)
+        pose = replace(pose, focal_error=estimate_focal_error(motion, *seen, options))
+        judged = _judge(pose, motion, pairs, band, focal_length, options)
+        # Even a pose that is not believed may tell that the calibration is wrong.
+        pose = replace(judged, focal_error=pose.focal_error)
     inliers = np.zeros(count, dtype=np.bool_)
     inliers[chosen[pose.inliers]] = True
     return replace(pose, inliers=inliers)
@@ -192,6 +193,8 @@ def _judge(
         reason = 'the matches that agree with the motion cover a part of the image only'
         return _failed(PoseState.DEGENERATE, reason, pairs)
     covariance = split.inflation * np.asarray(pose.covariance, dtype=np.float64)
+    if pose.focal_error is not None:
+        covariance = covariance + pose.focal_error.covariance()
     limits = [options.max_direction_sigma] * 3 + [options.max_rotation_sigma] * 3
     if not is_within(covariance, limits):
         return _failed(PoseState.DEGENERATE, 'the matches do not determine the motion', pairs)

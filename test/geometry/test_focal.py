@@ -83,3 +83,41 @@ def test_the_estimate_carries_what_was_measured(scene: MakeScene) -> None:
     pose = estimate_relative_pose(*points, PINHOLE, PINHOLE, sigma)
     assert pose.focal_error is not None
     assert abs(pose.focal_error.log_ratio) < 4 * pose.focal_error.sigma
+
+
+def test_a_focal_length_that_may_be_wrong_makes_the_pose_uncertain_along_its_bend() -> None:
+    bend = np.array([0.1, 0.0, -0.05, 0.0, 0.02, 0.0])
+    certain = FocalError(0.26, 0.0, bend).covariance()
+    np.testing.assert_allclose(certain, np.outer(bend, bend) * (1 - (0.05 / 0.26) ** 2))
+    in_metres = FocalError(0.26, 0.0, bend).covariance(length=2.0)
+    np.testing.assert_allclose(in_metres[:3, :3], 4 * certain[:3, :3])
+    np.testing.assert_allclose(in_metres[3:, 3:], certain[3:, 3:])
+
+
+@pytest.mark.parametrize('error', [FocalError(0.04, 0.0), FocalError(-0.2, 0.3)])
+def test_an_error_within_chance_adds_nothing(error: FocalError) -> None:
+    bent = replace(error, bend=np.ones(6))
+    np.testing.assert_array_equal(bent.covariance(), 0.0)
+
+
+def test_a_pose_bent_by_a_wrong_focal_length_says_how_far_it_may_be_off(scene: MakeScene) -> None:
+    made = scene(**TURNING)
+    wrong = believed(PINHOLE, 1.15)
+    sigma = np.full(len(made.query_points), 0.3)
+    # Without the test of the halves, which refuses this pose.
+    lenient = TwoViewOptions(max_split_gain=100.0)
+    pose = estimate_relative_pose(
+        made.reference_points, made.query_points, wrong, wrong, sigma, options=lenient
+    )
+    assert pose.state.has_pose, pose.reason
+    assert pose.reference_T_query is not None
+    assert pose.covariance is not None
+    assert pose.focal_error is not None
+    truth = made.reference_T_query[:3, 3] / np.linalg.norm(made.reference_T_query[:3, 3])
+    miss = truth - pose.reference_T_query[:3, 3]
+    added = pose.focal_error.covariance()
+    # The pose is off by more than its matches allow, and by no more than it admits.
+    free = miss @ np.linalg.pinv(pose.covariance[:3, :3], rcond=1e-6) @ miss
+    without = miss @ np.linalg.pinv((pose.covariance - added)[:3, :3], rcond=1e-6) @ miss
+    assert without > 3**2
+    assert free < 3**2
