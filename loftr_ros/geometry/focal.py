@@ -30,6 +30,8 @@ _USEFUL_SIGMA = 0.3
 _SUPPORT = 0.25
 _TOLERANCE = 0.1
 _LARGEST_STEP = 0.2
+_CHANCE = 2.0
+"""What the square of the error reaches by chance, in units of its variance."""
 _DIFFERENCE = 1e-3
 _SMALLEST_SQUARE = 1e-12
 
@@ -62,7 +64,7 @@ class FocalError:
         """
         chance = (self.sigma**2 + MODEL_SIGMA**2) / max(self.log_ratio**2, _SMALLEST_SQUARE)
         bend = self.bend * np.repeat([length, 1.0], 3)
-        return max(0.0, 1.0 - chance) * np.outer(bend, bend)
+        return max(0.0, 1.0 - _CHANCE * chance) * np.outer(bend, bend)
 
 
 @dataclass(frozen=True)

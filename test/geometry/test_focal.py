@@ -88,7 +88,7 @@ def test_the_estimate_carries_what_was_measured(scene: MakeScene) -> None:
 def test_a_focal_length_that_may_be_wrong_makes_the_pose_uncertain_along_its_bend() -> None:
     bend = np.array([0.1, 0.0, -0.05, 0.0, 0.02, 0.0])
     certain = FocalError(0.26, 0.0, bend).covariance()
-    np.testing.assert_allclose(certain, np.outer(bend, bend) * (1 - (0.05 / 0.26) ** 2))
+    np.testing.assert_allclose(certain, np.outer(bend, bend) * (1 - 2 * (0.05 / 0.26) ** 2))
     in_metres = FocalError(0.26, 0.0, bend).covariance(length=2.0)
     np.testing.assert_allclose(in_metres[:3, :3], 4 * certain[:3, :3])
     np.testing.assert_allclose(in_metres[3:, 3:], certain[3:, 3:])
