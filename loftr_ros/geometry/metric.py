@@ -146,7 +146,7 @@ def estimate_metric_pose(
     if focal_error is not None:
         covariance = covariance + focal_error.covariance(length)
     if not is_within(covariance, limits):
-        reason = 'the points in space and their images tell different motions'
+        reason = 'points in space and images tell different motions, or the focal length is wrong'
         return RelativePose.failed(PoseState.DEGENERATE, reason, count)
     return replace(pose, covariance=covariance, focal_error=focal_error)
 
