@@ -1,6 +1,6 @@
 """What the tracker believes when it is misled: `python benchmarks/adversarial.py data/kitti ...`.
 
-Sequences from disk and rendered rooms are spoilt in each way of `loftr_ros.evaluation.adversarial`
+Sequences from disk and rendered rooms are spoilt in each way of `corrupted_sequences`
 and tracked. Wrong is an estimate that is OK but misses by more than 5 degrees and 3 deviations, its
 own and those of the true poses (see `benchmarks/covariance.py`). The unspoilt sequences come first:
 a tracker that believes nothing is never wrong.
@@ -16,10 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from corrupted_sequences import CASES, EXACT_CASES, Count, TruthNoise
 from covariance import truth_noise
 from estimators import pairs_of
 
-from loftr_ros.evaluation.adversarial import CASES, EXACT_CASES, Count, TruthNoise
 from loftr_ros.evaluation.datasets import open_sequence
 from loftr_ros.evaluation.peers import RootSift
 from loftr_ros.evaluation.sequences import GroundTruthFrame

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from corrupted_sequences import CASES, GAP, Count, TruthNoise, is_wrong
 
-from loftr_ros.evaluation.adversarial import CASES, GAP, Count, TruthNoise, is_wrong
 from loftr_ros.evaluation.sequences import GroundTruthFrame
 from loftr_ros.frontend import Frame
 from loftr_ros.frontend.frame import RightView
