@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.evaluation.datasets import open_sequence
+from loftr_ros.data.datasets import open_sequence
 from loftr_ros.evaluation.metrics import (
     direction_angle_error,
     pose_auc,

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from loftr_ros.evaluation.datasets import open_sequence
+from loftr_ros.data.datasets import open_sequence
 from loftr_ros.frontend import (
     Frame,
     LoopCloser,

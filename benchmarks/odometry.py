@@ -23,7 +23,7 @@ import torch
 from evo.core.metrics import APE, PoseRelation
 from evo.core.trajectory import PosePath3D
 
-from loftr_ros.evaluation.datasets import open_sequence
+from loftr_ros.data.datasets import open_sequence
 from loftr_ros.evaluation.peers import Keypoints, RootSift
 from loftr_ros.evaluation.segments import segment_errors
 from loftr_ros.frontend import Odometry, Tracker, TrackerOptions, TrackingResult

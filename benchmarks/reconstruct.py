@@ -22,12 +22,12 @@ import numpy.typing as npt
 import pycolmap
 from evo.core.geometry import umeyama_alignment
 
-from loftr_ros.evaluation.datasets import open_sequence
-from loftr_ros.evaluation.kitti import open_kitti
+from loftr_ros.data.datasets import open_sequence
+from loftr_ros.data.kitti import open_kitti
+from loftr_ros.data.sequences import ImageSequence
+from loftr_ros.data.sevenscenes import open_sevenscenes
 from loftr_ros.evaluation.metrics import direction_angle_error, rotation_angle_error
 from loftr_ros.evaluation.segments import segment_errors
-from loftr_ros.evaluation.sequences import ImageSequence
-from loftr_ros.evaluation.sevenscenes import open_sevenscenes
 
 Array = npt.NDArray[np.float64]
 Poses = dict[str, Array]

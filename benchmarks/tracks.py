@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from loftr_ros.evaluation.datasets import open_sequence
+from loftr_ros.data.datasets import open_sequence
 from loftr_ros.frontend import Frame, Tracker, TrackerOptions, TrackingResult
 from loftr_ros.geometry import Camera
 from loftr_ros.rendering.room import RenderedView, render_room_sequence

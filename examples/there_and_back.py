@@ -31,9 +31,9 @@ from rich.progress import track
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
 
-from loftr_ros.evaluation.datasets import DatasetError, open_sequence
+from loftr_ros.data.datasets import DatasetError, open_sequence
+from loftr_ros.data.sequences import ImageSequence
 from loftr_ros.evaluation.live_processes import LiveError, Process, ros_environment
-from loftr_ros.evaluation.sequences import ImageSequence
 from loftr_ros.frontend import Frame
 from loftr_ros.geometry import Camera
 from loftr_ros.geometry.quaternions import quaternion_from_rotation

@@ -84,7 +84,7 @@ def _add_match(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _match(options: argparse.Namespace) -> int:
     import cv2
 
-    from loftr_ros.evaluation.images import read_image
+    from loftr_ros.data.images import read_image
     from loftr_ros.matching.matcher import Matcher
     from loftr_ros.ros.masks import read_mask
     from loftr_ros.visualization.matches import draw_matches

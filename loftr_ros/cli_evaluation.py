@@ -107,7 +107,7 @@ def _evaluate_live(options: argparse.Namespace) -> int:
 
 def _tracking(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `_add_tracking` asks for."""
-    from loftr_ros.evaluation.bag_topics import TopicNames
+    from loftr_ros.data.bags.topics import TopicNames
     from loftr_ros.evaluation.parameter_values import read_parameters, with_values
 
     parameters = read_parameters(options.parameters, options.parameter)
@@ -135,7 +135,7 @@ def add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from loftr_ros.evaluation.convert import ConvertCommand
+    from loftr_ros.data.convert import ConvertCommand
 
     names = 'dataset output storage compressed mode camera frames'
     ConvertCommand(**{name: getattr(options, name) for name in names.split()}).run()

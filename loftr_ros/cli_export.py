@@ -73,7 +73,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace, size: tuple[int, int] | None) -> int:
-    from loftr_ros.evaluation.images import read_image
+    from loftr_ros.data.images import read_image
     from loftr_ros.matching.export_check import check_export
     from loftr_ros.matching.matcher import Matcher
 

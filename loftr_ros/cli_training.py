@@ -69,7 +69,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _posed_frames(path: Path) -> list[PosedFrame]:
-    from loftr_ros.evaluation.depth_frames import read_depth_frames
+    from loftr_ros.data.depth_frames import read_depth_frames
     from loftr_ros.training.sequences import PosedFrame
 
     return [PosedFrame(*frame) for frame in read_depth_frames(path)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import bootstrap
 
-from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.figures_of_merit import FIGURES, FigureOfMerit, figures_of, mean_of
 from loftr_ros.evaluation.results import RUN, open_run
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from loftr_ros.data.undistortion import ideal_camera, maps_to_ideal
 from loftr_ros.evaluation.resizing import ResizedImage, scale_camera
-from loftr_ros.evaluation.undistortion import ideal_camera, maps_to_ideal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from loftr_ros.evaluation.sequences import GroundTruthFrame
+    from loftr_ros.data.sequences import GroundTruthFrame
 
 BLUR_LENGTH = 15.0
 LIGHT = 0.12

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loftr_ros.evaluation.bag_writer import BagWriter
+from loftr_ros.data.bags.writer import BagWriter
+from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.sequences import GroundTruthFrame
 from loftr_ros.evaluation.demo_topics import TRUE_POSE
-from loftr_ros.evaluation.errors import DatasetError
-from loftr_ros.evaluation.sequences import GroundTruthFrame
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.geometry import Camera
 
@@ -81,7 +81,7 @@ def dataset_source(path: Path, frames: int | None = None) -> FrameSource:
         DatasetError: Nothing known is there.
 
     """
-    from loftr_ros.evaluation.datasets import open_sequence
+    from loftr_ros.data.datasets import open_sequence
 
     sequence = open_sequence(path)
     count = min(frames or MAX_FRAMES, len(sequence))

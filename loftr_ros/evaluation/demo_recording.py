@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rosbags.highlevel import AnyReader
 
-from loftr_ros.evaluation.bag_messages import STATES, pose_of
-from loftr_ros.evaluation.bag_writer import BagWriter
+from loftr_ros.data.bags.message_types import package_typestore
+from loftr_ros.data.bags.messages import STATES, pose_of
+from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.evaluation.demo_topics import ESTIMATED_POSE, IMAGE
 from loftr_ros.evaluation.live_plan import CORRESPONDENCES, RELATIVE_POSE
 from loftr_ros.evaluation.live_processes import LiveError
-from loftr_ros.evaluation.message_types import package_typestore
 from loftr_ros.geometry import PoseState
 from loftr_ros.geometry.quaternions import rotation_from_quaternion
 from loftr_ros.geometry.transforms import make_transform
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from loftr_ros.evaluation.message_types import Message
+    from loftr_ros.data.bags.message_types import Message
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from loftr_ros import __version__
+from loftr_ros.data.bags.topics import BY_TYPE, TopicNames
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.backends import Outcome, StopRequest, prepare_process, run_here
-from loftr_ros.evaluation.bag_topics import BY_TYPE, TopicNames
 from loftr_ros.evaluation.console import new_console
-from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.evaluate_progress import RunProgress
 from loftr_ros.evaluation.html_report import REPORT, write_report
 from loftr_ros.evaluation.inputs import names_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from loftr_ros.evaluation.images import read_image
+from loftr_ros.data.images import read_image
 from loftr_ros.evaluation.peers import RootSift
 from loftr_ros.matching.inspection import Inspection, inspect
 from loftr_ros.matching.matcher import Matcher

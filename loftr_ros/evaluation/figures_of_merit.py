@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.data.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.figures_of_merit import (
     FIGURES,
     UNKNOWN,

@@ -6,17 +6,17 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loftr_ros.evaluation.bags import BagSequence, is_bag, open_bag
-from loftr_ros.evaluation.datasets import open_sequence
-from loftr_ros.evaluation.errors import DatasetError
-from loftr_ros.evaluation.tables import read_lines
+from loftr_ros.data.bags.reader import BagSequence, is_bag, open_bag
+from loftr_ros.data.datasets import open_sequence
+from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.tables import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from loftr_ros.evaluation.bag_topics import TopicNames
+    from loftr_ros.data.bags.topics import TopicNames
+    from loftr_ros.data.sequences import GroundTruthSequence
     from loftr_ros.evaluation.results import FrameRecord
-    from loftr_ros.evaluation.sequences import GroundTruthSequence
     from loftr_ros.geometry import Camera
     from loftr_ros.ros.parameters import NodeParameters
 

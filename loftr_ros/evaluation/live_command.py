@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loftr_ros.evaluation.bag_topics import BY_TYPE, TopicNames
-from loftr_ros.evaluation.bags import BagSequence, bag_file, is_bag, open_bag, topic_types
+from loftr_ros.data.bags.reader import BagSequence, bag_file, is_bag, open_bag, topic_types
+from loftr_ros.data.bags.topics import BY_TYPE, TopicNames
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.console import new_console
-from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.evaluate_command import EvaluateCommand
 from loftr_ros.evaluation.html_page import write_page
 from loftr_ros.evaluation.html_report import REPORT, write_report

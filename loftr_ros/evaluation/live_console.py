@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import TextColumn, TimeElapsedColumn
 
-from loftr_ros.evaluation.bag_messages import STATES
+from loftr_ros.data.bags.messages import STATES
 from loftr_ros.evaluation.console import counting_bar
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rosbags.highlevel import AnyReader
 
+from loftr_ros.data.bags.message_types import package_typestore
 from loftr_ros.evaluation.live_plan import LivePlan
-from loftr_ros.evaluation.message_types import package_typestore
 from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loftr_ros.evaluation.bag_writer import BagWriter
+from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.evaluation.live_plan import DIAGNOSTICS, RELATIVE_POSE, LivePlan
 from loftr_ros.evaluation.live_play import report
 from loftr_ros.ros.stamps import stamp_from_msg

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rosbags.highlevel import AnyReader
 
-from loftr_ros.evaluation.bag_messages import pose_of
+from loftr_ros.data.bags.message_types import package_typestore
+from loftr_ros.data.bags.messages import pose_of
 from loftr_ros.evaluation.frame_records import KnownFrame, Recorder, matrix_of
 from loftr_ros.evaluation.live_plan import CORRESPONDENCES, ODOMETRY, RELATIVE_POSE
-from loftr_ros.evaluation.message_types import package_typestore
 from loftr_ros.frontend import Frame, Odometry, TrackingResult
 from loftr_ros.matching.matches import Matches
 from loftr_ros.ros.stamps import stamp_from_msg
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from loftr_ros.evaluation.message_types import Message
+    from loftr_ros.data.bags.message_types import Message
     from loftr_ros.evaluation.results import FrameRecord, Values
     from loftr_ros.ros.correspondences import Correspondences, View
 

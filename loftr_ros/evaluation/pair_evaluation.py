@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import cv2
 import numpy as np
 
+from loftr_ros.data.middlebury import DisparityPair, open_middlebury
 from loftr_ros.evaluation.conditions import CLEAN, Condition, View
 from loftr_ros.evaluation.metrics import (
     direction_angle_error,
@@ -20,7 +21,6 @@ from loftr_ros.evaluation.metrics import (
     precision,
     rotation_angle_error,
 )
-from loftr_ros.evaluation.middlebury import DisparityPair, open_middlebury
 from loftr_ros.evaluation.pairs import PoseSet
 from loftr_ros.evaluation.peers import Features, PairMatcher
 from loftr_ros.evaluation.resizing import ResizedImage, resize

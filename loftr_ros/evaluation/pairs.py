@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loftr_ros.evaluation import middlebury
-from loftr_ros.evaluation.datasets import LAYOUTS, ImageSequence, find_layout
-from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.data import middlebury
+from loftr_ros.data.datasets import LAYOUTS, ImageSequence, find_layout
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.geometry.transforms import inverse_transform
 
 if TYPE_CHECKING:

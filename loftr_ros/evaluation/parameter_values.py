@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.ros.parameters import NodeParameters, unknown_names
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import cv2
 import numpy as np
 
+from loftr_ros.data.images import to_grey
 from loftr_ros.matching.matches import Matches
 
 if TYPE_CHECKING:
@@ -94,13 +95,6 @@ class Orb:
         second = np.array([match.trainIdx for match in found], np.intp)
         distances = np.array([match.distance for match in found], np.float32)
         return _to_matches(reference, query, first, second, 1 - distances / 256)
-
-
-def to_grey(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Convert an 8-bit image (H, W) or (H, W, 3), RGB, to grey."""
-    if image.ndim == 3:
-        return np.asarray(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY), np.uint8)
-    return np.ascontiguousarray(image, np.uint8)
 
 
 def _detect(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loftr_ros.evaluation.errors import DatasetError
-from loftr_ros.evaluation.images import read_image
+from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.images import read_image
 from loftr_ros.evaluation.result_files import REMEDY, from_json, read_json, read_records
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
-from loftr_ros.evaluation.bag_topics import BY_TYPE, TopicNames
-from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.data.bags.topics import BY_TYPE, TopicNames
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.frame_records import Recorder, badness, match_arrays, matrix_of, times_of
 from loftr_ros.evaluation.inputs import (
     camera_values,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from loftr_ros.evaluation.sequences import GroundTruthFrame, GroundTruthSequence
+    from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
     from loftr_ros.ros.parameters import NodeParameters
     from loftr_ros.visualization.rerun_recording import RerunRecording
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from corrupted_sequences import CASES, GAP, Count, TruthNoise, is_wrong
 
-from loftr_ros.evaluation.sequences import GroundTruthFrame
+from loftr_ros.data.sequences import GroundTruthFrame
 from loftr_ros.frontend import Frame
 from loftr_ros.frontend.frame import RightView
 from loftr_ros.geometry import Camera, PoseState, RelativePose

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from loftr_ros.evaluation.bag_writer import BagWriter
+from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.geometry import Camera
 from loftr_ros.geometry.quaternions import quaternion_from_rotation

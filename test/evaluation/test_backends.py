@@ -13,12 +13,14 @@ from loftr_ros.evaluation.backends import MAX_ATTEMPTS, run_here
 from loftr_ros.evaluation.pool_backend import run_in_pool
 from loftr_ros.evaluation.ray_backend import LOCAL, run_on_ray
 from loftr_ros.evaluation.results import SequenceFolder, SequenceInfo
-from test.evaluation.known_world import known_matcher, results_of, task_of, write_known_bag
+from test.helpers.known_world import known_matcher, results_of, task_of, write_known_bag
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from loftr_ros.evaluation.sequence_run import SequenceTask
+
+HELPERS = Path(__file__).parents[1] / 'helpers'
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec('ray') is None, reason='Ray is not installed'
@@ -50,8 +52,7 @@ class Notes:
 @pytest.fixture
 def bodies(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Bodies of tasks under a name that other processes can import."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setenv('PYTHONPATH', str(Path(__file__).parent))  # for Ray's workers
+    monkeypatch.setenv('PYTHONPATH', str(HELPERS))  # for Ray's workers
     return importlib.import_module('known_world')
 
 

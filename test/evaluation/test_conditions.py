@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from loftr_ros.cli import main
+from loftr_ros.data.sequences import GroundTruthFrame
 from loftr_ros.evaluation.condition_command import ConditionCommand
 from loftr_ros.evaluation.conditions import CONDITIONS, View, line_kernel
 from loftr_ros.evaluation.resizing import ResizedImage
-from loftr_ros.evaluation.sequences import GroundTruthFrame
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.geometry import Camera
 from loftr_ros.geometry.transforms import inverse_transform

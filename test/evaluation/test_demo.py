@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.sequences import GroundTruthFrame
 from loftr_ros.evaluation.demo import DemoOptions, run_demo
 from loftr_ros.evaluation.demo_analysis import (
     Accuracy,
@@ -33,9 +35,7 @@ from loftr_ros.evaluation.demo_analysis import (
 from loftr_ros.evaluation.demo_feed import FrameSource, dataset_source, room_source, write_feed
 from loftr_ros.evaluation.demo_recording import PairResult, check_counts
 from loftr_ros.evaluation.demo_report import summary_rows, write_json, write_markdown
-from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.live_processes import LiveError, Process, ros_environment
-from loftr_ros.evaluation.sequences import GroundTruthFrame
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.geometry.transforms import make_transform
 

@@ -13,14 +13,14 @@ import pytest
 from rich.console import Console
 
 from loftr_ros.cli import main
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation import evaluate_command
-from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.evaluate_command import EvaluateCommand
 from loftr_ros.evaluation.inputs import names_of, read_list
 from loftr_ros.evaluation.parameter_values import read_parameters
 from loftr_ros.evaluation.results import open_run
 from loftr_ros.ros.parameters import NodeParameters
-from test.evaluation.known_world import known_matcher, results_of, write_known_bag
+from test.helpers.known_world import known_matcher, results_of, write_known_bag
 
 if TYPE_CHECKING:
     from pathlib import Path

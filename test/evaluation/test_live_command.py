@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from loftr_ros.evaluation.bag_writer import BagWriter
+from loftr_ros.data.bags.writer import BagWriter
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.demo_recording import count_messages
-from loftr_ros.evaluation.errors import DatasetError
 from loftr_ros.evaluation.evaluate_command import EvaluateCommand
 from loftr_ros.evaluation.live_command import LiveCommand
 from loftr_ros.evaluation.results import open_run

@@ -10,7 +10,7 @@ import numpy as np
 from loftr_ros.evaluation.loop_records import LOOPS, LoopRecord
 from loftr_ros.evaluation.result_files import read_records
 from loftr_ros.evaluation.sequence_run import Listener, SequenceTask, run_sequence
-from test.evaluation.known_world import KnownMatcher, known_matcher, task_of, write_known_bag
+from test.helpers.known_world import KnownMatcher, known_matcher, task_of, write_known_bag
 
 if TYPE_CHECKING:
     from pathlib import Path

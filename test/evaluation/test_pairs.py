@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.sequences import FrameEntry, ImageSequence
 from loftr_ros.evaluation.pairs import (
     RULES,
     DisparitySet,
@@ -17,7 +18,6 @@ from loftr_ros.evaluation.pairs import (
     find_pair_sets,
     select_pairs,
 )
-from loftr_ros.evaluation.sequences import FrameEntry, ImageSequence
 
 
 def make_sequence(count: int, step: float = 1.0) -> ImageSequence:
@@ -60,7 +60,7 @@ def test_many_pairs_are_thinned_evenly() -> None:
 
 
 def test_every_layout_has_rules() -> None:
-    from loftr_ros.evaluation.datasets import LAYOUTS
+    from loftr_ros.data.datasets import LAYOUTS
 
     assert set(RULES) == {layout.name for layout in LAYOUTS}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.result_files import from_json, plain, read_records, write_records
 from loftr_ros.evaluation.results import (
     FrameRecord,

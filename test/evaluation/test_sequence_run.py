@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from loftr_ros.evaluation.bag_writer import BagWriter
-from loftr_ros.evaluation.errors import DatasetError
+from loftr_ros.data.bags.writer import BagWriter
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.frame_records import matrix_of
 from loftr_ros.evaluation.results import SequenceFolder
 from loftr_ros.evaluation.sequence_run import CHECKPOINT, Listener
-from test.evaluation.known_world import (
+from test.helpers.known_world import (
     known_matcher,
     results_of,
     run_known,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from loftr_ros.evaluation.bag_pairing import Stamped, pair_by_stamp
+from loftr_ros.data.bags.pairing import Stamped, pair_by_stamp
 from loftr_ros.evaluation.frame_records import badness, normalized_error
 from loftr_ros.evaluation.results import FrameRecord, FrameTimes
 from loftr_ros.evaluation.segments import segment_errors

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from loftr_ros.evaluation.images import read_image
+from loftr_ros.data.images import read_image
 from loftr_ros.matching.matches import Matches
 
 DATA = Path(os.environ.get('LOFTR_ROS_DATA', Path(__file__).parents[3] / 'shared' / 'data'))

@@ -3,13 +3,8 @@
 import gc
 import os
 import socket
-import sys
-from pathlib import Path
 
 import pytest
-
-# The modules that the tests share: flow_matcher, harness, scenes.
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 def reserve_domain() -> tuple[int, socket.socket]:

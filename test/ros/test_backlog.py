@@ -19,7 +19,7 @@ from loftr_ros.msg import RelativePose
 from loftr_ros.ros.stamps import stamp_from_msg
 from loftr_ros.srv import MatchImages
 
-COMMAND = [sys.executable, str(Path(__file__).with_name('slow_node.py'))]
+COMMAND = [sys.executable, str(Path(__file__).parents[1] / 'helpers' / 'slow_node.py')]
 # Nothing is lost on the way, so that every image can be accounted for.
 PARAMETERS = {'silent_timeout': 1.0, 'reliability': 'reliable', 'queue_size': 500}
 RATE = 30.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticArray
 from harness import Camera, Client, NodeProcess, running_node, wait_until
 
-NODE = [sys.executable, str(Path(__file__).with_name('warm_node.py'))]
+NODE = [sys.executable, str(Path(__file__).parents[1] / 'helpers' / 'warm_node.py')]
 
 
 @contextmanager

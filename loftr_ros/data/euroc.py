@@ -1,0 +1,187 @@
+"""EuRoC MAV and other sequences of the ASL layout: `mav0/cam0`, body pose as ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.files import intrinsic_matrix, make_camera
+from loftr_ros.data.poses import TimedPoses
+from loftr_ros.data.sequences import FrameEntry, ImageSequence, RightCamera
+from loftr_ros.data.tables import parse_numbers, read_lines
+from loftr_ros.geometry.transforms import inverse_transform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from loftr_ros.geometry import Camera
+
+LOOKS_FOR = 'mav0/cam0/sensor.yaml'
+GROUND_TRUTH = 'state_groundtruth_estimate0'
+MAX_GAP_NS = 100_000_000
+DISTORTION_MODELS = {
+    'radial-tangential': 'plumb_bob',
+    'plumb_bob': 'plumb_bob',
+    'equidistant': 'equidistant',
+    'none': 'none',
+}
+
+
+def is_euroc(path: Path) -> bool:
+    """Whether a folder (or its `mav0`) looks like a sequence of the ASL layout."""
+    return any(_root(path).glob('cam*/sensor.yaml'))
+
+
+def open_euroc(path: Path, camera: str | None = None) -> ImageSequence:
+    """Index a sequence of the ASL layout (Burri et al., IJRR 2016).
+
+    The pose of the camera is that of the body times the extrinsics T_BS; the distortion stays
+    in the calibration.
+
+    Args:
+        path: The folder of `mav0`, or `mav0` itself.
+        camera: Folder of the camera, by default 'cam0'.
+
+    Raises:
+        DatasetError: If a file is missing or malformed.
+
+    """
+    root = _root(path)
+    folder = root / (camera or 'cam0')
+    sensor = _read_yaml(folder / 'sensor.yaml')
+    body_T_camera = _extrinsics(sensor, folder / 'sensor.yaml')
+    body = _read_body_poses(root / GROUND_TRUTH)
+    entries = []
+    for stamp, name in _read_image_list(folder / 'data.csv'):
+        world_T_body = None if body is None else body.at(stamp, MAX_GAP_NS)
+        pose = None if world_T_body is None else world_T_body @ body_T_camera
+        entries.append(FrameEntry(stamp, folder / 'data' / name, pose))
+    entries.sort(key=lambda entry: entry.stamp_ns)
+    calibration = _camera(sensor, folder / 'sensor.yaml')
+    name = path.parent.name if path.name == 'mav0' else path.name
+    return ImageSequence(name, 'euroc', tuple(entries), calibration, folder.name)
+
+
+def open_euroc_stereo(path: Path, camera: str | None = None) -> ImageSequence:
+    """Index cam0 with the views of cam1 of the same stamps; otherwise as `open_euroc`.
+
+    Raises:
+        DatasetError: If a file is missing or malformed, or another camera is asked for.
+
+    """
+    if camera not in {None, 'cam0'}:
+        raise DatasetError(path, f'nothing is to the right of {camera}', "The left one is 'cam0'.")
+    sequence = open_euroc(path)
+    left, right = _root(path) / 'cam0' / 'sensor.yaml', _root(path) / 'cam1' / 'sensor.yaml'
+    sensor = _read_yaml(right)
+    files = dict(_read_image_list(right.parent / 'data.csv'))
+    left_T_right = inverse_transform(_extrinsics(_read_yaml(left), left)) @ _extrinsics(
+        sensor, right
+    )
+    entries = (
+        replace(entry, right_path=right.parent / 'data' / files[entry.stamp_ns])
+        if entry.stamp_ns in files
+        else entry
+        for entry in sequence.entries
+    )
+    return replace(
+        sequence,
+        entries=tuple(entries),
+        right=RightCamera(_camera(sensor, right), left_T_right),
+    )
+
+
+def _root(path: Path) -> Path:
+    return path / 'mav0' if (path / 'mav0').is_dir() else path
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        # The files of some tools start with OpenCV's %YAML:1.0, which is no YAML directive.
+        lines = path.read_text(encoding='utf-8').splitlines()
+        content = yaml.safe_load('\n'.join(line for line in lines if not line.startswith('%')))
+    except OSError as error:
+        raise DatasetError(
+            path, f'the file cannot be read ({error.strerror})', 'Check the dataset.'
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DatasetError(path, f'the file is no YAML ({error})', 'Unpack it again.') from error
+    if not isinstance(content, dict):
+        raise DatasetError(path, 'the file holds no keys', 'Unpack it again.')
+    return content
+
+
+def _numbers(sensor: dict[str, Any], key: str, count: int, path: Path) -> NDArray[np.float64]:
+    value = sensor.get(key)
+    value = value.get('data') if isinstance(value, dict) else value
+    try:
+        numbers = np.array(value, np.float64).ravel()
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.size != count or not np.isfinite(numbers).all():
+        raise DatasetError(path, f'{key} is not a list of {count} numbers: {value}', 'Correct it.')
+    return numbers
+
+
+def _extrinsics(sensor: dict[str, Any], path: Path) -> NDArray[np.float64]:
+    return _numbers(sensor, 'T_BS', 16, path).reshape(4, 4)
+
+
+def _camera(sensor: dict[str, Any], path: Path) -> Camera:
+    model = str(sensor.get('distortion_model', 'none'))
+    if model not in DISTORTION_MODELS or sensor.get('camera_model', 'pinhole') != 'pinhole':
+        raise DatasetError(
+            path,
+            f'the camera model {sensor.get("camera_model")} with distortion {model} is unknown',
+            f'Known are pinhole with {", ".join(DISTORTION_MODELS)}.',
+        )
+    width, height = _numbers(sensor, 'resolution', 2, path).astype(int).tolist()
+    matrix = intrinsic_matrix(*_numbers(sensor, 'intrinsics', 4, path))
+    coefficients: list[float] = []
+    if model != 'none':
+        coefficients = _numbers(sensor, 'distortion_coefficients', 4, path).tolist()
+    return make_camera(width, height, matrix, DISTORTION_MODELS[model], coefficients, source=path)
+
+
+def _read_image_list(path: Path) -> list[tuple[int, str]]:
+    rows = []
+    for number, line in read_lines(path):
+        stamp, _, name = (word.strip() for word in line.partition(','))
+        if not stamp.isdigit() or not name:
+            raise DatasetError(
+                path, f'line {number} is not "nanoseconds,file": {line!r}', 'Correct the line.'
+            )
+        rows.append((int(stamp), name))
+    if not rows:
+        raise DatasetError(path, 'the file lists no images', 'Check that the dataset is complete.')
+    return rows
+
+
+def _read_body_poses(folder: Path) -> TimedPoses | None:
+    """Read stamp, position and quaternion w x y z of the body from each row."""
+    path = folder / 'data.csv'
+    if not path.is_file():
+        return None
+    stamps, values = [], []
+    for number, line in read_lines(path):
+        words = line.split(',')
+        # Nanoseconds since 1970 do not fit a double: the stamp is read on its own.
+        if len(words) < 8 or not words[0].strip().isdigit():
+            raise DatasetError(
+                path,
+                f'line {number} has {len(words)} columns, expected at least 8',
+                'The file may be truncated: complete or remove the line.',
+            )
+        stamps.append(int(words[0]))
+        values.append(parse_numbers(words[1:8], path, number))
+    if not values:
+        raise DatasetError(path, 'the file has no rows', 'Check that the dataset is complete.')
+    table = np.stack(values)
+    quaternions = np.roll(table[:, 3:7], -1, axis=1)
+    return TimedPoses.from_samples(np.array(stamps, np.int64), table[:, :3], quaternions)

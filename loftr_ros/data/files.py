@@ -1,0 +1,94 @@
+"""Find images in folders and make the calibration that fits them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.images import read_image
+from loftr_ros.geometry import Camera
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+IMAGE_SUFFIXES = frozenset({'.png', '.jpg', '.jpeg', '.pgm', '.ppm', '.bmp', '.tif', '.tiff'})
+
+
+def list_images(folder: Path) -> list[Path]:
+    """List the images of a folder in the order of their names.
+
+    Raises:
+        DatasetError: If there are none.
+
+    """
+    try:
+        images = sorted(file for file in folder.iterdir() if is_image(file))
+    except OSError as error:
+        raise DatasetError(
+            folder, f'the folder cannot be read ({error.strerror})', 'Check the dataset.'
+        ) from error
+    if not images:
+        kinds = ', '.join(sorted(IMAGE_SUFFIXES))
+        raise DatasetError(folder, 'there are no images', f'Looked for {kinds}.')
+    return images
+
+
+def is_image(file: Path) -> bool:
+    """Whether a name is that of an image; hidden files are not."""
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith('.')
+
+
+def intrinsic_matrix(fx: float, fy: float, cx: float, cy: float) -> np.ndarray[Any, Any]:
+    """Return the matrix (3, 3) of a pinhole camera, pixels."""
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
+
+
+def camera_of_images(
+    image: Path,
+    matrix: np.ndarray[Any, Any],
+    model: str = 'none',
+    distortion: Sequence[float] = (),
+    *,
+    source: Path,
+) -> Camera:
+    """Make the calibration for images of the size of `image`.
+
+    Args:
+        image: An image of the sequence.
+        matrix: Intrinsic matrix (3, 3), pixels.
+        model: Distortion model as in `Camera`.
+        distortion: Its coefficients.
+        source: File that the calibration comes from, named in errors.
+
+    Raises:
+        DatasetError: If the image is unreadable or the calibration impossible.
+
+    """
+    height, width = read_image(image).shape[:2]
+    return make_camera(width, height, matrix, model, distortion, source=source)
+
+
+def make_camera(
+    width: int,
+    height: int,
+    matrix: np.ndarray[Any, Any],
+    model: str = 'none',
+    distortion: Sequence[float] = (),
+    *,
+    source: Path,
+) -> Camera:
+    """Make a calibration; an impossible one names the file that it comes from.
+
+    Raises:
+        DatasetError: If the calibration is impossible.
+
+    """
+    try:
+        return Camera(width, height, matrix, model, np.array(distortion, np.float64))
+    except ValueError as error:
+        raise DatasetError(
+            source, f'the calibration is unusable ({error})', 'Correct it.'
+        ) from error

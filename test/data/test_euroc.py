@@ -1,0 +1,104 @@
+"""EuRoC (ASL): the pose of the camera is that of the body times T_BS, interpolated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.euroc import is_euroc, open_euroc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def test_body_poses_are_interpolated_and_moved_to_the_camera(euroc: Path) -> None:
+    pose = open_euroc(euroc)[1].world_T_camera
+    assert pose is not None
+    assert np.allclose(pose[:3, 3], [2.5 + 0.5, 0, 0])
+    assert np.allclose(pose[:3, :3] @ [0, 0, 1], [1, 0, 0])
+
+
+def test_there_is_no_truth_after_its_last_sample(euroc: Path) -> None:
+    assert open_euroc(euroc)[2].world_T_camera is None
+
+
+def test_the_distortion_stays_in_the_camera(euroc: Path) -> None:
+    camera = open_euroc(euroc).camera
+    assert camera is not None
+    assert camera.distortion_model == 'plumb_bob'
+    assert camera.distortion.tolist() == [-0.2, 0.05, 1e-4, 0.0]
+    assert (camera.width, camera.height) == (64, 48)
+
+
+def test_stamps_keep_every_nanosecond(euroc: Path) -> None:
+    path = euroc / 'mav0' / 'cam0' / 'data.csv'
+    path.write_text(path.read_text().replace('1403638548500000000,', '1403638548500000001,'))
+    assert open_euroc(euroc).entries[0].stamp_ns == 1_403_638_548_500_000_001
+
+
+def test_mav0_itself_may_be_given(euroc: Path) -> None:
+    assert is_euroc(euroc / 'mav0')
+    assert open_euroc(euroc / 'mav0').name == 'euroc'
+
+
+def test_a_sequence_without_ground_truth_has_no_truth(euroc: Path) -> None:
+    (euroc / 'mav0' / 'state_groundtruth_estimate0' / 'data.csv').unlink()
+    assert open_euroc(euroc)[1].world_T_camera is None
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'problem'),
+    [
+        ('radial-tangential', 'spherical', 'distortion spherical is unknown'),
+        ('pinhole', 'omni', 'camera model omni'),
+        ('0.5, -1,', '-1,', 'T_BS is not a list of 16 numbers'),
+        ('[50.0, 51.0, 32.0, 24.0]', '[50.0, wide]', 'intrinsics is not a list of 4 numbers'),
+        ('resolution:', 'size:', 'resolution is not a list of 2 numbers: None'),
+        ('[50.0,', '[-50.0,', 'calibration is unusable'),
+        ('T_BS:', 'T_BS: [', 'no YAML'),
+    ],
+)
+def test_a_malformed_calibration_is_refused(euroc: Path, old: str, new: str, problem: str) -> None:
+    path = euroc / 'mav0' / 'cam0' / 'sensor.yaml'
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DatasetError, match=problem) as error:
+        open_euroc(euroc)
+    assert error.value.path == path
+
+
+def test_the_first_line_of_opencv_is_skipped(euroc: Path) -> None:
+    path = euroc / 'mav0' / 'cam0' / 'sensor.yaml'
+    path.write_text('%YAML:1.0\n' + path.read_text())
+    assert open_euroc(euroc).camera is not None
+
+
+def test_an_empty_calibration_is_refused(euroc: Path) -> None:
+    (euroc / 'mav0' / 'cam0' / 'sensor.yaml').write_text('')
+    with pytest.raises(DatasetError, match='holds no keys'):
+        open_euroc(euroc)
+
+
+@pytest.mark.parametrize('text', ['12;34.png\n', 'now,a.png\n', '12,\n'])
+def test_a_malformed_image_list_is_refused(euroc: Path, text: str) -> None:
+    (euroc / 'mav0' / 'cam0' / 'data.csv').write_text(text)
+    with pytest.raises(DatasetError, match='line 1'):
+        open_euroc(euroc)
+
+
+def test_an_image_list_without_rows_is_refused(euroc: Path) -> None:
+    (euroc / 'mav0' / 'cam0' / 'data.csv').write_text('#timestamp [ns],filename\n')
+    with pytest.raises(DatasetError, match='lists no images'):
+        open_euroc(euroc)
+
+
+def test_a_truncated_ground_truth_is_refused(
+    euroc: Path, truncate: Callable[[Path, float], None]
+) -> None:
+    path = euroc / 'mav0' / 'state_groundtruth_estimate0' / 'data.csv'
+    truncate(path, 0.85)
+    with pytest.raises(DatasetError, match='line 5 has 1 columns'):
+        open_euroc(euroc)
