@@ -26,8 +26,8 @@ from loftr_ros.evaluation.peers import RootSift
 from loftr_ros.frontend import Frame, Tracker, TrackerOptions, TrackingState
 from loftr_ros.geometry import Camera, PoseState
 from loftr_ros.rendering.room import render_room_sequence
-from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.parameters import NodeParameters
 
 METRIC_MODES = {'kitti': 'stereo', 'sevenscenes': 'rgbd'}
 UNSPOILT = 'unspoilt'

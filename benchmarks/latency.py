@@ -32,11 +32,11 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
+from loftr_ros.codecs.conversions import camera_to_msg, header_to_msg, image_to_msg
+from loftr_ros.codecs.stamps import SECOND_NS, stamp_from_msg
 from loftr_ros.geometry import Camera
 from loftr_ros.msg import RelativePose
 from loftr_ros.rendering.room import RenderedView, render_room_sequence
-from loftr_ros.ros.conversions import camera_to_msg, header_to_msg, image_to_msg
-from loftr_ros.ros.stamps import SECOND_NS, stamp_from_msg
 
 LIMIT_MS = 250.0
 START_TIMEOUT_S = 180.0

@@ -39,8 +39,8 @@ from loftr_ros.geometry import Camera, RelativePose
 from loftr_ros.geometry.rotations import rotation_vector
 from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.rendering.room import BODY_R_OPTICAL, render_room_sequence
-from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.processing import NodeMatcher, load_matcher
+from loftr_ros.settings.parameters import NodeParameters
 from loftr_ros.visualization.loops import loops_figure
 from loftr_ros.visualization.matches import draw_matches
 from loftr_ros.visualization.trajectories import save_figure

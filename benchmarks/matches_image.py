@@ -11,11 +11,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from loftr_ros.codecs.images import image_to_msg
 from loftr_ros.frontend import Frame, TrackingResult
 from loftr_ros.geometry import RelativePose
 from loftr_ros.matching.matches import Matches
 from loftr_ros.rendering.room import render_room_sequence
-from loftr_ros.ros.images import image_to_msg
 from loftr_ros.ros.outputs import draw_result, matches_image_to_msg
 
 LIMIT_MS = 3.0

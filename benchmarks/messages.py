@@ -19,10 +19,10 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from loftr_ros.codecs.conversions import correspondences_from_msg, correspondences_to_msg
+from loftr_ros.codecs.correspondences import Correspondences, View
 from loftr_ros.geometry import Camera
 from loftr_ros.msg import Correspondences as CorrespondencesMsg
-from loftr_ros.ros.conversions import correspondences_from_msg, correspondences_to_msg
-from loftr_ros.ros.correspondences import Correspondences, View
 
 LIMIT_MS = 1.0
 

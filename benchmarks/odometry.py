@@ -31,8 +31,8 @@ from loftr_ros.geometry.quaternions import quaternion_from_rotation
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
 from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.matching.matches import Matches
-from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.parameters import NodeParameters
 
 Array = npt.NDArray[np.float64]
 SEQUENCES = {'kitti_stereo': 'stereo', 'sevenscenes': 'rgbd', 'euroc_mh05': 'mono'}

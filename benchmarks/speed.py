@@ -39,7 +39,7 @@ from loftr_ros.matching.config import OUTDOOR
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.network import LoFTR
 from loftr_ros.matching.weights import load_weights, save_weights
-from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.settings.parameters import NodeParameters
 
 Image = NDArray[np.uint8]
 Run = Callable[[], int]

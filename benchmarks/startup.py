@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from std_srvs.srv import Trigger
 
+from loftr_ros.codecs.stamps import SECOND_NS
 from loftr_ros.rendering.room import RenderedView, render_room_sequence
-from loftr_ros.ros.stamps import SECOND_NS
 
 LIMIT_RATIO = 2.0
 LIMIT_IMPORT_S = 1.0

@@ -22,8 +22,8 @@ from loftr_ros.data.datasets import open_sequence
 from loftr_ros.frontend import Frame, Tracker, TrackerOptions, TrackingResult
 from loftr_ros.geometry import Camera
 from loftr_ros.rendering.room import RenderedView, render_room_sequence
-from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.parameters import NodeParameters
 
 mpl.use('Agg')
 import matplotlib.pyplot as plt

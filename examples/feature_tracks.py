@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.codecs.correspondences import Correspondences, View
 from loftr_ros.geometry import Camera
-from loftr_ros.ros.correspondences import Correspondences, View
 
 Array = npt.NDArray[np.float64]
 

@@ -23,8 +23,8 @@ from run_node import run_node
 from sensor_msgs.msg import ChannelFloat32, PointCloud
 from std_msgs.msg import Bool
 
+from loftr_ros.codecs.conversions import correspondences_from_msg, header_to_msg, stamp_from_msg
 from loftr_ros.msg import Correspondences
-from loftr_ros.ros.conversions import correspondences_from_msg, header_to_msg, stamp_from_msg
 
 QUEUE_SIZE = 10
 FRAME = 'world'

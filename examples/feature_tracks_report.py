@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from feature_tracks import FeatureTracks
 
+from loftr_ros.codecs.correspondences import Correspondences
 from loftr_ros.data.datasets import DatasetError, open_sequence
 from loftr_ros.data.sequences import GroundTruthSequence
 from loftr_ros.frontend import Tracker, TrackerOptions
 from loftr_ros.matching.matcher import Matcher
-from loftr_ros.ros.correspondences import Correspondences
 
 SOLVED = 4
 """VINS-Fusion solves for features seen in so many frames (feature_manager.cpp)."""

@@ -24,12 +24,12 @@ from rclpy.node import Node
 from run_node import run_node
 from std_srvs.srv import Trigger
 
+from loftr_ros.codecs.conversions import header_to_msg, pose_from_msg, pose_to_msg, stamp_from_msg
+from loftr_ros.codecs.stamps import Order, StampOrder
 from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.msg import RelativePose
-from loftr_ros.ros.conversions import header_to_msg, pose_from_msg, pose_to_msg, stamp_from_msg
-from loftr_ros.ros.declarations import transform_from_pose
-from loftr_ros.ros.stamps import Order, StampOrder
 from loftr_ros.ros.transforms import TransformSender
+from loftr_ros.settings.declarations import transform_from_pose
 
 Array = npt.NDArray[np.float64]
 

@@ -31,6 +31,7 @@ from rich.progress import track
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
 
+from loftr_ros.codecs.conversions import camera_to_msg, header_to_msg, image_to_msg, stamp_from_msg
 from loftr_ros.data.datasets import DatasetError, open_sequence
 from loftr_ros.data.sequences import ImageSequence
 from loftr_ros.evaluation.live_processes import LiveError, Process, ros_environment
@@ -40,7 +41,6 @@ from loftr_ros.geometry.quaternions import quaternion_from_rotation
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.msg import RelativePose
 from loftr_ros.rendering.room import render_room_sequence
-from loftr_ros.ros.conversions import camera_to_msg, header_to_msg, image_to_msg, stamp_from_msg
 
 Array = npt.NDArray[np.float64]
 

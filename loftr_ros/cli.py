@@ -86,7 +86,7 @@ def _match(options: argparse.Namespace) -> int:
 
     from loftr_ros.data.images import read_image
     from loftr_ros.matching.matcher import Matcher
-    from loftr_ros.ros.masks import read_mask
+    from loftr_ros.settings.masks import read_mask
     from loftr_ros.visualization.matches import draw_matches
 
     images = [read_image(options.image0), read_image(options.image1)]

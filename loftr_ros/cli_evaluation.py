@@ -108,7 +108,7 @@ def _evaluate_live(options: argparse.Namespace) -> int:
 def _tracking(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `_add_tracking` asks for."""
     from loftr_ros.data.bags.topics import TopicNames
-    from loftr_ros.evaluation.parameter_values import read_parameters, with_values
+    from loftr_ros.settings.files import read_parameters, with_values
 
     parameters = read_parameters(options.parameters, options.parameter)
     names = 'mode reference weights device'

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from loftr_ros.evaluation.sequence_run import SequenceTask
-    from loftr_ros.ros.parameters import NodeParameters
+    from loftr_ros.settings.parameters import NodeParameters
 
     Stopped = Callable[[], bool]
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rosbags.highlevel import AnyReader
 
+from loftr_ros.codecs.images import image_from_msg
+from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.data.bags.message_types import package_typestore
 from loftr_ros.data.bags.messages import STATES, pose_of
 from loftr_ros.data.bags.writer import BagWriter
@@ -19,8 +21,6 @@ from loftr_ros.geometry import PoseState
 from loftr_ros.geometry.quaternions import rotation_from_quaternion
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.matching.matches import Matches
-from loftr_ros.ros.images import image_from_msg
-from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -36,8 +36,8 @@ from loftr_ros.evaluation.results import (
 )
 from loftr_ros.evaluation.sequence_run import SequenceTask
 from loftr_ros.evaluation.summaries import summarize_times, total_of
-from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.parameters import NodeParameters
 from loftr_ros.visualization.rerun_recording import require_rerun
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loftr_ros.data.sequences import GroundTruthSequence
     from loftr_ros.evaluation.results import FrameRecord
     from loftr_ros.geometry import Camera
-    from loftr_ros.ros.parameters import NodeParameters
+    from loftr_ros.settings.parameters import NodeParameters
 
 
 def open_input(

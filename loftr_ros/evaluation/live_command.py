@@ -28,7 +28,7 @@ from loftr_ros.evaluation.live_session import LiveSession, Progress
 from loftr_ros.evaluation.live_write import write_live_run
 from loftr_ros.evaluation.result_files import plain, write_json
 from loftr_ros.evaluation.results import RUN, RunFolder, SequenceFolder, open_run
-from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.settings.parameters import NodeParameters
 
 if TYPE_CHECKING:
     from rich.console import Console

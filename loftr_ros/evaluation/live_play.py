@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rosbags.highlevel import AnyReader
 
+from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.data.bags.message_types import package_typestore
 from loftr_ros.evaluation.live_plan import LivePlan
-from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,10 +13,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.evaluation.live_plan import DIAGNOSTICS, RELATIVE_POSE, LivePlan
 from loftr_ros.evaluation.live_play import report
-from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rosbags.highlevel import AnyReader
 
+from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.data.bags.message_types import package_typestore
 from loftr_ros.data.bags.messages import pose_of
 from loftr_ros.evaluation.frame_records import KnownFrame, Recorder, matrix_of
 from loftr_ros.evaluation.live_plan import CORRESPONDENCES, ODOMETRY, RELATIVE_POSE
 from loftr_ros.frontend import Frame, Odometry, TrackingResult
 from loftr_ros.matching.matches import Matches
-from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from loftr_ros.codecs.correspondences import Correspondences, View
     from loftr_ros.data.bags.message_types import Message
     from loftr_ros.evaluation.results import FrameRecord, Values
-    from loftr_ros.ros.correspondences import Correspondences, View
 
 KIND_LOOP = 3
 """RelativePose.KIND_LOOP: such a pose is no result of a frame."""
@@ -131,7 +131,7 @@ def live_records(
 
 
 def _tracking_result(correspondences: Message, pose: Message) -> TrackingResult:
-    from loftr_ros.ros.conversions import correspondences_from_msg, relative_pose_from_msg
+    from loftr_ros.codecs.conversions import correspondences_from_msg, relative_pose_from_msg
 
     found: Correspondences = correspondences_from_msg(correspondences)
     matches = Matches(

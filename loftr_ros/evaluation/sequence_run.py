@@ -43,7 +43,7 @@ from loftr_ros.evaluation.trajectory_metrics import (
     write_trajectory,
 )
 from loftr_ros.frontend import FrameError, LoopCloser, Odometry, Tracker, TrackingResult
-from loftr_ros.ros.masks import Masks
+from loftr_ros.settings.masks import Masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
-    from loftr_ros.ros.parameters import NodeParameters
+    from loftr_ros.settings.parameters import NodeParameters
     from loftr_ros.visualization.rerun_recording import RerunRecording
 
     Pose = NDArray[np.float64]

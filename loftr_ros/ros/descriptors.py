@@ -9,8 +9,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from loftr_ros.ros.declarations import Change, ParameterError, plain
-from loftr_ros.ros.parameters import NodeParameters, unknown_names
+from loftr_ros.settings.declarations import Change, ParameterError, plain
+from loftr_ros.settings.parameters import NodeParameters, unknown_names
 
 
 def declare(node: Node) -> NodeParameters:

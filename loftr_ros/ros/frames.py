@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg
+from loftr_ros.codecs.depth import depth_from_msg
+from loftr_ros.codecs.images import ImageConversionError, image_from_msg
+from loftr_ros.codecs.stamps import stamp_from_msg
+from loftr_ros.codecs.stereo import right_camera_from_msgs
 from loftr_ros.frontend import Frame, RightView
-from loftr_ros.ros.cameras import CameraInfoError, camera_from_msg
-from loftr_ros.ros.declarations import transform_from_pose
-from loftr_ros.ros.depth import depth_from_msg
-from loftr_ros.ros.images import ImageConversionError, image_from_msg
-from loftr_ros.ros.stamps import stamp_from_msg
-from loftr_ros.ros.stereo import right_camera_from_msgs
+from loftr_ros.settings.declarations import transform_from_pose
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
     from loftr_ros.geometry import Camera
-    from loftr_ros.ros.parameters import NodeParameters
+    from loftr_ros.settings.parameters import NodeParameters
 
 Array = npt.NDArray[np.float64]
 Refuse = Callable[[str, str], None]

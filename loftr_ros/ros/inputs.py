@@ -19,17 +19,17 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from loftr_ros.codecs.stamps import SECOND_NS, Order, StampOrder, stamp_from_msg
 from loftr_ros.ros.descriptors import overrides
 from loftr_ros.ros.frames import Arrival, DepthInput, ImageInput
 from loftr_ros.ros.monitoring import TopicMonitor, TopicReport, find_input_problems
-from loftr_ros.ros.stamps import SECOND_NS, Order, StampOrder, stamp_from_msg
 from loftr_ros.ros.synchronization import Subscriber, TopicSynchronizer
 
 if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-    from loftr_ros.ros.parameters import NodeParameters
+    from loftr_ros.settings.parameters import NodeParameters
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks

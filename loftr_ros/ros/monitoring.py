@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from loftr_ros.codecs.stamps import SECOND_NS
 from loftr_ros.frontend import TrackingResult, TrackingState
-from loftr_ros.ros.stamps import SECOND_NS
 
 HORIZON_S = 5.0
 """Rates and latencies are those of so many last seconds."""

@@ -26,7 +26,6 @@ from std_srvs.srv import SetBool, Trigger
 
 from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.ros import services
-from loftr_ros.ros.declarations import ParameterError
 from loftr_ros.ros.descriptors import declare
 from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
 from loftr_ros.ros.frames import Arrival, InputError
@@ -36,12 +35,13 @@ from loftr_ros.ros.monitoring import Refusal, WorkMonitor
 from loftr_ros.ros.odometry import OdometryOutputs, check_extrinsics
 from loftr_ros.ros.odometry_inputs import OdometryInputs
 from loftr_ros.ros.outputs import Outputs
-from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.pipeline import Pipeline
 from loftr_ros.ros.processing import NodeMatcher, Processor, load_matcher
 from loftr_ros.ros.transforms import TransformListener
 from loftr_ros.ros.transitions import transition
 from loftr_ros.ros.worker import Worker
+from loftr_ros.settings.declarations import ParameterError
+from loftr_ros.settings.parameters import NodeParameters
 from loftr_ros.srv import MatchImages
 
 MatcherFactory = Callable[[NodeParameters], NodeMatcher]

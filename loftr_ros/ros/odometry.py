@@ -12,17 +12,17 @@ from geometry_msgs.msg import PoseStamped, TwistWithCovariance
 from nav_msgs.msg import Odometry as OdometryMsg
 from nav_msgs.msg import Path
 
+from loftr_ros.codecs.conversions import header_to_msg, pose_to_msg
 from loftr_ros.frontend import Odometry, OdometryEstimate
 from loftr_ros.ros import transforms
-from loftr_ros.ros.conversions import header_to_msg, pose_to_msg
-from loftr_ros.ros.declarations import ParameterError, transform_from_pose
+from loftr_ros.settings.declarations import ParameterError, transform_from_pose
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
 
     from loftr_ros.frontend import TrackingResult
     from loftr_ros.ros.frames import Lookup
-    from loftr_ros.ros.parameters import NodeParameters
+    from loftr_ros.settings.parameters import NodeParameters
 
 Array = npt.NDArray[np.float64]
 

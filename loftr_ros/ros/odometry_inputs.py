@@ -11,15 +11,15 @@ from geometry_msgs.msg import PoseWithCovarianceStamped, TwistWithCovarianceStam
 from nav_msgs.msg import Odometry as OdometryMsg
 from rclpy.qos import qos_profile_sensor_data
 
+from loftr_ros.codecs.conversions import pose_from_msg
+from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.geometry.transforms import is_transform
-from loftr_ros.ros.conversions import pose_from_msg
 from loftr_ros.ros.frames import Refuse
-from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-    from loftr_ros.ros.parameters import NodeParameters
+    from loftr_ros.settings.parameters import NodeParameters
 
 Array = npt.NDArray[np.float64]
 OnPose = Callable[[Array, Array], None]

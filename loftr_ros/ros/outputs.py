@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from sensor_msgs.msg import Image
 
-from loftr_ros.frontend import TrackingState
-from loftr_ros.msg import Correspondences as CorrespondencesMsg
-from loftr_ros.msg import RelativePose as RelativePoseMsg
-from loftr_ros.ros.conversions import (
+from loftr_ros.codecs.conversions import (
     correspondences_to_msg,
     header_to_msg,
     image_to_msg,
     relative_pose_to_msg,
 )
-from loftr_ros.ros.correspondences import Correspondences, View
+from loftr_ros.codecs.correspondences import Correspondences, View
+from loftr_ros.frontend import TrackingState
+from loftr_ros.msg import Correspondences as CorrespondencesMsg
+from loftr_ros.msg import RelativePose as RelativePoseMsg
 from loftr_ros.visualization.matches import draw_matches
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
 
     from loftr_ros.frontend import LoopClosure, TrackingResult
-    from loftr_ros.ros.parameters import NodeParameters
+    from loftr_ros.settings.parameters import NodeParameters
 
 QUEUE_SIZE = 10
 TRACKING = {

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from loftr_ros.ros.frames import Arrival
     from loftr_ros.ros.odometry import OdometryOutputs
     from loftr_ros.ros.outputs import Outputs
-    from loftr_ros.ros.parameters import NodeParameters
     from loftr_ros.ros.processing import Processor
     from loftr_ros.ros.transforms import TransformListener
     from loftr_ros.ros.worker import Worker
+    from loftr_ros.settings.parameters import NodeParameters
 
 
 @dataclass(frozen=True)

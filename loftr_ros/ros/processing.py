@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.codecs.images import prepare
 from loftr_ros.frontend import (
     Frame,
     FrameError,
@@ -26,13 +27,12 @@ from loftr_ros.ros.frames import (
     Refuse,
     read_frame,
 )
-from loftr_ros.ros.images import prepare
-from loftr_ros.ros.masks import Masks
 from loftr_ros.ros.memory import free_memory, is_out_of_memory, smaller_side
+from loftr_ros.settings.masks import Masks
 
 if TYPE_CHECKING:
     from loftr_ros.matching.limits import NetworkSize
-    from loftr_ros.ros.parameters import NodeParameters
+    from loftr_ros.settings.parameters import NodeParameters
 
 
 def ignore(_: str) -> None:

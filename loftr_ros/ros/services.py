@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
+from loftr_ros.codecs.conversions import relative_pose_to_msg
+from loftr_ros.codecs.correspondences import View
 from loftr_ros.geometry import PoseState, RelativePose
 from loftr_ros.msg import RelativePose as RelativePoseMsg
-from loftr_ros.ros.conversions import relative_pose_to_msg
-from loftr_ros.ros.correspondences import View
 from loftr_ros.ros.frames import ImageInput, InputError
 from loftr_ros.ros.outputs import result_to_msgs
 from loftr_ros.ros.worker import WorkerStoppedError

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from loftr_ros.ros.stamps import stamp_from_msg
+from loftr_ros.codecs.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
     from rclpy.node import Node

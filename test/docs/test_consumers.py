@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.settings.parameters import NodeParameters
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / 'docs' / 'consumers.md').read_text(encoding='utf-8')

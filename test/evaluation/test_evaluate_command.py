@@ -17,9 +17,9 @@ from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation import evaluate_command
 from loftr_ros.evaluation.evaluate_command import EvaluateCommand
 from loftr_ros.evaluation.inputs import names_of, read_list
-from loftr_ros.evaluation.parameter_values import read_parameters
 from loftr_ros.evaluation.results import open_run
-from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.settings.files import read_parameters
+from loftr_ros.settings.parameters import NodeParameters
 from test.helpers.known_world import known_matcher, results_of, write_known_bag
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from loftr_ros.evaluation.results import open_run
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.geometry import Camera
 from loftr_ros.rendering.room import render_room_sequence
-from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.settings.parameters import NodeParameters
 from test.evaluation.test_demo import children_of, needs_ros
 
 FRAMES = 10

@@ -12,8 +12,8 @@ from feature_tracks import ID_COUNT, FeatureOptions, Features, FeatureTracks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loftr_ros.codecs.correspondences import Correspondences, View
 from loftr_ros.geometry import Camera
-from loftr_ros.ros.correspondences import Correspondences, View
 
 STEP_NS = 100_000_000
 MATRIX = np.array([[200.0, 0, 160], [0, 220, 120], [0, 0, 1]])

@@ -18,7 +18,7 @@ from loftr_ros.evaluation.ray_backend import read_files
 from loftr_ros.evaluation.sequence_run import Listener, SequenceTask, run_sequence
 from loftr_ros.geometry import Camera
 from loftr_ros.geometry.transforms import make_transform
-from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.settings.parameters import NodeParameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from loftr_ros.ros.stamps import stamp_to_msg
+from loftr_ros.codecs.stamps import stamp_to_msg
 
 HEIGHT, WIDTH = 120, 160
 FOCAL = 130.0

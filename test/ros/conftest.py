@@ -1,32 +1,8 @@
-"""Keep the tests on this machine, and apart from all other ROS systems on it."""
+"""What the tests of the node share."""
 
 import gc
-import os
-import socket
 
 import pytest
-
-
-def reserve_domain() -> tuple[int, socket.socket]:
-    """Find a ROS domain that no other run of these tests has; it is ours while the socket lives."""
-    for domain in range(1, 101):
-        reservation = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            reservation.bind(('127.0.0.1', 47000 + domain))
-        except OSError:
-            reservation.close()
-        else:
-            return domain, reservation
-    raise RuntimeError('all ROS domains are taken by other runs of these tests')
-
-
-DOMAIN, RESERVATION = reserve_domain()
-os.environ['ROS_DOMAIN_ID'] = str(DOMAIN)
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-# Over shared memory two nodes now and then do not find each other.
-os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
-# Messages check the types of their fields only if asked to, and tests are there to ask.
-os.environ.setdefault('ROS_PYTHON_CHECK_FIELDS', '1')
 
 
 @pytest.fixture(scope='module')

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.parameters import NodeParameters
 
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (extra onnx)')
 

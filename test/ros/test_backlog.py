@@ -15,8 +15,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from slow_node import SECONDS as SLOW_S
 from std_srvs.srv import SetBool
 
+from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.msg import RelativePose
-from loftr_ros.ros.stamps import stamp_from_msg
 from loftr_ros.srv import MatchImages
 
 COMMAND = [sys.executable, str(Path(__file__).parents[1] / 'helpers' / 'slow_node.py')]

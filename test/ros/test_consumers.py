@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.settings.parameters import NodeParameters
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'config'

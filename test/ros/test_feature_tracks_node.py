@@ -16,7 +16,7 @@ from sensor_msgs.msg import PointCloud
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
-from loftr_ros.ros.stamps import stamp_from_msg
+from loftr_ros.codecs.stamps import stamp_from_msg
 
 PROGRAM = Path(__file__).parents[2] / 'examples' / 'feature_tracks_node.py'
 TOPICS = {

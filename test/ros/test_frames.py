@@ -11,7 +11,7 @@ from scenes import FOCAL, HEIGHT, MATRIX, WIDTH, camera_info_msg, header, image_
 from sensor_msgs.msg import CameraInfo, Image
 
 from loftr_ros.ros.frames import DepthInput, FrameReader, ImageInput, InputError
-from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.settings.parameters import NodeParameters
 
 BASELINE = 0.2
 Array = npt.NDArray[np.float64]

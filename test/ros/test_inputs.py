@@ -16,10 +16,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from scenes import STEP_NS, camera_info_msg, image_msg, picture
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.ros.frames import Arrival
 from loftr_ros.ros.inputs import Inputs
-from loftr_ros.ros.parameters import NodeParameters
-from loftr_ros.ros.stamps import stamp_from_msg
+from loftr_ros.settings.parameters import NodeParameters
 
 PICTURE = picture(0)
 

@@ -16,7 +16,7 @@ from scenes import STEP_NS, camera_info_msg, compressed_msg, image_msg, picture
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
-from loftr_ros.ros.stamps import stamp_from_msg, stamp_to_msg
+from loftr_ros.codecs.stamps import stamp_from_msg, stamp_to_msg
 from loftr_ros.srv import MatchImages
 
 DEFAULTS: dict[str, bool | int | float | str] = {

@@ -11,13 +11,13 @@ from harness import Camera, Client, NodeProcess, running_node, wait_until
 from scenes import STEP_NS, picture
 from std_srvs.srv import Trigger
 
+from loftr_ros.codecs.conversions import relative_pose_from_msg
+from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.frontend import Frame, LoopClosure
 from loftr_ros.geometry import RelativePose as Pose
 from loftr_ros.matching.matches import Matches
 from loftr_ros.msg import RelativePose
-from loftr_ros.ros.conversions import relative_pose_from_msg
 from loftr_ros.ros.outputs import loop_to_msg
-from loftr_ros.ros.stamps import stamp_from_msg
 
 # The scene starts over after so many pictures.
 LAP = 60

@@ -26,8 +26,8 @@ from scenes import (
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import Trigger
 
+from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.msg import RelativePose
-from loftr_ros.ros.stamps import stamp_from_msg
 
 # The walls of the scene move by 3 and 1.2 px a picture: so far is the camera then from them.
 STEP = 0.05

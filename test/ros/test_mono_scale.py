@@ -13,7 +13,7 @@ from nav_msgs.msg import Odometry
 from scenes import STEP_NS, header
 from std_srvs.srv import Trigger
 
-from loftr_ros.ros.stamps import stamp_from_msg
+from loftr_ros.codecs.stamps import stamp_from_msg
 
 # The camera of the scene moves so far from picture to picture if its walls are where they seem.
 STEP = 0.05

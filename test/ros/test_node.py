@@ -15,9 +15,9 @@ from scenes import FRAME_ID, HEIGHT, STEP_NS, WIDTH, camera_info_msg, image_msg,
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool, Trigger
 
+from loftr_ros.codecs.conversions import correspondences_from_msg, relative_pose_from_msg
+from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.msg import RelativePose
-from loftr_ros.ros.conversions import correspondences_from_msg, relative_pose_from_msg
-from loftr_ros.ros.stamps import stamp_from_msg
 from loftr_ros.srv import MatchImages
 
 

@@ -8,14 +8,14 @@ from geometry_msgs.msg import PoseWithCovarianceStamped, TwistWithCovarianceStam
 from nav_msgs.msg import Odometry as OdometryMsg
 from std_msgs.msg import Header
 
+from loftr_ros.codecs.conversions import pose_from_msg
 from loftr_ros.frontend import OdometryEstimate
 from loftr_ros.ros import transforms
-from loftr_ros.ros.conversions import pose_from_msg
-from loftr_ros.ros.declarations import ParameterError
 from loftr_ros.ros.odometry import check_extrinsics, odometry_to_msg
 from loftr_ros.ros.odometry_inputs import pose_of_base, speed_of
-from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.transforms import transform_from_msg, transform_to_msg
+from loftr_ros.settings.declarations import ParameterError
+from loftr_ros.settings.parameters import NodeParameters
 
 
 def turned(x: float, y: float, z: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

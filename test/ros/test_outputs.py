@@ -10,7 +10,7 @@ from loftr_ros.geometry import PoseState, RelativePose
 from loftr_ros.matching.matches import Matches
 from loftr_ros.msg import RelativePose as RelativePoseMsg
 from loftr_ros.ros.outputs import kind_of, matches_image_to_msg, result_to_msgs
-from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.settings.parameters import NodeParameters
 
 
 def result(state: TrackingState) -> TrackingResult:

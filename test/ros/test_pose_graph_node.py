@@ -20,10 +20,10 @@ from nav_msgs.msg import Path as PathMsg
 from scenes import header
 from std_srvs.srv import Trigger
 
+from loftr_ros.codecs.conversions import pose_from_msg, pose_to_msg, stamp_to_msg
 from loftr_ros.geometry.rotations import rotation_from_vector
 from loftr_ros.geometry.transforms import inverse_transform, make_transform
 from loftr_ros.msg import RelativePose
-from loftr_ros.ros.conversions import pose_from_msg, pose_to_msg, stamp_to_msg
 
 pytest.importorskip('gtsam', reason='gtsam is not installed (requirements/gtsam.txt)')
 

@@ -13,8 +13,8 @@ from loftr_ros.frontend import TrackingResult
 from loftr_ros.matching.config import LITE
 from loftr_ros.matching.limits import NetworkSize, SizeLimits
 from loftr_ros.ros.frames import Arrival, ImageInput, InputError
-from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.processing import Processor, load_matcher
+from loftr_ros.settings.parameters import NodeParameters
 
 CALIBRATION = camera_info_msg(0)
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo
 
+from loftr_ros.codecs.stamps import stamp_from_msg, stamp_to_msg
 from loftr_ros.ros import synchronization
-from loftr_ros.ros.stamps import stamp_from_msg, stamp_to_msg
 from loftr_ros.ros.synchronization import TopicSynchronizer
 
 MS = 10**6

@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 
 from loftr_ros.ros import node as node_module
 from loftr_ros.ros.node import LoftrNode
-from loftr_ros.ros.parameters import NodeParameters
+from loftr_ros.settings.parameters import NodeParameters
 
 Make = Callable[..., LoftrNode]
 

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 
 from rosbags.highlevel import AnyReader
 
+from loftr_ros.codecs.cameras import camera_from_msg
+from loftr_ros.codecs.depth import depth_from_msg
+from loftr_ros.codecs.images import image_from_msg
+from loftr_ros.codecs.stamps import stamp_from_msg
+from loftr_ros.codecs.stereo import right_camera_from_msgs
 from loftr_ros.data.bags.message_types import package_typestore
 from loftr_ros.data.bags.pairing import Stamped, pair_by_stamp
 from loftr_ros.data.bags.topics import BY_TYPE, BagTopics, TopicNames, choose_topics
@@ -16,11 +21,6 @@ from loftr_ros.data.bags.truth import read_truth
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.sequences import GroundTruthFrame, RightCamera
 from loftr_ros.frontend.frame import Frame, RightView
-from loftr_ros.ros.cameras import camera_from_msg
-from loftr_ros.ros.depth import depth_from_msg
-from loftr_ros.ros.images import image_from_msg
-from loftr_ros.ros.stamps import stamp_from_msg
-from loftr_ros.ros.stereo import right_camera_from_msgs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.data.bags.messages import TRANSFORM_TYPE, find_transform, pose_of
 from loftr_ros.data.bags.topics import TRUTH_NAME, topics_of_types
 from loftr_ros.data.poses import TimedPoses
-from loftr_ros.ros.stamps import stamp_from_msg
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

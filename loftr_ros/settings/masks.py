@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.ros.declarations import ParameterError
+from loftr_ros.settings.declarations import ParameterError
 
 if TYPE_CHECKING:
     from loftr_ros.frontend import Frame
-    from loftr_ros.ros.matching_parameters import MatchingParameters
+    from loftr_ros.settings.matching_parameters import MatchingParameters
 
 Mask = npt.NDArray[np.bool_]
 

@@ -11,14 +11,14 @@ from geometry_msgs.msg import PoseWithCovariance
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg, camera_to_msg
+from loftr_ros.codecs.correspondences import Correspondences, View
+from loftr_ros.codecs.images import ImageConversionError, image_from_msg, image_to_msg
+from loftr_ros.codecs.stamps import stamp_from_msg, stamp_to_msg
 from loftr_ros.geometry import PoseState, RelativePose
 from loftr_ros.geometry.quaternions import quaternion_from_rotation, rotation_from_quaternion
 from loftr_ros.msg import Correspondences as CorrespondencesMsg
 from loftr_ros.msg import RelativePose as RelativePoseMsg
-from loftr_ros.ros.cameras import CameraInfoError, camera_from_msg, camera_to_msg
-from loftr_ros.ros.correspondences import Correspondences, View
-from loftr_ros.ros.images import ImageConversionError, image_from_msg, image_to_msg
-from loftr_ros.ros.stamps import stamp_from_msg, stamp_to_msg
 
 __all__ = [
     'CameraInfoError',

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo
 
-from loftr_ros.ros.cameras import CameraInfoError
-from loftr_ros.ros.stereo import right_camera_from_msgs
+from loftr_ros.codecs.cameras import CameraInfoError
+from loftr_ros.codecs.stereo import right_camera_from_msgs
 
 BASELINE = 0.12
 

@@ -12,12 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 
-from loftr_ros.frontend import Frame, TrackingResult
-from loftr_ros.geometry import Camera, PoseState, RelativePose
-from loftr_ros.matching.matches import Matches
-from loftr_ros.msg import Correspondences as CorrespondencesMsg
-from loftr_ros.msg import RelativePose as RelativePoseMsg
-from loftr_ros.ros.conversions import (
+from loftr_ros.codecs.conversions import (
     correspondences_from_msg,
     correspondences_to_msg,
     pose_from_msg,
@@ -25,7 +20,12 @@ from loftr_ros.ros.conversions import (
     relative_pose_from_msg,
     relative_pose_to_msg,
 )
-from loftr_ros.ros.correspondences import Correspondences, View
+from loftr_ros.codecs.correspondences import Correspondences, View
+from loftr_ros.frontend import Frame, TrackingResult
+from loftr_ros.geometry import Camera, PoseState, RelativePose
+from loftr_ros.matching.matches import Matches
+from loftr_ros.msg import Correspondences as CorrespondencesMsg
+from loftr_ros.msg import RelativePose as RelativePoseMsg
 
 CAMERA = Camera(160, 120, np.array([[100.0, 0, 80], [0, 100, 60], [0, 0, 1]]))
 REFERENCE = View(1_000_000_007, 'left', (120, 160), CAMERA)

@@ -15,9 +15,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from loftr_ros.frontend import LoopOptions, TrackerOptions
-from loftr_ros.ros.declarations import Change, ParameterError, plain, transform_from_pose
 from loftr_ros.ros.descriptors import declare
-from loftr_ros.ros.parameters import (
+from loftr_ros.settings.declarations import Change, ParameterError, plain, transform_from_pose
+from loftr_ros.settings.parameters import (
     NodeParameters,
     declarations,
     to_yaml,
@@ -42,7 +42,7 @@ def make_node(context: rclpy.Context, **overrides: object) -> Node:
 
 def test_the_file_holds_all_parameters_with_their_defaults() -> None:
     assert FILE.read_text(encoding='utf-8') == to_yaml(), (
-        'run: python -m loftr_ros.ros.parameters > config/loftr.yaml'
+        'run: python -m loftr_ros.settings.parameters > config/loftr.yaml'
     )
     values = yaml.safe_load(FILE.read_text(encoding='utf-8'))['/**']['ros__parameters']
     values = {name: plain(value) for name, value in values.items()}

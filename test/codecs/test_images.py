@@ -15,8 +15,14 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from loftr_ros.ros import images
-from loftr_ros.ros.images import LAYOUTS, PLANES, ImageConversionError, image_from_msg, image_to_msg
+from loftr_ros.codecs import images
+from loftr_ros.codecs.images import (
+    LAYOUTS,
+    PLANES,
+    ImageConversionError,
+    image_from_msg,
+    image_to_msg,
+)
 
 Array = npt.NDArray[Any]
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.ros.images import ImageConversionError, unpack
+from loftr_ros.codecs.images import ImageConversionError, unpack
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from loftr_ros.data.errors import DatasetError
-from loftr_ros.ros.parameters import NodeParameters, unknown_names
+from loftr_ros.settings.parameters import NodeParameters, unknown_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

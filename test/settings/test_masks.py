@@ -10,11 +10,11 @@ from flow_matcher import FlowMatcher
 from scenes import STEP_NS, camera_info_msg, image_msg, picture
 
 from loftr_ros.frontend import Frame, RightView
-from loftr_ros.ros.declarations import ParameterError
 from loftr_ros.ros.frames import Arrival, ImageInput, InputError
-from loftr_ros.ros.masks import Masks, read_mask
-from loftr_ros.ros.parameters import NodeParameters
 from loftr_ros.ros.processing import Processor
+from loftr_ros.settings.declarations import ParameterError
+from loftr_ros.settings.masks import Masks, read_mask
+from loftr_ros.settings.parameters import NodeParameters
 
 HEIGHT, WIDTH = 120, 160
 LEFT_HALF = np.repeat(np.arange(WIDTH)[None] < WIDTH // 2, HEIGHT, axis=0)

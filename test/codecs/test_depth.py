@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 
-from loftr_ros.ros.depth import depth_from_msg
-from loftr_ros.ros.images import ImageConversionError
+from loftr_ros.codecs.depth import depth_from_msg
+from loftr_ros.codecs.images import ImageConversionError
 
 NAN = np.nan
 

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from loftr_ros.frontend import LoopOptions
-from loftr_ros.ros.declarations import Change, declare_field
+from loftr_ros.settings.declarations import Change, declare_field
 
 LOOPS = LoopOptions()
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from std_msgs.msg import Header
 
+from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg, camera_to_msg
 from loftr_ros.geometry import Camera
-from loftr_ros.ros.cameras import CameraInfoError, camera_from_msg, camera_to_msg
 
 SIZE = (480, 640)
 

@@ -1,6 +1,6 @@
 """The node's parameters: each declared once, with type, range, unit and meaning.
 
-`python -m loftr_ros.ros.parameters` prints config/loftr.yaml.
+`python -m loftr_ros.settings.parameters` prints config/loftr.yaml.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 from loftr_ros.frontend import TrackerOptions
 from loftr_ros.geometry import MetricOptions, TwoViewOptions
-from loftr_ros.ros.declarations import (
+from loftr_ros.settings.declarations import (
     Change,
     Declaration,
     ParameterError,
     declare_field,
     plain,
 )
-from loftr_ros.ros.loop_parameters import LoopParameters
-from loftr_ros.ros.matching_parameters import MatchingParameters
+from loftr_ros.settings.loop_parameters import LoopParameters
+from loftr_ros.settings.matching_parameters import MatchingParameters
 
 TRACKER = TrackerOptions()
 TWO_VIEW = TwoViewOptions()

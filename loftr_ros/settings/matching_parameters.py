@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from loftr_ros.ros.declarations import Change, declare_field
+from loftr_ros.settings.declarations import Change, declare_field
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from builtin_interfaces.msg import Time
 
-from loftr_ros.ros.stamps import Order, StampOrder, stamp_from_msg, stamp_to_msg
+from loftr_ros.codecs.stamps import Order, StampOrder, stamp_from_msg, stamp_to_msg
 
 SECOND = 10**9
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.codecs.cameras import CameraInfoError
 from loftr_ros.geometry.transforms import is_transform
-from loftr_ros.ros.cameras import CameraInfoError
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo

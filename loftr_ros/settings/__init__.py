@@ -1,0 +1,1 @@
+"""Parameters of the node, declared once. Nothing in here imports ROS."""
