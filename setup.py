@@ -39,7 +39,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['loftr_ros', 'loftr_ros.*']),
-    package_data={'loftr_ros': ['weights/*', 'evaluation/templates/*', '*.so']},
+    package_data={'loftr_ros': ['weights/*', 'evaluation/reports/templates/*', '*.so']},
     zip_safe=False,
     install_requires=read_requirements('runtime'),
     extras_require={
@@ -48,7 +48,7 @@ setup(
     },
     entry_points={
         'console_scripts': [
-            'loftr-ros = loftr_ros.cli:main',
+            'loftr-ros = loftr_ros.commands.main:main',
             'loftr_node = loftr_ros.ros.node:main',
         ],
     },

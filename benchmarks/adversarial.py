@@ -22,7 +22,7 @@ from estimators import pairs_of
 
 from loftr_ros.data.datasets import open_sequence
 from loftr_ros.data.sequences import GroundTruthFrame
-from loftr_ros.evaluation.peers import RootSift
+from loftr_ros.evaluation.matchers.peers import RootSift
 from loftr_ros.frontend import Frame, Tracker, TrackerOptions, TrackingState
 from loftr_ros.geometry import Camera, PoseState
 from loftr_ros.rendering.room import render_room_sequence

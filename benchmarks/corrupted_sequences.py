@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from loftr_ros.data.sequences import GroundTruthFrame
-from loftr_ros.evaluation.metrics import direction_angle_error, rotation_angle_error
+from loftr_ros.evaluation.records.metrics import direction_angle_error, rotation_angle_error
 from loftr_ros.frontend import Frame, TrackingState
 from loftr_ros.geometry import Camera, PoseState
 from loftr_ros.geometry.rotations import rotation_from_vector, rotation_vector, tangent_basis

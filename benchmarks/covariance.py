@@ -19,7 +19,7 @@ import torch
 from estimators import Pair, pairs_of, whole
 from scipy.stats import chi2
 
-from loftr_ros.evaluation.peers import RootSift
+from loftr_ros.evaluation.matchers.peers import RootSift
 from loftr_ros.geometry import (
     Camera,
     PoseState,

@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.data.datasets import open_sequence
-from loftr_ros.evaluation.metrics import (
+from loftr_ros.evaluation.matchers.peers import RootSift
+from loftr_ros.evaluation.records.metrics import (
     direction_angle_error,
     pose_auc,
     rotation_angle_error,
 )
-from loftr_ros.evaluation.peers import RootSift
 from loftr_ros.geometry import (
     Camera,
     PoseState,

@@ -26,8 +26,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from loftr_ros.allocator import keep_freed_memory
-from loftr_ros.evaluation.pairs import PoseSet, find_pair_sets
-from loftr_ros.evaluation.resizing import resize
+from loftr_ros.evaluation.matchers.pairs import PoseSet, find_pair_sets
+from loftr_ros.evaluation.matchers.resizing import resize
 from loftr_ros.matching.config import OUTDOOR
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.network import LoFTR

@@ -24,8 +24,8 @@ from evo.core.metrics import APE, PoseRelation
 from evo.core.trajectory import PosePath3D
 
 from loftr_ros.data.datasets import open_sequence
-from loftr_ros.evaluation.peers import Keypoints, RootSift
-from loftr_ros.evaluation.segments import segment_errors
+from loftr_ros.evaluation.matchers.peers import Keypoints, RootSift
+from loftr_ros.evaluation.records.segments import segment_errors
 from loftr_ros.frontend import Odometry, Tracker, TrackerOptions, TrackingResult
 from loftr_ros.geometry.quaternions import quaternion_from_rotation
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis

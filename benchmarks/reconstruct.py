@@ -26,8 +26,8 @@ from loftr_ros.data.datasets import open_sequence
 from loftr_ros.data.kitti import open_kitti
 from loftr_ros.data.sequences import ImageSequence
 from loftr_ros.data.sevenscenes import open_sevenscenes
-from loftr_ros.evaluation.metrics import direction_angle_error, rotation_angle_error
-from loftr_ros.evaluation.segments import segment_errors
+from loftr_ros.evaluation.records.metrics import direction_angle_error, rotation_angle_error
+from loftr_ros.evaluation.records.segments import segment_errors
 
 Array = npt.NDArray[np.float64]
 Poses = dict[str, Array]

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from loftr_ros.allocator import keep_freed_memory
-from loftr_ros.evaluation.metrics import epipolar_distances
-from loftr_ros.evaluation.pairs import PairSet, PoseSet, find_pair_sets
+from loftr_ros.evaluation.matchers.pairs import PairSet, PoseSet, find_pair_sets
+from loftr_ros.evaluation.records.metrics import epipolar_distances
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.rotations import TURNS, turned, turned_back
 

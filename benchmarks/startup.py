@@ -32,8 +32,8 @@ LIMIT_IMPORT_S = 1.0
 COMMANDS = {
     'bare interpreter': ['-c', 'pass'],
     'import loftr_ros': ['-c', 'import loftr_ros'],
-    'loftr-ros --help': ['-m', 'loftr_ros.cli', '--help'],
-    'loftr-ros evaluate --help': ['-m', 'loftr_ros.cli', 'evaluate', '--help'],
+    'loftr-ros --help': ['-m', 'loftr_ros.commands.main', '--help'],
+    'loftr-ros evaluate --help': ['-m', 'loftr_ros.commands.main', 'evaluate', '--help'],
 }
 
 

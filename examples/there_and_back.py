@@ -34,7 +34,7 @@ from std_srvs.srv import Trigger
 from loftr_ros.codecs.conversions import camera_to_msg, header_to_msg, image_to_msg, stamp_from_msg
 from loftr_ros.data.datasets import DatasetError, open_sequence
 from loftr_ros.data.sequences import ImageSequence
-from loftr_ros.evaluation.live_processes import LiveError, Process, ros_environment
+from loftr_ros.evaluation.live.processes import LiveError, Process, ros_environment
 from loftr_ros.frontend import Frame
 from loftr_ros.geometry import Camera
 from loftr_ros.geometry.quaternions import quaternion_from_rotation

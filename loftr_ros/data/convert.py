@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from loftr_ros.console import counting_bar, new_console
 from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.data.datasets import open_sequence
 from loftr_ros.data.errors import DatasetError
-from loftr_ros.evaluation.console import counting_bar, new_console
 from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 if TYPE_CHECKING:

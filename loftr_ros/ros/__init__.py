@@ -1,1 +1,1 @@
-"""The node and everything that knows ROS 2: no other room imports rclpy or messages."""
+"""The node and everything that needs a running ROS 2: no other room imports rclpy."""

@@ -10,7 +10,7 @@ from evo.tools import file_interface
 from rosbags.interfaces import QosDurability
 from rosbags.rosbag2 import Reader
 
-from loftr_ros.cli import main
+from loftr_ros.commands.main import main
 from loftr_ros.data.bags.message_types import Message, package_typestore
 from loftr_ros.data.bags.reader import open_bag
 from loftr_ros.data.bags.topics import TopicNames

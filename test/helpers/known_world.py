@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from loftr_ros.data.bags.writer import BagWriter
-from loftr_ros.evaluation.ray_backend import read_files
-from loftr_ros.evaluation.sequence_run import Listener, SequenceTask, run_sequence
+from loftr_ros.evaluation.replay.ray import read_files
+from loftr_ros.evaluation.replay.sequence_run import Listener, SequenceTask, run_sequence
 from loftr_ros.geometry import Camera
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.settings.parameters import NodeParameters

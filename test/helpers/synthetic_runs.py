@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from loftr_ros.evaluation.result_files import write_json, write_records
-from loftr_ros.evaluation.results import (
+from loftr_ros.evaluation.records.result_files import write_json, write_records
+from loftr_ros.evaluation.records.results import (
     FRAME_TIMES,
     FRAMES,
     RUN,
@@ -25,8 +25,8 @@ from loftr_ros.evaluation.results import (
     SequenceInfo,
     write_matches,
 )
-from loftr_ros.evaluation.summaries import summarize, summarize_times, total_of, worst_of
-from loftr_ros.evaluation.trajectory_metrics import trajectory_metrics
+from loftr_ros.evaluation.records.summaries import summarize, summarize_times, total_of, worst_of
+from loftr_ros.evaluation.records.trajectory_metrics import trajectory_metrics
 from loftr_ros.geometry.quaternions import quaternion_from_rotation
 
 FRAME_COUNT = 40

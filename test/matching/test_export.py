@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from loftr_ros.cli import main
+from loftr_ros.commands.main import main
 from loftr_ros.data.images import read_image
 from loftr_ros.matching.config import LoFTRConfig
 from loftr_ros.matching.errors import ImageError, WeightsError

@@ -48,7 +48,8 @@ def test_every_message_package_in_use_is_declared() -> None:
     declared = {element.text for element in ET.parse(ROOT / 'package.xml').iter() if element.text}
     imported = {
         name
-        for path in (ROOT / 'loftr_ros' / 'ros').glob('*.py')
+        for room in ('codecs', 'ros')
+        for path in (ROOT / 'loftr_ros' / room).glob('*.py')
         for name in re.findall(r'^\s*(?:from|import) (\w+)', path.read_text(), re.MULTILINE)
     }
     ros = {name for name in imported if re.fullmatch(r'\w+_(msgs|srvs|interfaces)|tf2_ros', name)}

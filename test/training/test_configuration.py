@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loftr_ros.cli import main
+from loftr_ros.commands.main import main
 from loftr_ros.matching.weights import load_weights
 from loftr_ros.training.configuration import read_options, write_options
 from loftr_ros.training.options import TrainOptions

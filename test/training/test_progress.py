@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from loftr_ros.cli import main
-from loftr_ros.evaluation.pair_report import read_pair_figures
+from loftr_ros.commands.main import main
+from loftr_ros.evaluation.matchers.pair_report import read_pair_figures
 from loftr_ros.training.progress import ProgressLog, append_row, read_rows
 from loftr_ros.visualization.training import training_figure
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from loftr_ros.data.depth_frames import read_depth_frames
-from loftr_ros.evaluation.calibration import measure_calibration
-from loftr_ros.evaluation.pose_figures import pose_figures
+from loftr_ros.evaluation.matchers.calibration import measure_calibration
+from loftr_ros.evaluation.matchers.pose_figures import pose_figures
 from loftr_ros.matching.weights import load_weights, training_pairs
 from loftr_ros.rendering.room import render_room_sequence
 from loftr_ros.training import sources

@@ -1,0 +1,1 @@
+"""The node on an image sequence, over DDS, with a report."""

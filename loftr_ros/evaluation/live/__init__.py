@@ -1,0 +1,1 @@
+"""The node itself on a bag that is played, recorded and compared with the replay."""

@@ -1,0 +1,1 @@
+"""Matchers on pairs of images with true poses."""

@@ -1,0 +1,1 @@
+"""What an evaluation writes: records of frames and loops, their figures, and the files."""

@@ -1,0 +1,240 @@
+"""From a result of the tracker and the truth to the record of a frame."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loftr_ros.evaluation.records.metrics import (
+    direction_angle_error,
+    epipolar_distances,
+    precision,
+    rotation_angle_error,
+)
+from loftr_ros.evaluation.records.results import FrameRecord, FrameTimes, MatchArrays
+from loftr_ros.geometry.pose import PoseState, RelativePose
+from loftr_ros.geometry.quaternions import quaternion_from_rotation, rotation_from_quaternion
+from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
+from loftr_ros.geometry.transforms import inverse_transform, make_transform
+from loftr_ros.visualization.images import to_display
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from loftr_ros.frontend import OdometryEstimate, TrackingResult
+
+    Pose = NDArray[np.float64]
+
+EPIPOLAR_LIMIT_PX = 3.0
+STANDING_M = 1e-3
+"""A true motion below this has no direction that an estimate could be compared with."""
+
+
+@dataclass(frozen=True, eq=False)
+class KnownFrame:
+    """What later frames must know about one that may be their reference."""
+
+    index: int
+    world_T_camera: Pose | None
+
+
+@dataclass
+class Recorder:
+    """Makes the records of one sequence, one frame after the other.
+
+    Attributes:
+        known: The frames that can be a reference, by their stamp: after a gap, earlier ones too.
+        track_lengths: Frames that saw each track.
+
+    """
+
+    known: dict[int, KnownFrame] = field(default_factory=dict)
+    track_lengths: Counter[int] = field(default_factory=Counter)
+
+    def first(self, index: int, stamp_ns: int, world_T_camera: Pose | None) -> FrameRecord:
+        """Record a frame that has nothing to be matched to."""
+        self.known = {stamp_ns: KnownFrame(index, world_T_camera)}
+        return FrameRecord(index, stamp_ns, 'reference', world_T_camera=values_of(world_T_camera))
+
+    def refused(self, index: int, stamp_ns: int, reason: str) -> FrameRecord:
+        """Record a frame that the tracker refused."""
+        return FrameRecord(index, stamp_ns, 'refused', reason)
+
+    def matched(
+        self,
+        index: int,
+        result: TrackingResult,
+        world_T_camera: Pose | None,
+        estimate: OdometryEstimate | None,
+    ) -> FrameRecord:
+        """Record a result of the tracker, with its errors where the truth is known."""
+        stamp, pose, matches = result.query.stamp_ns, result.pose, result.matches
+        reference = self.known[result.reference.stamp_ns]
+        truth = _relative(reference.world_T_camera, world_T_camera)
+        continued = sum(track in self.track_lengths for track in result.track_ids.tolist())
+        self.track_lengths.update(result.track_ids.tolist())
+        if result.new_keyframe:
+            self.known[stamp] = KnownFrame(index, world_T_camera)
+        offsets = matches.query_points - matches.reference_points
+        return FrameRecord(
+            index,
+            stamp,
+            'matched',
+            pose.reason,
+            reference.index,
+            result.reference.stamp_ns,
+            result.new_keyframe,
+            len(matches),
+            int(pose.inliers.sum()),
+            continued,
+            median_of(matches.confidence),
+            median_of(matches.sigma),
+            median_of(np.hypot(offsets[:, 0], offsets[:, 1])),
+            _finite(pose.median_residual),
+            None if truth is None else _precision(result, truth),
+            pose.state.value,
+            pose.method,
+            pose.metric,
+            values_of(pose.reference_T_query),
+            None if pose.covariance is None else tuple(map(_finite, pose.covariance.ravel())),
+            values_of(truth),
+            **({} if truth is None else pose_errors(pose, truth)),
+            odom_T_base=None if estimate is None else values_of(estimate.odom_T_base),
+            gap=estimate is not None and estimate.gap,
+            world_T_camera=values_of(world_T_camera),
+        )
+
+
+def pose_errors(pose: RelativePose, truth: Pose) -> dict[str, Any]:
+    """Return the error fields of `FrameRecord` for an estimate; none where it has no pose."""
+    estimate = pose.reference_T_query
+    if estimate is None:
+        return {}
+    errors: dict[str, Any] = {
+        'rotation_error_deg': rotation_angle_error(estimate[:3, :3], truth[:3, :3])
+    }
+    if pose.state is PoseState.OK and np.linalg.norm(truth[:3, 3]) > STANDING_M:
+        direction = direction_angle_error(estimate[:3, 3], truth[:3, 3])
+        errors['direction_error_deg'] = _finite(direction)
+    if pose.metric:
+        distance = np.linalg.norm(estimate[:3, 3] - truth[:3, 3])
+        errors['translation_error_m'] = float(distance)
+    errors['nees'], errors['nees_dof'] = normalized_error(pose, truth)
+    return errors
+
+
+def normalized_error(pose: RelativePose, truth: Pose) -> tuple[float | None, int | None]:
+    """Return the squared error normalized by the covariance, and its degrees of freedom.
+
+    NEES of Y. Bar-Shalom et al., Estimation with Applications to Tracking and Navigation (2001),
+    section 5.4.2. A direction is compared in its tangent plane, where alone it has a variance.
+
+    Returns:
+        None twice where the true direction is unknown or the covariance is singular.
+
+    """
+    estimate, covariance = pose.reference_T_query, pose.covariance
+    if estimate is None or covariance is None:
+        return None, None
+    turn = rotation_vector(truth[:3, :3] @ estimate[:3, :3].T)
+    shift, free = truth[:3, 3] - estimate[:3, 3], np.eye(6)
+    if pose.state is PoseState.ROTATION_ONLY:
+        free = free[:, 3:]
+        covariance = np.where(np.isfinite(covariance), covariance, 0.0)
+    elif not pose.metric:
+        length = float(np.linalg.norm(truth[:3, 3]))
+        if length <= STANDING_M:
+            return None, None
+        shift = truth[:3, 3] / length - estimate[:3, 3]
+        free = np.zeros((6, 5))
+        free[:3, :2], free[3:, 2:] = tangent_basis(estimate[:3, 3]), np.eye(3)
+    error = free.T @ np.concatenate([shift, turn])
+    try:
+        squared = float(error @ np.linalg.solve(free.T @ covariance @ free, error))
+    except np.linalg.LinAlgError:
+        return None, None
+    return (squared, free.shape[1]) if np.isfinite(squared) else (None, None)
+
+
+def times_of(index: int, read: float, result: TrackingResult) -> FrameTimes:
+    """Return the times of a frame, s."""
+    seconds = result.seconds
+    return FrameTimes(
+        index, read, *(seconds[name] for name in ('encode', 'match', 'pose', 'total'))
+    )
+
+
+def match_arrays(record: FrameRecord, result: TrackingResult) -> MatchArrays:
+    """Return the matches of a frame with its pictures."""
+    matches = result.matches
+    reference_index = record.reference_index
+    if reference_index is None:
+        raise ValueError(f'frame {record.index} has no reference')
+    return MatchArrays(
+        record.index,
+        reference_index,
+        to_display(result.reference.image),
+        to_display(result.query.image),
+        matches.reference_points,
+        matches.query_points,
+        matches.confidence,
+        matches.sigma,
+        result.pose.inliers,
+        result.track_ids,
+    )
+
+
+def badness(record: FrameRecord) -> float:
+    """Rank frames: the higher, the worse.
+
+    A frame without a pose has 180, and 180 more the fewer matches it has; with truth it counts the
+    greater of the errors of rotation and direction, degrees; else the share of outliers.
+    """
+    matches = record.matches or 0
+    if record.reference_T_query is None:
+        return 180.0 + 180.0 / (1 + matches)
+    errors = [e for e in (record.rotation_error_deg, record.direction_error_deg) if e is not None]
+    return max(errors) if errors else 1 - (record.inliers or 0) / max(matches, 1)
+
+
+def values_of(pose: Pose | None) -> tuple[float, ...] | None:
+    """Return a pose (4, 4) as x y z and quaternion x y z w."""
+    if pose is None:
+        return None
+    return (*pose[:3, 3].tolist(), *quaternion_from_rotation(pose[:3, :3]).tolist())
+
+
+def matrix_of(values: Sequence[float]) -> Pose:
+    """Return the pose (4, 4) of x y z and quaternion x y z w."""
+    numbers = np.asarray(values, np.float64)
+    return make_transform(rotation_from_quaternion(numbers[3:]), numbers[:3])
+
+
+def median_of(values: ArrayLike) -> float | None:
+    """Return the median, or None of nothing."""
+    array = np.asarray(values, np.float64)
+    return _finite(float(np.median(array))) if array.size else None
+
+
+def _relative(world_T_reference: Pose | None, world_T_query: Pose | None) -> Pose | None:
+    if world_T_reference is None or world_T_query is None:
+        return None
+    return inverse_transform(world_T_reference) @ world_T_query
+
+
+def _precision(result: TrackingResult, truth: Pose) -> float | None:
+    cameras = result.reference.camera, result.query.camera
+    if cameras[0] is None or cameras[1] is None or np.linalg.norm(truth[:3, 3]) <= STANDING_M:
+        return None
+    points = result.matches.reference_points, result.matches.query_points
+    distances = epipolar_distances(*points, cameras[0], cameras[1], truth)
+    return _finite(precision(distances, EPIPOLAR_LIMIT_PX))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Sequences through tracker and odometry, as the node would run them, here or in many processes."""

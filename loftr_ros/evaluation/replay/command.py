@@ -1,0 +1,302 @@
+"""The command `loftr-ros evaluate`: every frame of bags and datasets through the tracker."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from loftr_ros import __version__
+from loftr_ros.console import new_console
+from loftr_ros.data.bags.topics import BY_TYPE, TopicNames
+from loftr_ros.data.errors import DatasetError
+from loftr_ros.evaluation.records.result_files import plain, read_json, write_json
+from loftr_ros.evaluation.records.results import (
+    RUN,
+    SEQUENCES,
+    SUMMARY,
+    TIMING,
+    RunInfo,
+    SequenceFolder,
+    open_run,
+)
+from loftr_ros.evaluation.records.summaries import summarize_times, total_of
+from loftr_ros.evaluation.replay.backends import Outcome, StopRequest, prepare_process, run_here
+from loftr_ros.evaluation.replay.inputs import names_of
+from loftr_ros.evaluation.replay.progress import RunProgress
+from loftr_ros.evaluation.replay.sequence_run import SequenceTask
+from loftr_ros.evaluation.reports.html_report import REPORT, write_report
+from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.parameters import NodeParameters
+from loftr_ros.visualization.rerun_recording import require_rerun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PACKAGES = ('torch', 'numpy', 'opencv-python-headless', 'poselib', 'scipy', 'evo', 'rosbags')
+MODES = ('mono', 'stereo', 'rgbd')
+
+
+@dataclass(frozen=True)
+class EvaluateCommand:
+    """What to evaluate, and how.
+
+    Attributes:
+        inputs: Bags and folders of datasets.
+        output: Folder for the results.
+        parameters: Of the node; `num_threads` 0 counts as 1, so that results do not depend on the
+            machine's load or on how many sequences run side by side.
+        mode: 'mono', 'stereo' or 'rgbd'.
+        topics: Topics of bags that are not to be found by type.
+        camera: Camera of datasets; None for the first.
+        frames: Greatest number of frames of each input; None for all.
+        worst: Number of worst frames whose matches are kept.
+        resume: Go on with what a run before left in `output`.
+        jobs: Sequences side by side; None for one per CPU, if there are several.
+        ray: Address of a Ray cluster, 'local' to start one here; None uses no Ray.
+        rerun: Write a recording of each sequence for the Rerun viewer.
+
+    """
+
+    inputs: tuple[Path, ...]
+    output: Path
+    parameters: NodeParameters = dataclasses.field(default_factory=NodeParameters)
+    mode: str = 'mono'
+    topics: TopicNames = BY_TYPE
+    camera: str | None = None
+    frames: int | None = None
+    worst: int = 6
+    resume: bool = False
+    jobs: int | None = None
+    ray: str | None = None
+    rerun: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: One makes no sense.
+
+        """
+        if not self.inputs:
+            raise ValueError('there is nothing to evaluate: name a bag or dataset, or use --bags')
+        for name, least in (('frames', 2), ('jobs', 1), ('worst', 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f'--{name} is {value}: it must be at least {least}')
+        if self.mode not in MODES:
+            raise ValueError(f'mode must be one of {", ".join(MODES)}, not {self.mode!r}')
+        if self.rerun:
+            require_rerun()
+
+    def run(self, console: Console | None = None) -> int:
+        """Evaluate, write the folder of results, print a table.
+
+        Returns:
+            0, or 1 if a sequence failed, or 130 if the user stopped the run.
+
+        Raises:
+            DatasetError: If the output folder cannot be used.
+            ValueError: If weights or parameters cannot be used.
+
+        """
+        console = console or new_console()
+        started = datetime.now(timezone.utc).isoformat(timespec='seconds')
+        begin = time.monotonic()
+        self._check_output()
+        prepare_process(self._parameters())
+        matcher = load_matcher(self._parameters())
+        info = self._run_info(matcher)
+        self._check_resumed(info)
+        write_json(self.output / RUN, info)
+        tasks = self._tasks()
+        with RunProgress(console, len(tasks)) as progress, StopRequest() as stopped:
+            found = self._outcomes(tasks, matcher, progress, stopped)
+            outcomes = {outcome.info.name: outcome for outcome in found}
+        ordered = [outcomes[task.name] for task in tasks if task.name in outcomes]
+        summaries = self._write_summary(ordered)
+        self._write_timing(ordered, started, time.monotonic() - begin)
+        console.print(_table(summaries))
+        write_report(open_run(self.output), self.output / REPORT)
+        console.print(f'results: {self.output}/, report: {self.output / REPORT}')
+        statuses = {outcome.info.status for outcome in ordered}
+        if 'interrupted' in statuses or len(ordered) < len(tasks):
+            console.print('interrupted: the same command with --resume goes on')
+            return 130
+        return 1 if 'failed' in statuses else 0
+
+    def _outcomes(
+        self,
+        tasks: list[SequenceTask],
+        matcher: Any,  # noqa: ANN401 - of any features
+        progress: RunProgress,
+        stopped: StopRequest,
+    ) -> Iterator[Outcome]:
+        if self.ray is not None:
+            from loftr_ros.evaluation.replay.ray import run_on_ray
+
+            return run_on_ray(tasks, self.ray, progress, stopped)
+        jobs = min(self.jobs or len(os.sched_getaffinity(0)), len(tasks))
+        if jobs == 1:
+            return run_here(tasks, matcher, progress, stopped)
+        from loftr_ros.evaluation.replay.pool import run_in_pool
+
+        return run_in_pool(tasks, jobs, progress, stopped)
+
+    def _parameters(self) -> NodeParameters:
+        threads = self.parameters.num_threads or 1
+        return dataclasses.replace(self.parameters, num_threads=threads)
+
+    def _tasks(self) -> list[SequenceTask]:
+        return [
+            SequenceTask(
+                name,
+                path.expanduser().absolute(),
+                self.output / SEQUENCES / name,
+                self._parameters(),
+                self.mode,
+                self.topics,
+                self.camera,
+                self.frames,
+                self.worst,
+                self.resume,
+                self.rerun,
+            )
+            for name, path in zip(names_of(self.inputs), self.inputs, strict=True)
+        ]
+
+    def _check_output(self) -> None:
+        """Refuse to mix results with what is in the folder."""
+        if not self.output.exists() or (self.output.is_dir() and not any(self.output.iterdir())):
+            return
+        if not (self.output / RUN).is_file():
+            problem = 'the output folder holds something else'
+            raise DatasetError(self.output, problem, 'Choose an empty or a new folder.')
+        if not self.resume:
+            problem = 'the output folder holds results of a run'
+            raise DatasetError(self.output, problem, 'Choose another one, or add --resume.')
+
+    def _check_resumed(self, info: RunInfo) -> None:
+        """Refuse to go on with results of other settings."""
+        if not (self.output / RUN).is_file():
+            return
+        before, now = read_json(self.output / RUN), plain(info)
+        other = [name for name in now if name != 'inputs' and before.get(name) != now[name]]
+        if other:
+            problem = f'the run to go on with has other {", ".join(other)}'
+            raise DatasetError(self.output / RUN, problem, 'Use its settings or another folder.')
+
+    def _run_info(self, matcher: Any) -> RunInfo:  # noqa: ANN401 - of any features
+        parameters = self._parameters()
+        values = dataclasses.asdict(parameters) | {
+            'mode': self.mode,
+            'frames': self.frames,
+            'confidence_threshold': matcher.confidence_threshold,
+            'tracker': plain(parameters.tracker_options()),
+        }
+        return RunInfo(
+            tuple(map(str, self.inputs)),
+            values,
+            matcher.weights_name,
+            matcher.weights_hash,
+            matcher.device,
+            matcher.precision,
+            parameters.num_threads,
+            {'loftr_ros': __version__, 'python': platform.python_version(), **_versions()},
+            {
+                'system': platform.platform(),
+                'processor': _processor(),
+                'cpus': os.cpu_count(),
+            },
+        )
+
+    def _write_summary(self, outcomes: list[Outcome]) -> dict[str, dict[str, Any]]:
+        summaries: dict[str, dict[str, Any]] = {}
+        for outcome in outcomes:
+            info = outcome.info
+            file = self.output / SEQUENCES / info.name / SUMMARY
+            figures = read_json(file) if file.is_file() else {}
+            summaries[info.name] = {'status': info.status, 'error': info.error, **figures}
+        total = total_of(summaries)
+        write_json(self.output / SUMMARY, {'sequences': summaries, 'total': total})
+        return summaries
+
+    def _write_timing(self, outcomes: list[Outcome], started: str, seconds: float) -> None:
+        times = {}
+        for outcome in outcomes:
+            folder = SequenceFolder(self.output / SEQUENCES / outcome.info.name, outcome.info)
+            if outcome.info.layout:
+                times[folder.name] = summarize_times(folder.times())
+        attempts = {outcome.info.name: outcome.attempts for outcome in outcomes}
+        backend = 'ray' if self.ray is not None else 'local'
+        write_json(
+            self.output / TIMING,
+            {
+                'started': started,
+                'seconds': seconds,
+                'backend': backend,
+                'jobs': self.jobs,
+                'attempts': attempts,
+                'sequences': times,
+            },
+        )
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return 'not from a package'  # a distribution's own, such as python3-opencv
+
+
+def _processor() -> str:
+    """Return the name of the CPU; platform.processor() is empty on most Linux systems."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table()
+    for name in ('sequence', 'status', 'frames', 'ok', 'matches', 'inliers'):
+        table.add_column(name, justify='left' if name in {'sequence', 'status'} else 'right')
+    for name in ('rotation [deg]', 'direction [deg]', 'AUC@5', 'NEES', 'ATE [m]', 'of [m]'):
+        table.add_column(escape(name), justify='right')
+    for name, one in summaries.items():
+        way = one.get('trajectory') or {}
+        table.add_row(
+            name,
+            one['status'],
+            str(one.get('frames', 0)),
+            str(one.get('states', {}).get('ok', 0)),
+            *(_number(one.get(key), 'p50', '.0f') for key in ('matches', 'inliers')),
+            _number(one.get('rotation_error_deg'), 'p50', '.3f'),
+            _number(one.get('direction_error_deg'), 'p50', '.2f'),
+            _number(one.get('pose_auc'), '5', '.3f'),
+            _number(one.get('nees'), 'mean', '.2f'),
+            _number(way.get('ate_m'), 'rmse', '.3f'),
+            _number(way, 'length_m', '.1f'),
+        )
+    return table
+
+
+def _number(values: Mapping[str, float] | None, key: str, form: str) -> str:
+    return format(values[key], form) if values and values.get(key) is not None else '-'

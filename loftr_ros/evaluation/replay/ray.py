@@ -1,0 +1,241 @@
+"""Sequences as tasks of a Ray cluster; needs the extra `ray`."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import socket
+import tempfile
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loftr_ros.allocator import keep_freed_memory
+from loftr_ros.evaluation.records.results import SequenceFolder
+from loftr_ros.evaluation.replay.backends import MAX_ATTEMPTS, Outcome, given_up, prepare_process
+from loftr_ros.evaluation.replay.sequence_run import Listener, run_sequence
+from loftr_ros.ros.processing import load_matcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from loftr_ros.evaluation.replay.backends import Stopped, Watcher
+    from loftr_ros.evaluation.replay.sequence_run import SequenceTask
+
+    Files = dict[str, bytes]
+    Work = Callable[[SequenceTask, Files, Any], Files]
+
+LOCAL = 'local'
+POLL_SECONDS = 0.5
+
+
+class Board:
+    """An actor that tasks leave their news with, and that tells them to stop."""
+
+    def __init__(self) -> None:
+        self._news: list[tuple[Any, ...]] = []
+        self._stop = False
+
+    def post(self, *news: Any) -> None:  # noqa: ANN401 - the arguments of a watcher's method
+        """Leave news."""
+        self._news.append(news)
+
+    def take(self) -> list[tuple[Any, ...]]:
+        """Take all news."""
+        news, self._news = self._news, []
+        return news
+
+    def stop(self) -> None:
+        """Tell all tasks to stop."""
+        self._stop = True
+
+    def stopped(self) -> bool:
+        """Tell whether to stop."""
+        return self._stop
+
+
+class _BoardListener(Listener):
+    """Posts the news of one sequence, and asks whether to stop, twice a second."""
+
+    def __init__(self, name: str, board: Any) -> None:  # noqa: ANN401 - an actor
+        self._name = name
+        self._board = board
+        self._posted = self._asked = 0.0
+        self._stop = False
+
+    def opened(self, found: str) -> None:
+        self._board.post.remote('opened', self._name, found)
+
+    def advanced(self, done: int, total: int) -> None:
+        if time.monotonic() - self._posted > POLL_SECONDS or done == total:
+            self._posted = time.monotonic()
+            self._board.post.remote('advanced', self._name, done, total)
+
+    def stopped(self) -> bool:
+        if time.monotonic() - self._asked > POLL_SECONDS:
+            import ray
+
+            self._asked = time.monotonic()
+            self._stop = ray.get(self._board.stopped.remote())
+        return self._stop
+
+
+def work(task: SequenceTask, files: Files, board: Any) -> Files:  # noqa: ANN401 - an actor
+    """Run one sequence on whatever node; the body of each task.
+
+    Args:
+        task: The sequence; its input must lie at the same path on every node.
+        files: What a run before left in its folder.
+        board: The actor for news.
+
+    Returns:
+        The files of its folder, so that nodes need not share the disk of the results.
+
+    """
+    with tempfile.TemporaryDirectory(prefix='loftr_ros_') as name:
+        folder = Path(name) / task.name
+        write_files(folder, files)
+        keep_freed_memory()
+        prepare_process(task.parameters)
+        matcher = load_matcher(task.parameters)
+        run_sequence(replace(task, folder=folder), matcher, _BoardListener(task.name, board))
+        return read_files(folder)
+
+
+def read_files(folder: Path) -> Files:
+    """Read all files below a folder, by their paths within it."""
+    files = sorted(path for path in folder.rglob('*') if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def write_files(folder: Path, files: Files) -> None:
+    """Write files below a folder."""
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def run_on_ray(
+    tasks: Iterable[SequenceTask],
+    address: str,
+    watcher: Watcher,
+    stopped: Stopped,
+    body: Work = work,
+) -> Iterator[Outcome]:
+    """Run the sequences on a cluster, one a task; a task that fails is started again.
+
+    When `stopped` says so, all tasks end and return what they have.
+
+    Args:
+        tasks: The sequences.
+        address: Address of the cluster, or `LOCAL` to start one here for this run.
+        watcher: Shows how they go on.
+        stopped: Tells whether the user asked to stop.
+        body: Runs one of them.
+
+    Yields:
+        Outcomes in the order in which the sequences end.
+
+    Raises:
+        ValueError: If Ray is not installed or the cluster cannot be reached.
+
+    """
+    if importlib.util.find_spec('ray') is None:
+        raise ValueError("--ray needs Ray: pip install 'loftr_ros[ray]'")
+    import ray
+
+    _check_reachable(address)
+    try:
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False if address == LOCAL else None,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ValueError(f'the Ray cluster {address!r} cannot be reached ({error})') from error
+    cluster = _Cluster(watcher, body, deque((task, 1) for task in tasks))
+    try:
+        while cluster.busy:
+            if stopped():
+                cluster.stop()
+            yield from cluster.step()
+    finally:
+        ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse a host that does not answer: Ray itself tries for minutes.
+
+    Raises:
+        ValueError: If the address names a host and port where nothing listens.
+
+    """
+    host, _, port = address.rpartition(':')
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.rpartition('/')[2], int(port)), timeout=5).close()
+    except OSError as error:
+        raise ValueError(f'the Ray cluster {address!r} cannot be reached ({error})') from error
+
+
+class _Cluster:
+    def __init__(
+        self, watcher: Watcher, body: Work, waiting: deque[tuple[SequenceTask, int]]
+    ) -> None:
+        import ray
+
+        self._watcher = watcher
+        self._body = body
+        self._board: Any = ray.remote(num_cpus=0)(Board).remote()
+        self._running: dict[Any, tuple[SequenceTask, int]] = {}
+        for task, attempts in waiting:
+            self._start(task, attempts)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._running)
+
+    def stop(self) -> None:
+        """Ask all tasks to end."""
+        import ray
+
+        ray.get(self._board.stop.remote())
+
+    def step(self) -> list[Outcome]:
+        """Pass on news and collect what ended."""
+        import ray
+
+        ended, _ = ray.wait(list(self._running), timeout=POLL_SECONDS)
+        for kind, *values in ray.get(self._board.take.remote()):
+            getattr(self._watcher, kind)(*values)
+        return [outcome for reference in ended for outcome in self._collect(reference)]
+
+    def _start(self, task: SequenceTask, attempts: int) -> None:
+        import ray
+
+        # Retries are counted here, so that they can be reported.
+        remote: Any = ray.remote(num_cpus=task.parameters.num_threads, max_retries=0)(self._body)
+        files = read_files(task.folder) if task.resume and task.folder.is_dir() else {}
+        self._running[remote.remote(task, files, self._board)] = task, attempts
+
+    def _collect(self, reference: Any) -> list[Outcome]:  # noqa: ANN401 - an ObjectRef
+        import ray
+
+        task, attempts = self._running.pop(reference)
+        try:
+            write_files(task.folder, ray.get(reference))
+            info = SequenceFolder.open(task.folder).info
+        except ray.exceptions.RayError as error:
+            problem = str(error).strip().splitlines()[-1]
+            if attempts < MAX_ATTEMPTS:
+                self._watcher.retried(task.name, problem)
+                self._start(task, attempts + 1)
+                return []
+            info = given_up(task, f'{problem} (attempt {attempts} of {MAX_ATTEMPTS})')
+        self._watcher.finished(info)
+        return [Outcome(info, attempts)]

@@ -1,0 +1,385 @@
+"""Run the tracker over one sequence and write its results; it can be stopped and go on."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pickle
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING, Any
+
+from loftr_ros.data.bags.topics import BY_TYPE, TopicNames
+from loftr_ros.data.errors import DatasetError
+from loftr_ros.evaluation.records.frame_records import (
+    Recorder,
+    badness,
+    match_arrays,
+    matrix_of,
+    times_of,
+)
+from loftr_ros.evaluation.records.loop_records import LOOPS, LoopRecorder
+from loftr_ros.evaluation.records.result_files import to_line, write_json, write_records
+from loftr_ros.evaluation.records.results import (
+    FRAME_TIMES,
+    FRAMES,
+    SEQUENCE,
+    SUMMARY,
+    WORST,
+    FrameRecord,
+    MatchArrays,
+    SequenceFolder,
+    SequenceInfo,
+    write_matches,
+)
+from loftr_ros.evaluation.records.summaries import summarize, worst_of
+from loftr_ros.evaluation.records.trajectory_metrics import (
+    estimated_poses,
+    trajectory_metrics,
+    true_poses,
+    write_trajectory,
+)
+from loftr_ros.evaluation.replay.inputs import (
+    camera_values,
+    describe,
+    open_input,
+    topics_of,
+    warnings_of,
+)
+from loftr_ros.frontend import FrameError, LoopCloser, Odometry, Tracker, TrackingResult
+from loftr_ros.settings.masks import Masks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
+    from loftr_ros.settings.parameters import NodeParameters
+    from loftr_ros.visualization.rerun_recording import RerunRecording
+
+    Pose = NDArray[np.float64]
+
+CHECKPOINT = 'checkpoint.pickle'
+RECORDING = 'replay'
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class SequenceTask:
+    """What to run on one input.
+
+    Attributes:
+        name: Name of the sequence.
+        path: The bag or dataset.
+        folder: Where its results go.
+        parameters: Of the node.
+        mode: 'mono', 'stereo' or 'rgbd'.
+        topics: Topics of a bag that are not to be found by type.
+        camera: Camera of a dataset; None for its first.
+        frames: Greatest number of frames; None for all.
+        worst: Number of worst frames whose matches are kept.
+        resume: Whether to go on from a checkpoint.
+        rerun: Whether to write a recording for the Rerun viewer.
+
+    """
+
+    name: str
+    path: Path
+    folder: Path
+    parameters: NodeParameters
+    mode: str = 'mono'
+    topics: TopicNames = BY_TYPE
+    camera: str | None = None
+    frames: int | None = None
+    worst: int = 6
+    resume: bool = False
+    rerun: bool = False
+
+
+class Listener:
+    """Hears how a sequence goes on; this one does not care."""
+
+    def opened(self, found: str) -> None:
+        """Hear what was found and chosen."""
+
+    def advanced(self, done: int, total: int) -> None:
+        """Hear the numbers of frames done and announced, after each frame."""
+
+    def stopped(self) -> bool:
+        """Tell, before each frame, whether to stop."""
+        return False
+
+
+class Interrupted(Exception):  # noqa: N818 - as KeyboardInterrupt, it is no error
+    """The user asked to stop."""
+
+
+@dataclass
+class _State:
+    """All that the following frames depend on; a checkpoint holds it."""
+
+    tracker: Tracker[Any]
+    odometry: Odometry
+    loops: LoopRecorder | None
+    recorder: Recorder = field(default_factory=Recorder)
+    worst: list[tuple[float, int, MatchArrays]] = field(default_factory=list)
+    next_index: int = 0
+    bytes_written: dict[str, int] = field(default_factory=lambda: {FRAMES: 0, FRAME_TIMES: 0})
+
+
+def run_sequence(
+    task: SequenceTask,
+    matcher: Any,  # noqa: ANN401 - of any features
+    listener: Listener | None = None,
+) -> SequenceInfo:
+    """Run all frames of an input, or those that are left, and write its results.
+
+    Returns:
+        What became of it; an input that cannot be used or read to the end has failed.
+
+    """
+    listener = listener or Listener()
+    finished = _finished(task)
+    if finished is not None:
+        listener.advanced(finished.expected, finished.expected)
+        return finished
+    task.folder.mkdir(parents=True, exist_ok=True)
+    unopened = SequenceInfo(task.name, str(task.path), '', task.mode, {}, 0, None, 'failed')
+    write_json(task.folder / SEQUENCE, replace(unopened, error='it was not opened'))
+    try:
+        sequence = open_input(task.path, task.mode, task.topics, task.camera, task.parameters)
+    except DatasetError as error:
+        info = replace(unopened, error=str(error))
+        write_json(task.folder / SEQUENCE, info)
+        return info
+    listener.opened(describe(sequence))
+    return _Run(task, matcher, sequence).run(listener)
+
+
+def _finished(task: SequenceTask) -> SequenceInfo | None:
+    """Return what became of a sequence that a run before has completed."""
+    if not task.resume or not (task.folder / SEQUENCE).is_file():
+        return None
+    info = SequenceFolder.open(task.folder).info
+    return info if info.status == 'complete' else None
+
+
+class _Run:
+    """One sequence on its way."""
+
+    def __init__(
+        self,
+        task: SequenceTask,
+        matcher: Any,  # noqa: ANN401 - of any features
+        sequence: GroundTruthSequence,
+    ) -> None:
+        self._task = task
+        self._matcher = matcher
+        self._sequence = sequence
+        self._masks = Masks.read(task.parameters)
+        total = len(sequence)
+        self._total = total if task.frames is None else min(task.frames, total)
+        self._state = self._restored() or self._start()
+        self._info = SequenceInfo(
+            task.name,
+            str(task.path),
+            sequence.layout,
+            task.mode,
+            topics_of(sequence),
+            self._total,
+            camera_values(sequence.camera),
+            'interrupted',
+        )
+
+    def _start(self) -> _State:
+        parameters = self._task.parameters
+        tracker, loops = Tracker(self._matcher, parameters.tracker_options()), None
+        if parameters.loop_closures:
+            options = parameters.loop_options()
+            loops = LoopRecorder(LoopCloser(tracker, self._matcher.signature, options))
+        return _State(tracker, Odometry(), loops)
+
+    def run(self, listener: Listener) -> SequenceInfo:
+        write_json(self._task.folder / SEQUENCE, self._info)
+        status, error = 'complete', ''
+        with self._file(FRAMES) as frames, self._file(FRAME_TIMES) as times:
+            try:
+                with self._recording() as recording:
+                    self._frames(frames, times, listener, recording)
+            except Interrupted:
+                status = 'interrupted'
+                self._save(frames, times)
+            except DatasetError as problem:
+                status, error = 'failed', str(problem)
+        if status != 'interrupted':
+            (self._task.folder / CHECKPOINT).unlink(missing_ok=True)
+        return self._finish(status, error)
+
+    def _frames(
+        self,
+        frames: IO[bytes],
+        times: IO[bytes],
+        listener: Listener,
+        recording: RerunRecording | None,
+    ) -> None:
+        state = self._state
+        saved = time.monotonic()
+        for index, item, read in self._read(state.next_index):
+            if listener.stopped():
+                raise Interrupted
+            record, result = self._process(index, item)
+            if recording is not None:
+                pose = None if record.odom_T_base is None else matrix_of(record.odom_T_base)
+                recording.log(index, item.frame, result, pose, item.world_T_camera)
+            frames.write(to_line(record).encode())
+            if result is not None:
+                times.write(to_line(times_of(index, read, result)).encode())
+            state.next_index = index + 1
+            listener.advanced(index + 1, max(self._total, index + 1))
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                self._save(frames, times)
+                saved = time.monotonic()
+
+    @contextmanager
+    def _recording(self) -> Iterator[RerunRecording | None]:
+        """Open a recording if one is wanted; one that goes on is named after its first frame."""
+        if not self._task.rerun:
+            yield None
+            return
+        from loftr_ros.visualization.rerun_recording import RerunRecording
+
+        start = self._state.next_index
+        name = f'{RECORDING}_{start:06d}.rrd' if start else f'{RECORDING}.rrd'
+        recording = RerunRecording(self._task.folder / name, self._task.name)
+        try:
+            yield recording
+        finally:
+            recording.close()
+
+    def _read(self, start: int) -> Iterator[tuple[int, GroundTruthFrame, float]]:
+        """Read frames from `start` on, with the time that each took, s."""
+        items = itertools.islice(iter(self._sequence), start, self._task.frames)
+        for index in itertools.count(start):
+            begin = time.perf_counter()
+            item = next(items, None)
+            if item is None:
+                return
+            yield index, item, time.perf_counter() - begin
+
+    def _process(
+        self, index: int, item: GroundTruthFrame
+    ) -> tuple[FrameRecord, TrackingResult | None]:
+        state, frame = self._state, self._masks.put_on(item.frame)
+        try:
+            result = state.tracker.process(frame)
+        except FrameError as error:
+            return state.recorder.refused(index, frame.stamp_ns, str(error)), None
+        if state.loops is not None:
+            state.loops.look(index, frame, item.world_T_camera, result)
+        if result is None:
+            return state.recorder.first(index, frame.stamp_ns, item.world_T_camera), None
+        estimate = state.odometry.update(result)
+        record = state.recorder.matched(index, result, item.world_T_camera, estimate)
+        self._keep_if_bad(record, result)
+        return record, result
+
+    def _keep_if_bad(self, record: FrameRecord, result: TrackingResult) -> None:
+        """Keep the matches of a frame that is among the worst so far."""
+        worst, rank = self._state.worst, -badness(record)
+        if len(worst) < self._task.worst or (worst and (rank, record.index) < worst[-1][:2]):
+            worst.append((rank, record.index, match_arrays(record, result)))
+            worst.sort(key=lambda entry: entry[:2])
+            del worst[self._task.worst :]
+
+    def _file(self, name: str) -> IO[bytes]:
+        """Open a file of lines where the checkpoint left it."""
+        path = self._task.folder / name
+        path.touch()
+        file = path.open('r+b')
+        file.seek(self._state.bytes_written[name])
+        file.truncate()
+        return file
+
+    def _save(self, frames: IO[bytes], times: IO[bytes]) -> None:
+        """Write a checkpoint."""
+        for file in (frames, times):
+            file.flush()
+            os.fsync(file.fileno())
+        self._state.bytes_written = {FRAMES: frames.tell(), FRAME_TIMES: times.tell()}
+        part = self._task.folder / f'{CHECKPOINT}.part'
+        with part.open('wb') as file:
+            _Pickler(file, self._matcher).dump((self._fingerprint(), self._state))
+        part.replace(self._task.folder / CHECKPOINT)
+
+    def _restored(self) -> _State | None:
+        """Read the checkpoint, if there is one of this very task and going on is wanted."""
+        path = self._task.folder / CHECKPOINT
+        if not self._task.resume or not path.is_file():
+            return None
+        try:
+            with path.open('rb') as file:
+                fingerprint, state = _Unpickler(file, self._matcher).load()
+        except Exception as error:  # damaged pickles raise whatever they happen to run into
+            remedy = 'Remove it to start this sequence again.'
+            raise DatasetError(path, f'the checkpoint cannot be read ({error})', remedy) from error
+        return state if fingerprint == self._fingerprint() else None
+
+    def _fingerprint(self) -> dict[str, Any]:
+        task = self._task
+        return {
+            'path': str(task.path),
+            'parameters': task.parameters,
+            'frames': len(self._sequence),
+            'weights': self._matcher.weights_hash,
+            'mode': task.mode,
+            'topics': topics_of(self._sequence),
+        }
+
+    def _finish(self, status: str, error: str) -> SequenceInfo:
+        """Write everything that follows from the records."""
+        folder = self._task.folder
+        records = SequenceFolder(folder, self._info).frames()
+        if status == 'complete' and not records:
+            status, error = 'failed', f'{self._task.path}: there are no frames'
+        lengths = list(self._state.recorder.track_lengths.values())
+        summary = summarize(records, lengths, worst_of(records, self._task.worst))
+        summary['trajectory'] = trajectory_metrics(records)
+        write_trajectory(folder / 'trajectory', estimated_poses(records))
+        write_trajectory(folder / 'truth', true_poses(records))
+        shutil.rmtree(folder / WORST, ignore_errors=True)
+        for _, _, matches in self._state.worst:
+            write_matches(folder / WORST, matches)
+        if self._state.loops is not None:
+            write_records(folder / LOOPS, self._state.loops.records)
+        write_json(folder / SUMMARY, summary)
+        warnings = warnings_of(self._sequence, records, self._total if not error else None)
+        info = replace(self._info, status=status, error=error, warnings=tuple(warnings))
+        write_json(folder / SEQUENCE, info)
+        return info
+
+
+class _Pickler(pickle.Pickler):
+    """Leaves the matcher out: its weights are loaded again."""
+
+    def __init__(self, file: IO[bytes], matcher: Any) -> None:  # noqa: ANN401
+        super().__init__(file)
+        self._matcher = matcher
+
+    def persistent_id(self, value: Any) -> str | None:  # noqa: ANN401 - of any type
+        return 'matcher' if value is self._matcher else None
+
+
+class _Unpickler(pickle.Unpickler):
+    """Puts the matcher in again."""
+
+    def __init__(self, file: IO[bytes], matcher: Any) -> None:  # noqa: ANN401
+        super().__init__(file)
+        self._matcher = matcher
+
+    def persistent_load(self, _: Any) -> Any:  # noqa: ANN401 - the only name is 'matcher'
+        return self._matcher

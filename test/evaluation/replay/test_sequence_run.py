@@ -1,0 +1,214 @@
+"""A sequence through the tracker: every frame has a record, and a stop leaves valid results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from loftr_ros.data.bags.writer import BagWriter
+from loftr_ros.data.errors import DatasetError
+from loftr_ros.evaluation.records.frame_records import matrix_of
+from loftr_ros.evaluation.records.results import SequenceFolder
+from loftr_ros.evaluation.replay.sequence_run import CHECKPOINT, Listener
+from test.helpers.known_world import (
+    known_matcher,
+    results_of,
+    run_known,
+    task_of,
+    write_known_bag,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class StopAt(Listener):
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self.done = 0
+
+    def advanced(self, done: int, total: int) -> None:  # noqa: ARG002
+        self.done = done
+
+    def stopped(self) -> bool:
+        return self.done >= self.frames
+
+
+def test_every_frame_has_a_record_and_errors_against_the_truth(tmp_path: Path) -> None:
+    bag = write_known_bag(tmp_path / 'bag', list(range(1, 9)))
+    info = run_known(task_of(bag, tmp_path / 'out'))
+    assert (info.status, info.error, info.warnings) == ('complete', '', ())
+    assert info.topics == {
+        'image': '/camera/image_raw',
+        'camera_info': '/camera/camera_info',
+        'ground_truth': '/ground_truth/pose',
+    }
+    frames = SequenceFolder.open(tmp_path / 'out').frames()
+    assert [record.index for record in frames] == list(range(8))
+    assert [record.status for record in frames] == ['reference', *['matched'] * 7]
+    last = frames[-1]
+    assert last.state == 'ok'
+    assert last.rotation_error_deg is not None
+    assert last.rotation_error_deg < 0.2
+    assert last.direction_error_deg is not None
+    assert last.direction_error_deg < 2
+    assert last.nees_dof == 5
+    assert last.precision == 1.0
+    assert last.reference_T_query is not None
+    assert np.linalg.norm(matrix_of(last.reference_T_query)[:3, 3]) == pytest.approx(1)
+
+
+def test_the_summary_and_trajectory_follow_from_the_records(tmp_path: Path) -> None:
+    bag = write_known_bag(tmp_path / 'bag', list(range(1, 13)))
+    run_known(task_of(bag, tmp_path / 'out', worst=2))
+    folder = SequenceFolder.open(tmp_path / 'out')
+    summary = folder.summary()
+    assert summary['frames'] == 12
+    assert summary['states'] == {'ok': 11}
+    assert summary['pose_auc']['5'] > 0.8
+    way = summary['trajectory']
+    assert way['alignment'] == 'sim3'
+    assert way['length_m'] > 10 * np.hypot(0.15, 0.06)
+    assert way['ate_m']['rmse'] < 0.02
+    assert way['gaps'] == 0
+    for name, rows in (('trajectory', 11), ('truth', 12)):
+        assert len((tmp_path / 'out' / f'{name}.tum').read_text().splitlines()) == rows
+        assert len((tmp_path / 'out' / f'{name}.kitti').read_text().splitlines()) == rows
+
+
+def test_the_worst_frames_are_kept_with_matches_and_pictures(tmp_path: Path) -> None:
+    bag = write_known_bag(tmp_path / 'bag', [1, 2, 3, 0, 4, 5])
+    run_known(task_of(bag, tmp_path / 'out', worst=2))
+    folder = SequenceFolder.open(tmp_path / 'out')
+    worst = folder.worst()
+    assert worst[0] == 3  # the black image
+    assert len(worst) == 2
+    assert len(folder.matches(3).confidence) == 0
+    other = folder.matches(worst[1])
+    record = folder.frames()[worst[1]]
+    assert other.reference_index == record.reference_index
+    assert len(other.reference_points) == len(other.track_ids) == record.matches
+    assert other.inliers.sum() == record.inliers
+    assert other.query_image.shape == (180, 240, 3)
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    bag = write_known_bag(tmp_path / 'bag', list(range(1, 7)))
+    for name in ('first', 'second'):
+        run_known(task_of(bag, tmp_path / name))
+    first = results_of(tmp_path / 'first')
+    assert len(first) > 10
+    assert first == results_of(tmp_path / 'second')
+
+
+@pytest.mark.parametrize('frames', [1, 4])
+def test_a_stopped_run_is_valid_and_goes_on_to_the_same_result(tmp_path: Path, frames: int) -> None:
+    bag = write_known_bag(tmp_path / 'bag', list(range(1, 11)))
+    whole, parts = task_of(bag, tmp_path / 'whole'), task_of(bag, tmp_path / 'parts', resume=True)
+    run_known(whole)
+    assert run_known(parts, StopAt(frames)).status == 'interrupted'
+    partial = SequenceFolder.open(parts.folder)
+    assert len(partial.frames()) == partial.summary()['frames'] == frames
+    assert run_known(parts).status == 'complete'
+    assert results_of(whole.folder) == results_of(parts.folder)
+    assert not (parts.folder / CHECKPOINT).exists()
+
+
+def test_lines_behind_the_checkpoint_are_written_again(tmp_path: Path) -> None:
+    bag = write_known_bag(tmp_path / 'bag', list(range(1, 8)))
+    task = task_of(bag, tmp_path / 'out', resume=True)
+    run_known(task, StopAt(3))
+    with (task.folder / 'frames.jsonl').open('a') as file:
+        file.write('{"index": 3, "stamp')  # the process was killed while it wrote
+    assert run_known(task).status == 'complete'
+    assert [r.index for r in SequenceFolder.open(task.folder).frames()] == list(range(7))
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    bag = write_known_bag(tmp_path / 'bag', list(range(1, 8)))
+    task = task_of(bag, tmp_path / 'out', resume=True)
+    run_known(task, StopAt(3))
+    (task.folder / CHECKPOINT).write_bytes(b'nothing')
+    with pytest.raises(DatasetError, match=r'checkpoint cannot be read.*start this sequence again'):
+        run_known(task)
+
+
+def test_a_complete_sequence_is_not_run_again(tmp_path: Path) -> None:
+    bag = write_known_bag(tmp_path / 'bag', [1, 2, 3])
+    task = task_of(bag, tmp_path / 'out', resume=True)
+    run_known(task)
+    before = (task.folder / 'timing.jsonl').read_bytes()
+    assert run_known(task).status == 'complete'
+    assert (task.folder / 'timing.jsonl').read_bytes() == before
+
+
+def test_time_that_goes_backwards_is_refused_and_said(tmp_path: Path) -> None:
+    stamps = [10**9 * second for second in (1, 2, 3, 1, 2, 3, 4)]
+    bag = write_known_bag(tmp_path / 'bag', [1, 2, 3, 4, 5, 6, 7], stamps=stamps)
+    info = run_known(task_of(bag, tmp_path / 'out'))
+    assert info.status == 'complete'
+    assert any('time goes backwards: 3 frames' in warning for warning in info.warnings)
+    assert any('first frame 3 by 2 s' in warning for warning in info.warnings)
+    summary = SequenceFolder.open(tmp_path / 'out').summary()
+    assert (summary['matched'], summary['refused']) == (3, 3)
+
+
+@pytest.mark.parametrize('share', [0.3, 0.9])
+def test_a_truncated_bag_is_a_named_failure(
+    tmp_path: Path, share: float, truncate: Callable[[Path, float], None]
+) -> None:
+    bag = write_known_bag(tmp_path / 'bag', list(range(1, 6)))
+    truncate(next(bag.glob('*.mcap')), share)
+    info = run_known(task_of(bag, tmp_path / 'out'))
+    assert info.status == 'failed'
+    assert 'cannot be read' in info.error
+    assert 'mcap recover' in info.error
+
+
+def test_a_bag_that_breaks_off_keeps_what_came_before(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        for index in range(1, 5):
+            bag.write_frame('/camera', known_matcher().frame(index))
+        image = bag.image(np.zeros((180, 240), np.uint8), bag.header(10**12, 'camera'))
+        image.data = image.data[:100]
+        bag.write('/camera/image_raw', image, 10**12)
+    info = run_known(task_of(tmp_path / 'bag', tmp_path / 'out'))
+    assert info.status == 'failed'
+    assert '/camera/image_raw' in info.error
+    assert SequenceFolder.open(tmp_path / 'out').summary()['frames'] == 4
+
+
+def test_without_calibration_there_are_matches_and_a_warning(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        for index in range(1, 5):
+            bag.write_frame('/camera', replace(known_matcher().frame(index), camera=None))
+    info = run_known(task_of(tmp_path / 'bag', tmp_path / 'out'))
+    assert info.status == 'complete'
+    assert info.warnings[0].startswith('no calibration')
+    summary = SequenceFolder.open(tmp_path / 'out').summary()
+    assert summary['matches']['min'] > 50
+    assert summary['states'] == {'lost': 3}
+    assert summary['trajectory'] is None
+
+
+def test_an_input_that_is_not_there_is_a_named_failure(tmp_path: Path) -> None:
+    info = run_known(task_of(tmp_path / 'nothing', tmp_path / 'out'))
+    assert info.status == 'failed'
+    assert 'no such file' in info.error
+
+
+def test_a_sequence_that_comes_back_after_a_gap_goes_on_from_the_keyframe_before(
+    tmp_path: Path,
+) -> None:
+    elsewhere = [0, 90, 0, 91, 0, 92, 0, 93]
+    bag = write_known_bag(tmp_path / 'bag', [1, 2, 3, *elsewhere, 4, 5, 6])
+    assert run_known(task_of(bag, tmp_path / 'out')).status == 'complete'
+    frames = SequenceFolder.open(tmp_path / 'out').frames()
+    assert any(record.new_keyframe for record in frames[3:11])
+    assert frames[11].reference_index == 0
+    assert {record.state for record in frames[11:]} == {'ok'}
+    assert not any(record.gap for record in frames)
