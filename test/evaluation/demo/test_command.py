@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from child_processes import children_of, needs_ros
 from rich.console import Console
 
 from loftr_ros.data.errors import DatasetError
@@ -46,11 +46,6 @@ from loftr_ros.geometry.transforms import make_transform
 
 SECOND = 10**9
 PARAMETERS = {'weights': 'lite', 'longer_side': '320', 'num_threads': '1'}
-needs_ros = pytest.mark.skipif(
-    subprocess.run([sys.executable, '-c', 'import rclpy, loftr_ros.msg'], check=False).returncode
-    != 0,
-    reason='rclpy and the messages are not installed',
-)
 
 
 def rotation_z(degrees: float) -> np.ndarray:
@@ -298,11 +293,3 @@ def test_an_interrupt_leaves_no_processes(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 130
     assert not [child for child in children if Path(f'/proc/{child}').exists()]
-
-
-def children_of(pid: int) -> list[int]:
-    children: list[int] = []
-    for task in Path(f'/proc/{pid}/task').iterdir():
-        with suppress(FileNotFoundError):  # a thread that has ended since
-            children += map(int, (task / 'children').read_text().split())
-    return children

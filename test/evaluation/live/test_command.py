@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from child_processes import children_of, needs_ros
 from rich.console import Console
-from test.evaluation.test_demo import children_of, needs_ros
 
 from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.data.errors import DatasetError
