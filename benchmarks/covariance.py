@@ -100,7 +100,7 @@ def known_noise(views: list[RenderedView], gap: int, white: float, smooth: float
         tiles = np.floor((points + 0.5) * 8 / SIZE).astype(np.int64)
         query = query + white * rng.normal(size=query.shape)
         query += smooth * rng.normal(size=(8, 8, 2))[tiles[:, 1], tiles[:, 0]]
-        options = TwoViewOptions(smooth_sigma=smooth, smooth_growth=0.0)
+        options = TwoViewOptions(shared_sigma=smooth, shared_growth=0.0)
         sigma = np.full(len(points), white)
         pose = estimate_relative_pose(points, query, camera, camera, sigma, options=options)
         found = error_and_covariance(pose, truth)

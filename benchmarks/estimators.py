@@ -34,6 +34,7 @@ from loftr_ros.geometry import (
 )
 from loftr_ros.geometry.robust import robust_estimator
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
+from loftr_ros.geometry.start import START_SIGMA
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.matches import Matches
 
@@ -112,7 +113,9 @@ def robust_alone(pair: Pair, options: TwoViewOptions) -> tuple[Array | None, flo
     query = pair.camera.normalize(pair.matches.query_points)
     estimator = robust_estimator(options.estimator)
     start = time.process_time()
-    found = estimator.relative_pose(reference, query, pair.camera.focal_length, options)
+    found = estimator.relative_pose(
+        reference, query, pair.camera.focal_length, START_SIGMA, options.seed
+    )
     seconds = time.process_time() - start
     if found is None:
         return None, seconds
@@ -149,9 +152,9 @@ def normalized_error(pose: RelativePose, truth: Array) -> float:
     return float(error @ np.linalg.solve(free.T @ pose.covariance @ free, error)) / 5
 
 
-def compare(name: str, pairs: list[Pair], threshold: float, trusted: bool) -> None:
+def compare(name: str, pairs: list[Pair], trusted: bool) -> None:
     for estimator in ('poselib', 'opencv'):
-        options = TwoViewOptions(estimator=estimator, threshold=threshold)
+        options = TwoViewOptions(estimator=estimator)
         alone, refined = Row(), Row()
         for pair in pairs:
             truth = pair.reference_T_query
@@ -170,7 +173,6 @@ def main() -> None:
     parser.add_argument('data', nargs='+', type=Path, help='folders of sequences, or bags')
     parser.add_argument('--gap', type=int, default=1, help='frames between the images of a pair')
     parser.add_argument('--weights', help="LoFTR weights to match with, such as 'lite'")
-    parser.add_argument('--threshold', type=float, default=TwoViewOptions().threshold, help='px')
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     matcher = Matcher(arguments.weights) if arguments.weights else RootSift()
@@ -180,9 +182,7 @@ def main() -> None:
         if not pairs:
             print(f'{folder}: no pair of frames with known poses')
             continue
-        compare(
-            f'{folder.name} +{arguments.gap}', pairs, arguments.threshold, bool(arguments.weights)
-        )
+        compare(f'{folder.name} +{arguments.gap}', pairs, bool(arguments.weights))
 
 
 if __name__ == '__main__':

@@ -16,6 +16,7 @@ from loftr_ros.codecs.correspondences import Correspondences, View
 from loftr_ros.codecs.images import ImageConversionError, image_from_msg, image_to_msg
 from loftr_ros.codecs.stamps import stamp_from_msg, stamp_to_msg
 from loftr_ros.geometry import PoseState, RelativePose
+from loftr_ros.geometry.pose import Check
 from loftr_ros.geometry.quaternions import quaternion_from_rotation, rotation_from_quaternion
 from loftr_ros.msg import Correspondences as CorrespondencesMsg
 from loftr_ros.msg import RelativePose as RelativePoseMsg
@@ -132,6 +133,7 @@ def relative_pose_to_msg(
     msg.kind = kind
     msg.state = STATES[pose.state]
     msg.reason = pose.reason
+    msg.check = int(pose.check)
     msg.pose = pose_to_msg(pose.reference_T_query, pose.covariance)
     msg.metric = bool(pose.metric)
     msg.method = pose.method
@@ -169,7 +171,16 @@ def relative_pose_from_msg(msg: RelativePoseMsg, inliers: Array | None = None) -
         np.asarray(inliers, np.bool_),
         msg.median_residual,
         msg.reason,
+        check=_check_of(msg.check),
     )
+
+
+def _check_of(code: int) -> Check:
+    try:
+        return Check(code)
+    except ValueError as error:
+        message = f'RelativePose.check is {code}, which is none of its constants'
+        raise ValueError(message) from error
 
 
 def pose_to_msg(transform: Array | None, covariance: Array | None) -> PoseWithCovariance:

@@ -8,6 +8,7 @@ import numpy as np
 
 from loftr_ros.geometry import FocalError, PoseState, RelativePose
 from loftr_ros.geometry.focal import MODEL_SIGMA
+from loftr_ros.geometry.pose import Check
 
 _LARGEST_ERROR = 0.1
 """Error of the focal length that is one of calibration, not of what the model leaves out."""
@@ -55,5 +56,7 @@ class CalibrationCheck:
         """Return the pose, or if the calibration that it needs is wrong, a failure saying so."""
         if not pose.state.has_pose or not self.problem:
             return pose
-        failed = RelativePose.failed(PoseState.LOST, self.problem, len(pose.inliers))
+        failed = RelativePose.failed(
+            PoseState.LOST, self.problem, len(pose.inliers), Check.CALIBRATION
+        )
         return replace(failed, focal_error=pose.focal_error)

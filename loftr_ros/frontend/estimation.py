@@ -12,6 +12,7 @@ from loftr_ros.geometry import (
     estimate_relative_pose,
 )
 from loftr_ros.geometry.depth import PointDepths
+from loftr_ros.geometry.pose import Check
 from loftr_ros.matching.matches import Matches
 
 
@@ -22,7 +23,7 @@ def estimate_up_to_scale(
     if reference.camera is None or query.camera is None:
         name = 'reference' if reference.camera is None else 'query'
         reason = f'no camera calibration of the {name} image'
-        return RelativePose.failed(PoseState.LOST, reason, len(matches))
+        return RelativePose.failed(PoseState.LOST, reason, len(matches), Check.CALIBRATION)
     return estimate_relative_pose(
         matches.reference_points,
         matches.query_points,

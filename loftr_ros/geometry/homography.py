@@ -2,152 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
 from loftr_ros.geometry.epipolar import Motion
-from loftr_ros.geometry.least_squares import Fit, minimize
 from loftr_ros.geometry.rays import RayPairs
-from loftr_ros.geometry.rotations import (
-    cross,
-    nearest_rotation,
-    rotation_from_vector,
-    skew,
-    tangent_basis,
-)
+from loftr_ros.geometry.rotations import cross
 from loftr_ros.geometry.types import Array, Flags
 
 _FAR_ERROR = 1e6
-_SAMPLES = 150
-_JUDGES = 200
+_LEAST_DEPTH = 1e-9
 
 
-@dataclass(frozen=True)
-class PlanarMotion:
-    """A motion before a plane: points X of it satisfy `normal . X = 1` in the reference camera.
+def fit_homography(pairs: RayPairs, weights: Array) -> Array | None:
+    """Fit H (3, 3) with `query ~ H reference` to matches with weights (N,), by linear equations.
 
-    The unit of length is that of `motion.translation`. A normal of zero is a plane at infinity.
+    R. Hartley and A. Zisserman, Multiple View Geometry, 2nd edition, section 4.1, on rays, which
+    are of the size that numbers need. None where the matches do not determine it.
     """
-
-    motion: Motion
-    normal: Array
-
-    def moved(self, step: Array) -> PlanarMotion:
-        """Move by step[:5] as `Motion.moved` does, and the normal by step[5:]."""
-        return PlanarMotion(self.motion.moved(step), self.normal + step[5:])
-
-
-def transfer_errors(
-    planar: PlanarMotion, pairs: RayPairs, query_sigma: Array | float = 1.0
-) -> tuple[Array, Array]:
-    """Compare query points with the reference points seen through the plane.
-
-    The homography is `query ~ R^T (I - t n^T) reference`: R. Hartley and A. Zisserman, Multiple
-    View Geometry, 2nd edition, eq. 13.2.
-
-    Returns:
-        The errors (N, 2) in standard deviations (px where the sigma is 1), and their derivative
-        (N, 2, 8) by the step of `PlanarMotion.moved`.
-    """
-    rotation, translation = planar.motion.rotation, planar.motion.translation
-    depth_share = pairs.reference @ planar.normal
-    shifted = pairs.reference - depth_share[:, None] * translation
-    errors, to_shift = _compare(rotation, shifted, pairs, query_sigma)
-    by_translation = -to_shift @ tangent_basis(translation) * depth_share[:, None, None]
-    by_normal = -(to_shift @ translation)[:, :, None] * pairs.reference[:, None, :]
-    return errors, np.concatenate([to_shift @ skew(shifted), by_translation, by_normal], axis=2)
+    rows = np.zeros((2, len(pairs), 9))
+    rows[0, :, :3] = rows[1, :, 3:6] = pairs.reference
+    rows[:, :, 6:] = -pairs.query[:, :2].T[:, :, None] * pairs.reference
+    equations = (rows * np.sqrt(weights)[:, None]).reshape(-1, 9)
+    values, vectors = np.linalg.eigh(equations.T @ equations)
+    if not values[1] > 1e-12 * values[-1]:
+        return None
+    homography: Array = vectors[:, 0].reshape(3, 3)
+    # Its sign is free; that of a plane before both cameras is positive.
+    depth = pairs.reference @ homography[2]
+    return homography * np.sign(np.median(depth))
 
 
-def refine_plane(planar: PlanarMotion, pairs: RayPairs) -> Fit[Motion]:
-    """Minimize the transfer errors over motion and plane.
-
-    Returns:
-        The fit; its slopes are (N, 2, 8), the first 5 of the motion, the last 3 of the plane.
-    """
-
-    def evaluate(candidate: PlanarMotion) -> tuple[Array, Array]:
-        return transfer_errors(candidate, pairs, pairs.sigma)
-
-    fit = minimize(evaluate, PlanarMotion.moved, planar)
-    return Fit(fit.state.motion, fit.errors, fit.slopes, fit.scale)
-
-
-def refine_rotation(rotation: Array, pairs: RayPairs) -> Fit[Array]:
-    """Minimize the transfer errors over the rotation alone, with slopes (N, 2, 3)."""
-
-    def evaluate(candidate: Array) -> tuple[Array, Array]:
-        return rotation_errors(candidate, pairs, pairs.sigma)
-
-    def turn(candidate: Array, step: Array) -> Array:
-        return rotation_from_vector(step) @ candidate
-
-    return minimize(evaluate, turn, rotation)
-
-
-def sample_rotation(pairs: RayPairs, angle: float, seed: int) -> Array:
-    """Find the rotation that explains most matches without a translation, from samples of two.
-
-    Args:
-        pairs: N matches.
-        angle: Angle between the rays of a match that the rotation explains, rad.
-        seed: Seed of the samples.
-    """
-    rng = np.random.default_rng(seed)
-    reference, query = _unit(pairs.reference), _unit(pairs.query)
-    first, second = rng.integers(0, len(pairs), (2, _SAMPLES))
-    frames = _frames(reference[first], reference[second])
-    rotations = frames @ np.swapaxes(_frames(query[first], query[second]), 1, 2)
-    judges = rng.permutation(len(pairs))[:_JUDGES]
-    turned = np.swapaxes(rotations @ query[judges].T, 1, 2)
-    distances = np.linalg.norm(turned - reference[judges], axis=2)
-    scores = np.sum(np.minimum(distances / angle, 1.0) ** 2, axis=1)
-    return np.asarray(rotations[np.argmin(scores)])
-
-
-def _frames(first: Array, second: Array) -> Array:
-    """Return right-handed frames (S, 3, 3) that turn with two unit vectors (S, 3) each."""
-    middle, normal = _unit(first + second), _unit(cross(first, second))
-    return np.stack([middle, cross(normal, middle), normal], axis=2)
-
-
-def _unit(vectors: Array) -> Array:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12))
+def homography_errors(homography: Array, pairs: RayPairs) -> Array:
+    """Compute how far (N, 2) query points lie from those of `query ~ H reference`, px."""
+    predicted = pairs.reference @ homography.T
+    depth = np.where(np.abs(predicted[:, 2]) > _LEAST_DEPTH, predicted[:, 2], np.nan)
+    shift = pairs.query[:, :2] - predicted[:, :2] / depth[:, None]
+    scale = pairs.query_scale
+    errors = scale[:, :, 0] * shift[:, :1] + scale[:, :, 1] * shift[:, 1:]
+    return np.asarray(np.where(np.isfinite(errors), errors, _FAR_ERROR))
 
 
 def rotation_errors(
     rotation: Array, pairs: RayPairs, query_sigma: Array | float = 1.0
 ) -> tuple[Array, Array]:
-    """Compute transfer errors (N, 2) without a translation, and slopes (N, 2, 3)."""
-    errors, to_shift = _compare(rotation, pairs.reference, pairs, query_sigma)
-    return errors, to_shift @ skew(pairs.reference)
+    """Compute how far query points lie from where a mere rotation puts them.
 
-
-def _compare(
-    rotation: Array, shifted: Array, pairs: RayPairs, query_sigma: Array | float
-) -> tuple[Array, Array]:
-    """Return errors (N, 2) of the query points, and their slopes (N, 2, 3) by `shifted`."""
-    seen = shifted @ rotation
-    visible = seen[:, 2] > 1e-9
-    depth = np.where(visible, seen[:, 2], 1.0)
-    predicted = seen[:, :2] / depth[:, None]
-    to_sigmas = pairs.query_scale / np.asarray(query_sigma).reshape(-1, 1, 1)
-    errors = np.einsum('nij,nj->ni', to_sigmas, pairs.query[:, :2] - predicted)
-    projection = np.concatenate([to_sigmas, -to_sigmas @ predicted[:, :, None]], axis=2)
-    slopes = -projection / depth[:, None, None] @ rotation.T
+    Returns:
+        The errors (N, 2) in standard deviations (px where sigma is 1), and their derivative
+        (N, 2, 3) by a rotation about the reference axes.
+    """
+    seen = pairs.reference @ rotation
+    visible = seen[:, 2] > _LEAST_DEPTH
+    nearness = 1.0 / np.where(visible, seen[:, 2], 1.0)
+    x, y = seen[:, 0] * nearness, seen[:, 1] * nearness
+    scale = pairs.query_scale / np.asarray(query_sigma).reshape(-1, 1, 1)
+    errors = scale[:, :, 0] * (pairs.query[:, :1] - x[:, None])
+    errors += scale[:, :, 1] * (pairs.query[:, 1:2] - y[:, None])
+    by_seen = np.empty((len(pairs), 2, 3))
+    by_seen[:, :, :2] = scale
+    by_seen[:, :, 2] = -scale[:, :, 0] * x[:, None] - scale[:, :, 1] * y[:, None]
+    by_seen *= -nearness[:, None, None]
+    by_reference = (by_seen.reshape(-1, 3) @ rotation.T).reshape(-1, 2, 3)
+    slopes = cross(by_reference, pairs.reference[:, None])
     errors[~visible], slopes[~visible] = _FAR_ERROR, 0.0
     return errors, slopes
 
 
-def rotation_of(homography: Array) -> Array:
-    """Return the rotation nearest to that of `query ~ R^T reference`."""
-    # The sign of a homography is free; a rotation has a positive determinant.
-    return np.asarray(nearest_rotation(homography * np.sign(np.linalg.det(homography))).T)
-
-
-def decompose(homography: Array, pairs: RayPairs, inliers: Flags) -> list[PlanarMotion]:
+def decompose(homography: Array, pairs: RayPairs, inliers: Flags) -> list[Motion]:
     """Find the motions whose plane lies before both cameras for nearly all inliers.
 
     E. Malis and M. Vargas, "Deeper understanding of the homography decomposition for vision-based
@@ -162,6 +84,5 @@ def decompose(homography: Array, pairs: RayPairs, inliers: Flags) -> list[Planar
         if length < 1e-9 or np.mean(seen) < 0.95:
             continue
         # OpenCV writes query = R' reference + t' with X . n = d; t' is in units of d.
-        motion = Motion(turned.T, -turned.T @ shift.ravel() / length)
-        motions.append(PlanarMotion(motion, normal * length))
+        motions.append(Motion(turned.T, -turned.T @ shift.ravel() / length))
     return motions

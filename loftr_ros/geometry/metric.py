@@ -1,4 +1,9 @@
-"""Relative pose in metres, from matches whose reference points have a depth (PnP)."""
+"""Relative pose in metres, from matches whose reference points have a depth (PnP).
+
+The likelihood is that of the two-view estimate (see `likelihood`), with the errors of the
+reprojection in the query image and of what measured the depths. Depth that contradicts the matches
+is no depth: a motion that needs none then explains many more of them.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +14,28 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.camera import Camera
-from loftr_ros.geometry.candidates import motion_distances
-from loftr_ros.geometry.consistency import excess
+from loftr_ros.geometry.checks import AGREEMENT, RIVAL, agreement, supported
 from loftr_ros.geometry.covariance import fit_covariance, is_within, shared_deviations
 from loftr_ros.geometry.depth import PointDepths
-from loftr_ros.geometry.epipolar import Motion, refine_motion
+from loftr_ros.geometry.epipolar import Motion
 from loftr_ros.geometry.focal import estimate_focal_error
-from loftr_ros.geometry.least_squares import (
-    TOLERANCE,
-    Fit,
-    huber_weights,
-    leverage_factors,
-    robust_scale,
-)
+from loftr_ros.geometry.likelihood import INLIER, Fit, MatchPrior, maximize
 from loftr_ros.geometry.metric_options import MetricOptions
+from loftr_ros.geometry.models import Model, motion_model
 from loftr_ros.geometry.options import TwoViewOptions
-from loftr_ros.geometry.pose import PoseState, RelativePose
-from loftr_ros.geometry.rays import RayPairs
-from loftr_ros.geometry.reprojection import DepthPairs, refine_pose, reproject
+from loftr_ros.geometry.pose import Check, PoseState, RelativePose
+from loftr_ros.geometry.reprojection import DepthPairs, moved, reproject
 from loftr_ros.geometry.robust import estimator_module
 from loftr_ros.geometry.rotations import tangent_basis
+from loftr_ros.geometry.start import first_motion, surest
 from loftr_ros.geometry.transforms import make_transform
+from loftr_ros.geometry.two_view import as_points, motion_covariance, usable_matches
 from loftr_ros.geometry.types import Array, Flags
 
-_TOLERANCES = (1.0, TOLERANCE, TOLERANCE, TOLERANCE)
-_SETTLED = 0.01
-_GATE = 3.5
-_LEVERAGE = 10.0
-_FEWEST = 8
-_SMALLEST_SIGMA = 0.05
+START_ERROR = 2.0
+"""Error from which a point costs no more in the first estimate, px: depths err, too."""
+EXPLAINED = 0.6
+"""Share of the matches of a motion without depth that the motion in metres has to explain."""
 _SMALLEST_STEP = 1e-6
 
 
@@ -46,14 +44,9 @@ class AbsoluteEstimator(Protocol):
 
     @staticmethod
     def absolute_pose(
-        points: Array,
-        query: Array,
-        focal_length: float,
-        threshold: float,
-        iterations: int,
-        seed: int,
-    ) -> tuple[Array, Array, Flags] | None:
-        """Return R, t and the inliers of `point = R query_point + t`."""
+        points: Array, query: Array, focal_length: float, threshold: float, seed: int
+    ) -> tuple[Array, Array] | None:
+        """Return R and t of `point = R query_point + t`."""
 
 
 def absolute_estimator(name: str) -> AbsoluteEstimator:
@@ -66,11 +59,41 @@ def absolute_estimator(name: str) -> AbsoluteEstimator:
 
 
 @dataclass(frozen=True, eq=False)
-class _Solution:
-    fit: Fit[Array]
-    used: DepthPairs
-    inliers: Flags
-    distances: Array
+class _Scene:
+    """Matches of known depth, and what the estimate needs beside them."""
+
+    seen: DepthPairs
+    prior: MatchPrior
+    focal_length: float
+    options: TwoViewOptions
+    metric: MetricOptions
+
+    def select(self, chosen: Flags) -> _Scene:
+        return replace(self, seen=self.seen.select(chosen), prior=self.prior.select(chosen))
+
+    def solve(self) -> Fit[Array] | None:
+        """Find the most likely pose (4, 4) from samples of the surest matches."""
+        sample = self.seen.select(surest(self.seen.pairs))
+        found = absolute_estimator(self.options.estimator).absolute_pose(
+            sample.points(self.metric.depth_range[1]),
+            sample.pairs.query[:, :2],
+            self.focal_length,
+            START_ERROR,
+            self.options.seed,
+        )
+        if found is None:
+            return None
+        return maximize(self._errors, moved, make_transform(*found), self.prior)
+
+    def _errors(self, pose: Array) -> tuple[Array, Array]:
+        result = reproject(pose, self.seen)
+        behind = (result.depths <= 0)[:, None]
+        return np.where(behind, _FAR_ERROR, result.errors), np.where(
+            behind[..., None], 0.0, result.slopes
+        )
+
+
+_FAR_ERROR = 1e4
 
 
 def estimate_metric_pose(
@@ -95,9 +118,8 @@ def estimate_metric_pose(
         depths: Depths of the N reference points, as far as they are known.
         reference_camera: Camera of the reference image.
         query_camera: Camera of the query image.
-        sigma: (N,) standard deviation of each query point per axis, px; None if unknown, and then
-            it is estimated from the residuals.
-        confidence: (N,) probability that each match is right, 0..1, as its weight; None if unknown.
+        sigma: (N,) standard deviation of each query point per axis, px; None if unknown: 1 px.
+        confidence: (N,) probability that each match is right, 0..1; None if unknown.
         options: Options of the estimate.
         metric: Options of depth.
 
@@ -108,170 +130,166 @@ def estimate_metric_pose(
         ValueError: The arrays do not belong together.
     """
     options, metric = options or TwoViewOptions(), metric or MetricOptions()
-    reference, query = np.asarray(reference_points, float), np.asarray(query_points, float)
-    count = len(reference)
-    if reference.shape != (count, 2) or query.shape != (count, 2) or len(depths) != count:
+    points = (
+        as_points(reference_points, 'reference_points'),
+        as_points(query_points, 'query_points'),
+    )
+    count, cameras = len(points[0]), (reference_camera, query_camera)
+    if len(points[1]) != count or len(depths) != count:
         raise ValueError(
-            f'reference points {reference.shape}, query points {query.shape} and {len(depths)} '
-            'depths do not belong together'
+            f'{count} reference points, {len(points[1])} query points and {len(depths)} depths '
+            'do not belong together'
         )
-    sigmas = np.ones(count) if sigma is None else np.asarray(sigma, float)
-    shares = np.ones(count) if confidence is None else np.minimum(np.asarray(confidence, float), 1)
-    with np.errstate(divide='ignore', invalid='ignore'):
-        # A match that is right with probability p holds the share p of the information.
-        sigmas = sigmas / np.sqrt(shares)
-    pairs = RayPairs.from_points(reference, query, reference_camera, query_camera, sigmas)
-    chosen = np.flatnonzero(pairs.usable() & depths.known())
+    usable, pairs, prior = usable_matches(points, cameras, sigma, confidence)
+    known = depths.known()[usable]
+    chosen = usable[known]
     if len(chosen) < metric.min_points:
         reason = f'{len(chosen)} matches have a depth, {metric.min_points} are needed'
-        return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, count)
-    seen = DepthPairs(pairs, depths).select(chosen)
+        return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, count, Check.MATCHES)
+    prior = prior.select(known)
+    # What sigma leaves out is part of the error of each point.
+    seen = DepthPairs(replace(pairs.select(known), sigma=prior.sigma), depths.select(chosen))
     focal_length = float(np.sqrt(reference_camera.focal_length * query_camera.focal_length))
-    solution = _solve(seen, focal_length, sigma is None, options, metric)
-    if isinstance(solution, str):
-        return RelativePose.failed(PoseState.LOST, solution, count)
+    scene = _Scene(seen, prior, focal_length, options, metric)
+    pose = _estimate(scene, (points[0][chosen], points[1][chosen]), cameras)
     inliers = np.zeros(count, dtype=np.bool_)
-    inliers[chosen[solution.inliers]] = True
-    limits = _largest_deviations(solution, options, metric)
-    pose = _result(solution, inliers, options, limits)
-    motion = _motion(solution)
-    if motion is None or pose.covariance is None:
-        return pose
-    cameras = reference_camera, query_camera
-    seen_points = reference[inliers], query[inliers], cameras, sigmas[inliers]
-    focal_error = estimate_focal_error(motion, *seen_points, options)
-    length = float(np.linalg.norm(solution.fit.state[:3, 3]))
-    usable = pairs.select(pairs.usable())
-    covariance = pose.covariance * _disagreement(motion, length, pose.covariance, usable, options)
-    if focal_error is not None:
-        covariance = covariance + focal_error.covariance(length)
-    if not is_within(covariance, limits):
-        reason = 'points in space and images tell different motions, or the focal length is wrong'
-        return RelativePose.failed(PoseState.DEGENERATE, reason, count)
-    return replace(pose, covariance=covariance, focal_error=focal_error)
+    inliers[chosen[pose.inliers]] = True
+    return replace(pose, inliers=inliers)
 
 
-def _solve(
-    seen: DepthPairs,
-    focal_length: float,
-    sigma_unknown: bool,
-    options: TwoViewOptions,
-    metric: MetricOptions,
-) -> _Solution | str:
-    found = absolute_estimator(options.estimator).absolute_pose(
-        seen.points(metric.depth_range[1]),
-        seen.pairs.query[:, :2],
-        focal_length,
-        options.threshold,
-        metric.max_iterations,
-        options.seed,
-    )
-    if found is None:
-        return 'no motion explains the points'
-    pose = make_transform(*found[:2])
-    if sigma_unknown:
-        errors = reproject(pose, seen).errors[found[2]]
-        factor = max(_SMALLEST_SIGMA, robust_scale(errors))
-        seen = seen.scaled(np.full(len(seen), factor))
-    solution = _refine(pose, seen, options)
-    needed = max(options.min_inliers, options.min_inlier_ratio * len(seen))
-    if solution is None or solution.inliers.sum() < needed:
-        return 'no motion explains enough of the points'
-    return solution
-
-
-def _refine(pose: Array, seen: DepthPairs, options: TwoViewOptions) -> _Solution | None:
-    """Refine a pose on its inliers, and find these again, until hardly any change."""
-    distances = _distances(pose, seen)
-    inliers = distances <= options.threshold
-    for tolerance in _TOLERANCES:
-        if inliers.sum() < _FEWEST:
-            return None
-        used = _levelled(pose, seen.select(inliers))
-        fit = refine_pose(pose, used, tolerance)
-        pose, fitted = fit.state, inliers
-        distances = _distances(pose, seen)
-        gate = np.minimum(options.threshold, _GATE * fit.scale * seen.pairs.sigma)
-        inliers = distances <= gate
-        if tolerance == TOLERANCE and np.sum(inliers != fitted) <= _SETTLED * np.sum(fitted):
-            break
-    return _Solution(fit, used, fitted, distances)
-
-
-def _distances(pose: Array, seen: DepthPairs) -> Array:
-    """Return the distances (N,) from the pose in px; infinite behind the query camera."""
-    result = reproject(pose, seen)
-    size = np.sqrt(np.sum(result.errors**2, axis=1)) * seen.pairs.sigma
-    return np.where(result.depths > 0, size, np.inf)
-
-
-def _levelled(pose: Array, seen: DepthPairs) -> DepthPairs:
-    return seen.scaled(leverage_factors(reproject(pose, seen).slopes, _LEVERAGE))
-
-
-def _result(
-    solution: _Solution, inliers: Flags, options: TwoViewOptions, limits: Array
+def _estimate(
+    scene: _Scene, points: tuple[Array, Array], cameras: tuple[Camera, Camera]
 ) -> RelativePose:
-    fit, used = solution.fit, solution.used
-    shared = shared_deviations(used.pairs, fit.state[:3, :3], options)
-    covariance, _ = fit_covariance(fit, used.pairs, shared)
-    if np.isfinite(covariance).all():
-        common = _shared_step(fit, used)
-        covariance = covariance + np.outer(common, common)
-    if not is_within(covariance, limits):
+    fit, options = scene.solve(), scene.options
+    if fit is None or _support(fit, scene) < options.min_support:
+        reason = 'too few points agree on a motion beyond those that agree by chance'
+        return RelativePose.failed(PoseState.LOST, reason, len(scene.prior), Check.SUPPORT)
+    if Check.AGREEMENT.label not in options.without and _overstates(fit, scene):
+        reason = 'fewer than half of the matches that seem to be right agree on a motion'
+        return RelativePose.failed(PoseState.LOST, reason, len(scene.prior), Check.AGREEMENT)
+    free = _free_motion(scene)
+    doubt = _doubt(fit, free, scene)
+    if doubt is not None:
+        return doubt
+    covariance = _covariance(fit, scene)
+    if free is not None and np.isfinite(covariance).all():
+        covariance = covariance * _disagreement(fit, covariance, free, scene)
+    kept = fit.weights >= INLIER
+    motion, length = _motion(fit.state)
+    focal_error = None
+    if motion is not None and np.isfinite(covariance).all():
+        seen = points[0][kept], points[1][kept]
+        focal_error = estimate_focal_error(motion, seen, cameras, scene.prior.sigma[kept], options)
+        if focal_error is not None:
+            covariance = covariance + focal_error.covariance(length)
+    if not is_within(covariance, _largest_deviations(fit, scene)):
         reason = 'the points do not determine the motion'
-        return RelativePose.failed(PoseState.DEGENERATE, reason, len(inliers))
-    return RelativePose.in_metres(
+        return RelativePose.failed(PoseState.DEGENERATE, reason, len(scene.prior), Check.UNCERTAIN)
+    distances = np.sqrt(np.sum(fit.errors**2, axis=1)) * scene.prior.sigma
+    pose = RelativePose.in_metres(
         fit.state,
-        (covariance + covariance.T) / 2,
+        covariance,
         method='pnp',
-        inliers=inliers,
-        median_residual=float(np.median(solution.distances[solution.inliers])),
+        inliers=kept,
+        median_residual=float(np.median(distances[kept])),
     )
+    return replace(pose, focal_error=focal_error)
 
 
-def _largest_deviations(
-    solution: _Solution, options: TwoViewOptions, metric: MetricOptions
-) -> Array:
-    """Return the largest standard deviations (6,) of x y z, m, and rx ry rz, rad."""
-    nearness = float(np.median(solution.used.depths.inverse))
-    distance = 1.0 / max(nearness, 1.0 / metric.depth_range[1])
-    return np.repeat([metric.max_translation_sigma * distance, options.max_rotation_sigma], 3)
+def _support(fit: Fit[Array], scene: _Scene) -> float:
+    return supported(fit.weights, scene.prior, dimensions=2)
 
 
-def _motion(solution: _Solution) -> Motion | None:
-    """Return the motion without its length, or None where there is hardly any."""
-    rotation, translation = solution.fit.state[:3, :3], solution.fit.state[:3, 3]
-    length = float(np.linalg.norm(translation))
-    return Motion(rotation, translation / length) if length > _SMALLEST_STEP else None
+def _overstates(fit: Fit[Array], scene: _Scene) -> bool:
+    return agreement(fit.weights, scene.prior) < AGREEMENT
 
 
-def _disagreement(
-    motion: Motion, length: float, covariance: Array, pairs: RayPairs, options: TwoViewOptions
-) -> float:
+def _doubt(fit: Fit[Array], free: Model | None, scene: _Scene) -> RelativePose | None:
+    """Return why the pose is refused, or None."""
+    count, without = len(scene.prior), scene.options.without
+    others = fit.weights < INLIER
+    needed = max(RIVAL * _support(fit, scene), scene.options.min_support)
+    if Check.SECOND_MOTION.label not in without and scene.prior.probability[others].sum() > needed:
+        rest = scene.select(others)
+        rival = rest.solve()
+        if rival is not None and _support(rival, rest) > needed:
+            reason = 'the points follow two motions, and either may be that of the scene'
+            return RelativePose.failed(PoseState.DEGENERATE, reason, count, Check.SECOND_MOTION)
+    if Check.DEPTH.label not in without and free is not None and _contradicts(fit, free):
+        reason = (
+            'the depth contradicts the matches: they agree on a motion that it does not explain'
+        )
+        return RelativePose.failed(PoseState.DEGENERATE, reason, count, Check.DEPTH)
+    return None
+
+
+def _free_motion(scene: _Scene) -> Model | None:
+    """Find the motion that the matches agree on without their depth."""
+    pairs = scene.seen.pairs
+    start = first_motion(pairs, scene.focal_length, scene.options)
+    if start is None:
+        return None
+    free = motion_model(start, pairs, scene.prior)
+    enough = supported(free.weights, scene.prior) >= scene.options.min_support
+    return free if enough else None
+
+
+def _contradicts(fit: Fit[Array], free: Model) -> bool:
+    """Tell if the motion without depth explains many more of the matches."""
+    return bool(np.sum(fit.weights[free.inliers]) < EXPLAINED * np.sum(free.inliers))
+
+
+def _disagreement(fit: Fit[Array], covariance: Array, free: Model, scene: _Scene) -> float:
     """Return the factor by which the covariance has to grow to agree with the images alone.
 
     Depths that all err alike, as those of a depth camera that is not quite registered, move the
     pose, but not the epipolar lines.
     """
-    near = motion_distances(motion, pairs, options) <= options.threshold
-    if near.sum() < options.min_motion_inliers:
+    motion, length = _motion(fit.state)
+    if motion is None:
         return 1.0
-    used = pairs.select(near)
-    fit = refine_motion(motion, used, options.reference_sigma)
-    shared = shared_deviations(used, fit.state.rotation, options)
-    other, _ = fit_covariance(fit, used, shared)
+    other = motion_covariance(free, scene.seen.pairs, scene.prior, scene.options)
     # From x y z rx ry rz to (rotation, tangent of the translation).
     change = np.zeros((5, 6))
-    change[:3, 3:], change[3:, :3] = np.eye(3), tangent_basis(motion.translation).T / length
-    both = other + change @ covariance @ change.T
-    return max(1.0, excess(motion.step_to(fit.state), both))
+    change[:3, 3:], change[3:, :3] = np.eye(3), tangent_basis(motion.translation).T
+    scaled = change @ np.diag(np.repeat([1.0 / length, 1.0], 3))
+    both = change @ other @ change.T + scaled @ covariance @ scaled.T
+    if not np.isfinite(both).all():
+        return 1.0
+    step = motion.step_to(free.motion)
+    return max(1.0, float(step @ np.linalg.solve(both, step)) / len(step))
 
 
-def _shared_step(fit: Fit[Array], used: DepthPairs) -> Array:
+def _covariance(fit: Fit[Array], scene: _Scene) -> Array:
+    pairs = scene.seen.pairs
+    shared = shared_deviations(pairs, fit.state[:3, :3], scene.options)
+    covariance = fit_covariance(fit, pairs, scene.prior.sigma, shared)
+    if not np.isfinite(covariance).all():
+        return covariance
+    common = _shared_step(fit, scene)
+    return covariance + np.outer(common, common)
+
+
+def _largest_deviations(fit: Fit[Array], scene: _Scene) -> Array:
+    """Return the largest standard deviations (6,) of x y z, m, and rx ry rz, rad."""
+    nearness = float(np.median(scene.seen.depths.inverse[fit.weights >= INLIER]))
+    distance = 1.0 / max(nearness, 1.0 / scene.metric.depth_range[1])
+    translation = scene.metric.max_translation_sigma * distance
+    return np.repeat([translation, scene.options.max_rotation_sigma], 3)
+
+
+def _motion(pose: Array) -> tuple[Motion | None, float]:
+    """Return the motion without its length, or None where there is hardly any, and the length."""
+    length = float(np.linalg.norm(pose[:3, 3]))
+    if length < _SMALLEST_STEP:
+        return None, length
+    return Motion(pose[:3, :3], pose[:3, 3] / length), length
+
+
+def _shared_step(fit: Fit[Array], scene: _Scene) -> Array:
     """Return how far the error that all depths share moves the pose (6,)."""
-    weights = huber_weights(fit.errors / fit.scale)[..., None]
-    information = np.einsum('nkp,nkq->pq', weights * fit.slopes, fit.slopes)
-    change = reproject(fit.state, used).by_depth * used.depths.shared[:, None]
-    gradient = np.einsum('nkp,nk->p', weights * fit.slopes, change)
+    weighted = fit.slopes * fit.weights[:, None, None]
+    information = np.einsum('nkp,nkq->pq', weighted, fit.slopes)
+    change = reproject(fit.state, scene.seen).by_depth * scene.seen.depths.shared[:, None]
+    gradient = np.einsum('nkp,nk->p', weighted, change)
     return -np.asarray(np.linalg.solve(information, gradient))

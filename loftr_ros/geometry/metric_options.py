@@ -29,7 +29,6 @@ class MetricOptions:
         disparity_sigma: Standard deviation of the error that all disparities share, from the
             calibration of the pair, px.
         min_points: With fewer points of known depth than this the estimate is without scale.
-        max_iterations: Most samples that the robust estimator draws.
         max_translation_sigma: The scale is not determined if the translation has a larger standard
             deviation than this share of the median depth.
 
@@ -46,7 +45,6 @@ class MetricOptions:
     epipolar_threshold: float = 2.0
     disparity_sigma: float = 0.2
     min_points: int = 20
-    max_iterations: int = 1000
     max_translation_sigma: float = 0.1
 
     def __post_init__(self) -> None:
@@ -64,7 +62,6 @@ class MetricOptions:
         nearest, farthest = self.depth_range
         self._check('depth_range', 0 <= nearest < farthest, 'two rising depths, 0 m or more')
         self._check('min_points', self.min_points >= 8, 'at least 8')
-        self._check('max_iterations', self.max_iterations >= 1, 'at least 1')
 
     def _check(self, name: str, holds: bool, expected: str) -> None:
         if not holds:

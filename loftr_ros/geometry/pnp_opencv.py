@@ -5,31 +5,31 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from loftr_ros.geometry.robust import MOST_SAMPLES
 from loftr_ros.geometry.rotations import rotation_from_vector
-from loftr_ros.geometry.types import Array, Flags
+from loftr_ros.geometry.types import Array
 
 _FEWEST = 4
 
 
 def absolute_pose(
-    points: Array, query: Array, focal_length: float, threshold: float, iterations: int, seed: int
-) -> tuple[Array, Array, Flags] | None:
+    points: Array, query: Array, focal_length: float, threshold: float, seed: int
+) -> tuple[Array, Array] | None:
     """Estimate R (3, 3) and t (3,) with `point = R query_point + t`.
 
     Args:
         points: (N, 3), m, in the reference camera.
         query: (N, 2), rays of the query camera.
         focal_length: Turns errors of rays into px.
-        threshold: Largest error of an inlier, px.
-        iterations: Most samples.
+        threshold: Largest scale of the errors, px.
         seed: Seed of the samples.
 
     Returns:
-        R, t and the inliers (N,), or None.
+        R and t, or None.
     """
     parameters = cv2.UsacParams()
     parameters.threshold = threshold
-    parameters.maxIterations = iterations
+    parameters.maxIterations = MOST_SAMPLES
     parameters.confidence = 0.9999
     parameters.randomGeneratorState = seed
     parameters.score = cv2.SCORE_METHOD_MAGSAC
@@ -39,15 +39,13 @@ def absolute_pose(
     if len(points) < _FEWEST:
         return None
     try:
-        found, _, turn, shift, mask = cv2.solvePnPRansac(
+        found, _, turn, shift, _ = cv2.solvePnPRansac(
             points, query * focal_length, ideal, None, params=parameters
         )
     except cv2.error:
         # USAC raises where it finds no model at all, as for collinear points.
         return None
-    if not found or mask is None or not np.isfinite(np.concatenate([turn, shift])).all():
+    if not found or not np.isfinite(np.concatenate([turn, shift])).all():
         return None
-    inliers: Flags = np.zeros(len(points), dtype=np.bool_)
-    inliers[np.asarray(mask).ravel()] = True
     rotation = rotation_from_vector(np.asarray(turn, dtype=np.float64).ravel()).T
-    return rotation, -rotation @ np.asarray(shift, dtype=np.float64).ravel(), inliers
+    return rotation, -rotation @ np.asarray(shift, dtype=np.float64).ravel()

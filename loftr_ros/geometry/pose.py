@@ -35,6 +35,25 @@ class PoseState(enum.Enum):
         return self in (PoseState.OK, PoseState.ROTATION_ONLY)
 
 
+class Check(enum.IntEnum):
+    """Which check refused a pose: the number stands in `RelativePose.msg`."""
+
+    NONE = 0
+    MATCHES = 1
+    SUPPORT = 2
+    AGREEMENT = 3
+    AMBIGUITY = 4
+    SECOND_MOTION = 5
+    UNCERTAIN = 6
+    CALIBRATION = 7
+    DEPTH = 8
+
+    @property
+    def label(self) -> str:
+        """Its name in options, tables and figures."""
+        return self.name.lower()
+
+
 @dataclass(frozen=True, eq=False)
 class RelativePose:
     """Pose of the query camera in the reference camera, or why there is none.
@@ -54,6 +73,7 @@ class RelativePose:
         median_residual: Median distance of the inliers from the model, px; NaN without a pose.
         reason: Why there is no full pose; empty for OK.
         focal_error: What the matches tell about the focal length; None where they were not asked.
+        check: Which check refused the pose; NONE with a pose.
 
     Raises:
         ValueError: The fields contradict each other.
@@ -68,6 +88,7 @@ class RelativePose:
     median_residual: float
     reason: str = ''
     focal_error: FocalError | None = None
+    check: Check = Check.NONE
 
     def __post_init__(self) -> None:
         """Refuse a failure with a pose, and a pose that is none."""
@@ -159,7 +180,9 @@ class RelativePose:
         return replace(self, reference_T_query=inverse_transform(pose), covariance=turned)
 
     @classmethod
-    def failed(cls, state: PoseState, reason: str, matches: int = 0) -> RelativePose:
+    def failed(
+        cls, state: PoseState, reason: str, matches: int = 0, check: Check = Check.NONE
+    ) -> RelativePose:
         """Give no pose for `matches` matches, because of `reason`.
 
         Raises:
@@ -168,7 +191,7 @@ class RelativePose:
         if state.has_pose:
             raise ValueError(f'{state.name} is not a failure')
         inliers = np.zeros(matches, dtype=np.bool_)
-        return cls(state, None, None, False, 'none', inliers, float('nan'), reason)
+        return cls(state, None, None, False, 'none', inliers, float('nan'), reason, check=check)
 
 
 def _check_covariance(covariance: Array) -> None:

@@ -1,21 +1,28 @@
-"""Robust two-view estimates by PoseLib (LO-RANSAC with 5-point and 4-point minimal solvers)."""
+"""Robust two-view estimates by PoseLib (LO-RANSAC with the 5-point solver)."""
 
 from __future__ import annotations
 
 import numpy as np
 import poselib
 
-from loftr_ros.geometry.options import TwoViewOptions
-from loftr_ros.geometry.types import Array, Flags
+from loftr_ros.geometry.robust import FEWEST_SAMPLES, MOST_SAMPLES
+from loftr_ros.geometry.types import Array
 
 
 def relative_pose(
-    reference: Array, query: Array, focal_length: float, options: TwoViewOptions
-) -> tuple[Array, Array, Flags] | None:
+    reference: Array, query: Array, focal_length: float, threshold: float, seed: int
+) -> tuple[Array, Array] | None:
     """Estimate R (3, 3) and the unit t (3,) with `reference = R query + t` from rays (N, 2).
 
+    Args:
+        reference: (N, 2).
+        query: (N, 2).
+        focal_length: Turns errors of rays into px.
+        threshold: Error from which a match costs no more, px.
+        seed: Seed of the samples.
+
     Returns:
-        R, t and the inliers (N,), or None. Errors are measured in px by `focal_length`.
+        R and t, or None.
     """
     camera = {'model': 'SIMPLE_PINHOLE', 'width': 0, 'height': 0, 'params': [focal_length, 0, 0]}
     pose, report = poselib.estimate_relative_pose(
@@ -24,42 +31,12 @@ def relative_pose(
         camera,
         camera,
         {
-            'max_epipolar_error': options.threshold,
-            **_ransac_options(options, options.max_iterations),
+            'max_epipolar_error': threshold,
+            'max_iterations': MOST_SAMPLES,
+            'min_iterations': FEWEST_SAMPLES,
+            'seed': seed,
         },
     )
     if not report['num_inliers'] or not np.isfinite(pose.Rt).all() or not pose.t.any():
         return None
-    inliers = np.asarray(report['inliers'], dtype=np.bool_)
-    return pose.R, pose.t / np.linalg.norm(pose.t), inliers
-
-
-def homography(
-    reference: Array, query: Array, focal_length: float, options: TwoViewOptions
-) -> tuple[Array, Flags] | None:
-    """Estimate H (3, 3) with `query ~ H reference` from rays (N, 2).
-
-    Returns:
-        H between the planes z = 1 and the inliers (N,), or None.
-    """
-    matrix, report = poselib.estimate_homography(
-        reference * focal_length,
-        query * focal_length,
-        {
-            'max_reproj_error': options.threshold,
-            **_ransac_options(options, options.plane_iterations),
-        },
-    )
-    if not report['num_inliers'] or not np.isfinite(matrix).all():
-        return None
-    scale = np.array([focal_length, focal_length, 1.0])
-    return matrix * scale / scale[:, None], np.asarray(report['inliers'], dtype=np.bool_)
-
-
-def _ransac_options(options: TwoViewOptions, iterations: int) -> dict[str, object]:
-    return {
-        'max_iterations': iterations,
-        'min_iterations': min(20, iterations),
-        'success_prob': options.confidence,
-        'seed': options.seed,
-    }
+    return pose.R, pose.t / np.linalg.norm(pose.t)

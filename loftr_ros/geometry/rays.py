@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,12 @@ class RayPairs:
     def select(self, chosen: Flags | npt.NDArray[np.int64]) -> RayPairs:
         """Return some of the matches."""
         return RayPairs(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def shifted(self, shift: Array) -> RayPairs:
+        """Return the matches with other query rays, to first order: moved by `shift` (N, 2)."""
+        query = self.query.copy()
+        query[:, :2] += shift
+        return replace(self, query=query)
 
     def usable(self) -> Flags:
         """Tell which matches (N,) have finite rays and a positive sigma."""

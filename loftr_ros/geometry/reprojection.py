@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.depth import PointDepths
-from loftr_ros.geometry.least_squares import TOLERANCE, Fit, minimize
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import cross, rotation_from_vector
 from loftr_ros.geometry.types import Array, Flags
@@ -44,12 +43,6 @@ class DepthPairs:
         """Return the points (N, 3), m, in the reference camera; none farther than `farthest`."""
         inverse = np.maximum(self.depths.inverse, 1.0 / farthest)
         return np.asarray(self.pairs.reference / inverse[:, None])
-
-    def scaled(self, factors: Array) -> DepthPairs:
-        """Multiply all standard deviations of each match by its factor (N,)."""
-        pairs = replace(self.pairs, sigma=self.pairs.sigma * factors)
-        depths = replace(self.depths, sigma=self.depths.sigma * factors)
-        return DepthPairs(pairs, depths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,16 +95,6 @@ def reproject(pose: Array, seen: DepthPairs) -> Reprojection:
     reduced = _reflect(by_inverse, stacked)[:, 1:]
     ahead = (pairs.reference - inverse[:, None] * pose[:3, 3]) @ pose[:3, 2]
     return Reprojection(reduced[..., 0], reduced[..., 2:], reduced[..., 1], ahead)
-
-
-def refine_pose(pose: Array, seen: DepthPairs, tolerance: float = TOLERANCE) -> Fit[Array]:
-    """Minimize the reprojection errors with their sigmas, starting from `pose` (4, 4)."""
-
-    def evaluate(candidate: Array) -> tuple[Array, Array]:
-        result = reproject(candidate, seen)
-        return result.errors, result.slopes
-
-    return minimize(evaluate, moved, pose, tolerance)
 
 
 def _all_errors(pose: Array, inverse: Array, seen: DepthPairs) -> tuple[Array, Array, Array]:

@@ -1,4 +1,4 @@
-"""The choice of the robust estimator; both have the same two functions."""
+"""The choice of the robust estimator; both have the same functions."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ from importlib import import_module
 from types import ModuleType
 from typing import Protocol, cast
 
-from loftr_ros.geometry.options import TwoViewOptions
-from loftr_ros.geometry.types import Array, Flags
+from loftr_ros.geometry.types import Array
+
+FEWEST_SAMPLES, MOST_SAMPLES = 50, 1000
+"""Samples that a start needs: more find no better one once the likelihood has refined it, as
+`benchmarks/poses.py` shows for its sets."""
 
 
 class RobustEstimator(Protocol):
-    """A module with robust two-view estimates."""
+    """A module with a robust two-view estimate."""
 
     @staticmethod
     def relative_pose(
-        reference: Array, query: Array, focal_length: float, options: TwoViewOptions
-    ) -> tuple[Array, Array, Flags] | None:
-        """Return R, the unit t and the inliers of `reference = R query + t`."""
-
-    @staticmethod
-    def homography(
-        reference: Array, query: Array, focal_length: float, options: TwoViewOptions
-    ) -> tuple[Array, Flags] | None:
-        """Return H and the inliers of `query ~ H reference`."""
+        reference: Array, query: Array, focal_length: float, threshold: float, seed: int
+    ) -> tuple[Array, Array] | None:
+        """Return R and the unit t of `reference = R query + t`."""
 
 
 def estimator_module(name: str, of_poselib: str, of_opencv: str) -> ModuleType:

@@ -145,21 +145,34 @@ class NodeParameters(LoopParameters, MatchingParameters):
         change=Change.ANY_TIME,
         choices=('auto', 'poselib', 'opencv'),
     )
-    pose_threshold: float = declare_field(
-        TWO_VIEW.threshold,
-        'Largest distance of an inlier from the model, px.',
+    pose_min_support: float = declare_field(
+        TWO_VIEW.min_support,
+        'With fewer matches than this that agree on a motion beyond chance the pose is LOST.',
         change=Change.ANY_TIME,
-        limits=(0.01, 100.0),
+        limits=(0.0, 100_000.0),
     )
-    pose_min_inliers: int = declare_field(
-        TWO_VIEW.min_inliers,
-        'With fewer inliers the pose is LOST.',
+    pose_max_direction_sigma: float = declare_field(
+        TWO_VIEW.max_direction_sigma,
+        'With a larger standard deviation the direction of translation is unknown, rad.',
         change=Change.ANY_TIME,
-        limits=(8, 100_000),
+        limits=(0.001, 10.0),
     )
-    pose_min_inlier_ratio: float = declare_field(
-        TWO_VIEW.min_inlier_ratio,
-        'With a smaller share of inliers the pose is LOST.',
+    pose_max_rotation_sigma: float = declare_field(
+        TWO_VIEW.max_rotation_sigma,
+        'With a larger standard deviation of the rotation the pose is DEGENERATE, rad.',
+        change=Change.ANY_TIME,
+        limits=(0.0001, 10.0),
+    )
+    pose_shared_sigma: float = declare_field(
+        TWO_VIEW.shared_sigma,
+        'Standard deviation of the error that neighbouring matches share, from calibration and '
+        'shutter, px. It sets how small a covariance can be.',
+        change=Change.ANY_TIME,
+        limits=(0.0, 100.0),
+    )
+    pose_shared_growth: float = declare_field(
+        TWO_VIEW.shared_growth,
+        'Growth of that error with the distance that the rotation moves a point, as a share.',
         change=Change.ANY_TIME,
         limits=(0.0, 1.0),
     )
@@ -298,10 +311,12 @@ class NodeParameters(LoopParameters, MatchingParameters):
             two_view=dataclasses.replace(
                 TWO_VIEW,
                 estimator=self.pose_estimator,
-                threshold=self.pose_threshold,
                 min_matches=self.min_matches,
-                min_inliers=self.pose_min_inliers,
-                min_inlier_ratio=self.pose_min_inlier_ratio,
+                min_support=self.pose_min_support,
+                max_direction_sigma=self.pose_max_direction_sigma,
+                max_rotation_sigma=self.pose_max_rotation_sigma,
+                shared_sigma=self.pose_shared_sigma,
+                shared_growth=self.pose_shared_growth,
             ),
             metric=dataclasses.replace(
                 METRIC,

@@ -32,6 +32,7 @@ class World:
     encoded: list[int] = field(default_factory=list)
     masks: list[npt.NDArray[np.bool_] | None] = field(default_factory=list)
     kept_rows: dict[int, slice] = field(default_factory=dict)
+    forgotten: set[int] = field(default_factory=set)
 
     def frame(self, index: int, stamp_ns: int | None = None) -> Frame:
         """Return the frame number `index`; number 0 is black, and matches nothing."""
@@ -67,7 +68,7 @@ class World:
 
     def match(self, reference: int, query: int) -> Matches:
         rows, columns = self.camera.height // CELL, self.camera.width // CELL
-        if reference == 0 or query == 0:
+        if reference == 0 or query == 0 or reference in self.forgotten:
             return Matches.empty((rows, columns))
         centres, points = self.points_of_cells(reference)
         seen = self.camera.project(points - self.position(query))

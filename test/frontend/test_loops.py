@@ -278,6 +278,8 @@ def test_sightings_on_both_sides_of_a_gap_do_not_confirm_each_other(world: World
     here = WAY[len(drive.numbers)]
     # Until tracking starts anew, with a keyframe that has no link to the one before.
     world.kept_rows = {here: slice(0, 0)}
+    assert drive.tracker.keyframe is not None
+    world.forgotten = {drive.numbers[drive.tracker.keyframe[0].stamp_ns]}
     drive.searches.clear()
     drive.go([here] * 3)
     world.kept_rows = {}

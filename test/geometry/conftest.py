@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from loftr_ros.geometry import Camera
+from loftr_ros.geometry.epipolar import Motion
+from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import rotation_from_vector
 
 Array = npt.NDArray[np.float64]
@@ -56,6 +58,39 @@ def make_scene(
     wrong = rng.random(count) < outliers
     query[wrong] = rng.uniform([0, 0], [camera.width, camera.height], (wrong.sum(), 2))
     return Scene(points, query, transform, wrong, camera)
+
+
+FISHEYE = Camera(
+    640,
+    480,
+    np.array([[280, 0, 315], [0, 282, 242], [0, 0, 1]]),
+    'equidistant',
+    np.array([-0.013, 0.02, -0.01, 0.003]),
+)
+
+
+def rays_of(scene: Scene, sigma: float = 1.0) -> RayPairs:
+    return RayPairs.from_points(
+        scene.reference_points,
+        scene.query_points,
+        scene.camera,
+        scene.camera,
+        np.full(len(scene.query_points), sigma),
+    )
+
+
+def motion_of(scene: Scene) -> Motion:
+    translation = scene.reference_T_query[:3, 3]
+    return Motion(scene.reference_T_query[:3, :3], translation / np.linalg.norm(translation))
+
+
+def slopes_by_difference(errors_after: Callable[[Array], Array], parameters: int) -> Array:
+    step = 1e-6
+    columns = [
+        (errors_after(step * axis) - errors_after(-step * axis)) / (2 * step)
+        for axis in np.eye(parameters)
+    ]
+    return np.stack(columns, axis=-1)
 
 
 MakeScene = Callable[..., Scene]

@@ -46,7 +46,7 @@ def normalized_error(pose: RelativePose, truth: np.ndarray) -> float:
 
 
 def mean_error(scene: MakeScene, sigma: float | None, **kwargs: object) -> float:
-    options = TwoViewOptions(smooth_sigma=0.0, smooth_growth=0.0)
+    options = TwoViewOptions(shared_sigma=0.0, shared_growth=0.0)
     errors = []
     for seed in range(DRAWS):
         made = scene(seed=seed, **kwargs)
@@ -85,8 +85,8 @@ def test_an_unknown_sigma_is_estimated(scene: MakeScene) -> None:
     assert LOWEST < mean_error(scene, None, noise=0.4) < HIGHEST
 
 
-def test_a_sigma_that_is_too_large_is_not_corrected(scene: MakeScene) -> None:
-    assert mean_error(scene, 3.0, noise=0.3) < 0.2
+def test_a_sigma_that_is_too_large_is_corrected_too(scene: MakeScene) -> None:
+    assert LOWEST < mean_error(scene, 3.0, noise=0.3) < HIGHEST
 
 
 def correlated(scene: MakeScene, seed: int) -> tuple[Any, np.ndarray]:
@@ -99,7 +99,7 @@ def correlated(scene: MakeScene, seed: int) -> tuple[Any, np.ndarray]:
 
 
 def test_matches_that_err_together_are_not_counted_one_by_one(scene: MakeScene) -> None:
-    options = TwoViewOptions(smooth_sigma=0.0, smooth_growth=0.0)
+    options = TwoViewOptions(shared_sigma=0.0, shared_growth=0.0)
     errors = []
     for seed in range(40):
         made, query = correlated(scene, seed)
@@ -140,7 +140,7 @@ def shared_by(made: Scene, rotation: np.ndarray, options: TwoViewOptions) -> np.
 
 
 def test_the_error_that_neighbours_share_grows_with_the_way_of_a_turn(scene: MakeScene) -> None:
-    options = TwoViewOptions(smooth_sigma=0.3, smooth_growth=0.02)
+    options = TwoViewOptions(shared_sigma=0.3, shared_growth=0.02)
     made = scene(noise=0.0, rotation=(0.0, 0.1, 0.0))
     shared = shared_by(made, made.reference_T_query[:3, :3], options)
     # In the middle a turn by 0.1 rad moves a point by 500 px * tan(0.1).
@@ -150,7 +150,7 @@ def test_the_error_that_neighbours_share_grows_with_the_way_of_a_turn(scene: Mak
 
 
 def test_a_translation_moves_points_along_their_lines_and_adds_no_error(scene: MakeScene) -> None:
-    options = TwoViewOptions(smooth_sigma=0.3, smooth_growth=0.02)
+    options = TwoViewOptions(shared_sigma=0.3, shared_growth=0.02)
     made = scene(noise=0.0, rotation=(0.0, 0.0, 0.0))
     np.testing.assert_allclose(shared_by(made, np.eye(3), options), 0.3)
 
@@ -174,7 +174,7 @@ def test_the_order_is_translation_then_rotation_about_the_reference_axes(
             made.camera,
             made.camera,
             np.full(strip.sum(), 0.5),
-            options=TwoViewOptions(smooth_sigma=0.0, smooth_growth=0.0, max_direction_sigma=1.0),
+            options=TwoViewOptions(shared_sigma=0.0, shared_growth=0.0, max_direction_sigma=1.0),
         )
         if pose.state is PoseState.OK and pose.covariance is not None:
             errors.append(error_of(pose, made.reference_T_query))
@@ -183,15 +183,6 @@ def test_the_order_is_translation_then_rotation_about_the_reference_axes(
     spread = np.std(errors, axis=0)
     predicted = np.sqrt(np.mean([np.diag(one) for one in covariances], axis=0))
     np.testing.assert_allclose(spread, predicted, rtol=0.6)
-
-
-def test_a_rotation_without_parallax_has_a_floor(scene: MakeScene) -> None:
-    made = scene(translation=(0, 0, 0))
-    pose = estimate_relative_pose(
-        made.reference_points, made.query_points, made.camera, made.camera, np.full(500, 0.3)
-    )
-    assert pose.covariance is not None
-    assert (np.sqrt(np.diag(pose.covariance)[3:]) > 0.5 * 1.5 / 500).all()
 
 
 def test_the_direction_has_no_variance_along_itself(scene: MakeScene) -> None:
@@ -212,18 +203,3 @@ def test_small_parallax_does_not_feign_knowledge(
     scene: MakeScene, translation: tuple[float, float, float]
 ) -> None:
     assert LOWEST < mean_error(scene, 0.3, translation=translation, count=1000) < HIGHEST
-
-
-def test_uncertain_matches_share_more_of_their_error_with_their_neighbours(
-    scene: MakeScene,
-) -> None:
-    made, variances = scene(count=1500), []
-    for sigma in (0.6, 2.4):
-        points = made.reference_points, made.query_points
-        noise = np.full(len(made.query_points), sigma)
-        pose = estimate_relative_pose(*points, made.camera, made.camera, noise)
-        assert pose.covariance is not None, pose.reason
-        variances.append(np.trace(pose.covariance))
-
-    # Four times the sigma of all that counts: had the shared part stayed, it would be less.
-    assert variances[1] / variances[0] == pytest.approx(16, rel=0.1)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from loftr_ros.geometry import Camera, FocalError, TwoViewOptions, estimate_relative_pose
-from loftr_ros.geometry.candidates import motion_candidate
 from loftr_ros.geometry.epipolar import Motion
 from loftr_ros.geometry.focal import estimate_focal_error
+from loftr_ros.geometry.likelihood import MatchPrior
+from loftr_ros.geometry.models import motion_model
 from loftr_ros.geometry.rays import RayPairs
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ def measure(scene: Scene, camera: Camera) -> FocalError | None:
     sigma = np.full(len(points[0]), 0.3)
     truth = scene.reference_T_query
     start = Motion(truth[:3, :3], truth[:3, 3] / np.linalg.norm(truth[:3, 3]))
-    options = TwoViewOptions(threshold=10.0)
     pairs = RayPairs.from_points(*points, camera, camera, sigma)
-    found = motion_candidate(start, pairs, options)
-    assert found is not None
-    return estimate_focal_error(found.model, *points, (camera, camera), sigma, OPTIONS)
+    # Wide enough for the errors that a wrong focal length makes.
+    prior = MatchPrior.of(np.full(len(sigma), 0.9), np.full(len(sigma), 3.0), 554.0)
+    found = motion_model(start, pairs, prior)
+    return estimate_focal_error(found.motion, points, (camera, camera), sigma, OPTIONS)
 
 
 @pytest.mark.parametrize('camera', [PINHOLE, BARREL])
@@ -104,11 +105,7 @@ def test_a_pose_bent_by_a_wrong_focal_length_says_how_far_it_may_be_off(scene: M
     made = scene(**TURNING)
     wrong = believed(PINHOLE, 1.15)
     sigma = np.full(len(made.query_points), 0.3)
-    # Without the test of the halves, which refuses this pose.
-    lenient = TwoViewOptions(max_split_gain=100.0)
-    pose = estimate_relative_pose(
-        made.reference_points, made.query_points, wrong, wrong, sigma, options=lenient
-    )
+    pose = estimate_relative_pose(made.reference_points, made.query_points, wrong, wrong, sigma)
     assert pose.state.has_pose, pose.reason
     assert pose.reference_T_query is not None
     assert pose.covariance is not None

@@ -14,6 +14,7 @@ from loftr_ros.geometry import (
     TwoViewOptions,
     estimate_relative_pose,
 )
+from loftr_ros.geometry.pose import Check
 from loftr_ros.geometry.rotations import angle_between, rotation_from_vector, rotation_vector
 
 if TYPE_CHECKING:
@@ -129,7 +130,6 @@ def test_a_plane_passed_sideways_is_unambiguous(
     made = scene(plane_tilt=20, translation=(0.5, 0.0, 0.0), outliers=outliers)
     pose = estimate(made, estimator=estimator)
     assert pose.state is PoseState.OK
-    assert pose.method == 'homography'
     rotation, direction = errors_of(pose, made)
     assert rotation < 0.1
     assert direction < 0.6
@@ -223,7 +223,7 @@ def test_unusable_matches_are_never_inliers(scene: MakeScene) -> None:
     )
     assert pose.state is PoseState.OK
     assert not pose.inliers[:7].any()
-    assert pose.inliers[7:].all()
+    assert np.mean(pose.inliers[7:]) > 0.98
 
 
 def test_only_unusable_matches_are_too_few() -> None:
@@ -297,7 +297,7 @@ FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=32)
 @given(st.lists(st.tuples(FLOATS, FLOATS, FLOATS, FLOATS, FLOATS), min_size=0, max_size=60))
 def test_arbitrary_numbers_never_break_the_estimate(rows: list[tuple[float, ...]]) -> None:
     table = np.array(rows, dtype=np.float64).reshape(-1, 5)
-    options = TwoViewOptions(min_matches=8, min_inliers=8)
+    options = TwoViewOptions(min_matches=8, min_support=0.0)
     pose = estimate_relative_pose(
         table[:, :2], table[:, 2:4], CAMERA, CAMERA, table[:, 4], options=options
     )
@@ -308,22 +308,13 @@ def test_arbitrary_numbers_never_break_the_estimate(rows: list[tuple[float, ...]
     ('name', 'value'),
     [
         ('estimator', 'ransac'),
-        ('threshold', 0.0),
-        ('threshold', float('nan')),
-        ('confidence', 1.0),
-        ('max_iterations', 0),
-        ('plane_iterations', 0),
         ('seed', -1),
         ('min_matches', 5),
-        ('min_inliers', 7),
-        ('min_inlier_ratio', 1.5),
-        ('min_parallax', -1.0),
-        ('min_parallax_ratio', -0.1),
-        ('planar_ratio', float('nan')),
         ('max_direction_sigma', 0.0),
         ('max_rotation_sigma', float('inf')),
-        ('reference_sigma', -0.1),
-        ('smooth_sigma', float('nan')),
+        ('shared_sigma', float('nan')),
+        ('min_support', -1.0),
+        ('without', ('doubt',)),
     ],
 )
 def test_options_out_of_range_are_refused_by_name(name: str, value: object) -> None:
@@ -331,10 +322,10 @@ def test_options_out_of_range_are_refused_by_name(name: str, value: object) -> N
         TwoViewOptions(**{name: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize('low', [(300, 0), (170, 110)], ids=['half', 'middle'])
-def test_a_large_object_that_moves_by_itself_makes_the_motion_doubtful(
+def seen_with_object(
     scene: MakeScene, low: tuple[int, int]
-) -> None:
+) -> tuple[Scene, tuple[np.ndarray, np.ndarray]]:
+    """Return a scene, and its matches with those of an object in a part of the image."""
     made = scene(count=900)
     other = scene(count=900, translation=(-0.2, 0.3, -0.1), rotation=(-0.02, 0.0, 0.0), seed=1)
     high = CAMERA.size[1] - low[0] * (low[1] > 0), CAMERA.size[0] - low[1]
@@ -343,14 +334,24 @@ def test_a_large_object_that_moves_by_itself_makes_the_motion_doubtful(
         return np.asarray(((points >= low) & (points < high)).all(axis=1))
 
     still, moved = ~inside(made.reference_points), inside(other.reference_points)
-    pose = estimate_relative_pose(
-        np.concatenate([made.reference_points[still], other.reference_points[moved]]),
-        np.concatenate([made.query_points[still], other.query_points[moved]]),
-        CAMERA,
-        CAMERA,
-    )
-    assert pose.state is PoseState.DEGENERATE
-    assert 'motions' in pose.reason
+    reference = np.concatenate([made.reference_points[still], other.reference_points[moved]])
+    return made, (reference, np.concatenate([made.query_points[still], other.query_points[moved]]))
+
+
+def test_an_object_that_fills_half_of_the_view_makes_the_motion_doubtful(scene: MakeScene) -> None:
+    _, points = seen_with_object(scene, (320, 0))
+    pose = estimate_relative_pose(*points, CAMERA, CAMERA, np.full(len(points[0]), 0.3))
+    assert not pose.state.has_pose
+    assert pose.check in (Check.SECOND_MOTION, Check.AGREEMENT)
+
+
+def test_an_object_in_a_quarter_of_the_view_leaves_the_motion_of_the_scene(
+    scene: MakeScene,
+) -> None:
+    made, points = seen_with_object(scene, (170, 110))
+    pose = estimate_relative_pose(*points, CAMERA, CAMERA, np.full(len(points[0]), 0.3))
+    assert pose.state is PoseState.OK, pose.reason
+    assert errors_of(pose, made)[1] < 0.5
 
 
 def test_wrong_matches_among_right_ones_are_no_object_even_if_they_agree(scene: MakeScene) -> None:
@@ -372,29 +373,28 @@ def test_a_motion_needs_the_majority_of_the_matches(
     assert estimate(scene(outliers=outliers, count=800)).state is state
 
 
-@pytest.mark.parametrize(('width', 'state'), [(150, PoseState.DEGENERATE), (420, PoseState.OK)])
-def test_matches_in_a_small_part_of_the_image_do_not_tell_the_motion(
-    scene: MakeScene, width: int, state: PoseState
+def test_matches_in_a_small_part_of_the_image_tell_the_motion_less_surely(
+    scene: MakeScene,
 ) -> None:
-    made = scene(count=1500)
-    inside = (made.reference_points < (width, 300)).all(axis=1)
-    pose = estimate_relative_pose(
-        made.reference_points[inside], made.query_points[inside], CAMERA, CAMERA
-    )
+    made = scene(count=3000)
+    sigmas = []
+    for width in (640, 160):
+        inside = made.reference_points[:, 0] < width
+        points = made.reference_points[inside], made.query_points[inside]
+        pose = estimate_relative_pose(*points, CAMERA, CAMERA, np.full(inside.sum(), 0.3))
+        assert pose.state is PoseState.OK, pose.reason
+        assert pose.covariance is not None
+        sigmas.append(np.sqrt(np.trace(pose.covariance[:3, :3])))
+        assert np.deg2rad(errors_of(pose, made)[1]) < 3.0 * sigmas[-1]
+    assert sigmas[1] > 2.0 * sigmas[0]
 
-    assert pose.state is state
-    assert state is PoseState.OK or 'part of the image' in pose.reason
 
-
-def test_a_motion_of_a_part_of_all_that_is_matched_is_not_believed(scene: MakeScene) -> None:
-    made, rng = scene(count=1500), np.random.default_rng(0)
-    middle = np.abs(made.reference_points[:, 0] - 320) < 100
-    elsewhere = ~middle & (rng.random(len(middle)) < 0.3)
-    query = made.query_points.copy()
-    query[elsewhere] = rng.uniform((0, 0), CAMERA.size[::-1], (elsewhere.sum(), 2))
-    kept = middle | elsewhere
-    pose = estimate_relative_pose(made.reference_points[kept], query[kept], CAMERA, CAMERA)
-
-    assert middle.sum() > 0.55 * kept.sum()
-    assert pose.state is PoseState.DEGENERATE
-    assert 'part of the image' in pose.reason
+def test_a_check_that_is_left_out_refuses_nothing(scene: MakeScene) -> None:
+    made = scene(count=500, outliers=0.8)
+    sigma = np.full(500, 0.3)
+    points = made.reference_points, made.query_points
+    doubted = estimate_relative_pose(*points, CAMERA, CAMERA, sigma)
+    assert doubted.check is Check.AGREEMENT
+    options = TwoViewOptions(without=('agreement',))
+    pose = estimate_relative_pose(*points, CAMERA, CAMERA, sigma, options=options)
+    assert pose.check is not Check.AGREEMENT

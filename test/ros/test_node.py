@@ -282,8 +282,8 @@ def test_thresholds_change_while_running(client: Client, camera: Camera) -> None
         ('weights', 'outdoor', 'weights cannot change while the node is configured'),
         ('autostart', False, 'read-only'),
         ('reference', 'next', "reference must be previous or keyframe, not 'next'"),
-        ('pose_threshold', -1.0, 'out of range'),
-        ('pose_threshold', 'wide', 'Wrong parameter type'),
+        ('pose_min_support', -1.0, 'out of range'),
+        ('pose_min_support', 'wide', 'Wrong parameter type'),
     ],
 )
 def test_wrong_parameters_are_refused_with_the_reason(

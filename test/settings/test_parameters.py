@@ -75,11 +75,11 @@ def test_parameters_reach_the_options_of_loops() -> None:
 
 def test_parameters_reach_the_options_of_the_tracker() -> None:
     options = NodeParameters(
-        reference='previous', keyframe_max_age=3.0, min_matches=33, pose_threshold=0.7
+        reference='previous', keyframe_max_age=3.0, min_matches=33, pose_min_support=7.0
     ).tracker_options()
     assert (options.reference, options.max_age_s) == ('previous', 3.0)
     assert (options.min_matches, options.two_view.min_matches) == (33, 33)
-    assert options.two_view.threshold == 0.7
+    assert options.two_view.min_support == 7.0
     depths = NodeParameters(depth_max=8.0, depth_noise_growth=0.0).tracker_options().metric
     assert (depths.depth_range, depths.depth_noise_growth) == ((0.1, 8.0), 0.0)
 
@@ -92,7 +92,10 @@ def test_parameters_reach_the_options_of_the_tracker() -> None:
             "mode must be mono or stereo or rgbd or pair, not 'stereoscopic'",
         ),
         ({'queue_size': 0}, 'queue_size must be between 1 and 1000, not 0'),
-        ({'pose_threshold': float('nan')}, 'pose_threshold must be between 0.01 and 100, not nan'),
+        (
+            {'pose_min_support': float('nan')},
+            'pose_min_support must be between 0 and 100000, not nan',
+        ),
         ({'depth_max': 0.05}, 'depth_min must be less than depth_max, not 0.1 m and 0.05 m'),
         ({'base_T_camera': (0.0, 1.0)}, r'base_T_camera must be 7 numbers .* not \[0.0, 1.0\]'),
         ({'left_T_right': (1.0,) * 7}, 'left_T_right must end in a unit quaternion .* length 2'),
@@ -121,9 +124,9 @@ def test_what_holds_for_the_process_never_changes() -> None:
 
 def test_thresholds_change_while_running_and_foreign_names_are_left_alone() -> None:
     changed = NodeParameters().changed(
-        {'pose_threshold': 3.0, 'use_sim_time': True}, configured=True
+        {'pose_min_support': 3.0, 'use_sim_time': True}, configured=True
     )
-    assert changed == NodeParameters(pose_threshold=3.0)
+    assert changed == NodeParameters(pose_min_support=3.0)
 
 
 def test_a_pose_is_given_as_position_and_quaternion() -> None:

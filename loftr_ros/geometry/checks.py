@@ -1,0 +1,188 @@
+"""The doubts that refuse a pose which a model explains: one list, each with its rate of errors.
+
+`benchmarks/poses.py --without NAME` measures what each check removes and what it costs;
+docs/poses.md has the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from loftr_ros.geometry.covariance import tile_members
+from loftr_ros.geometry.likelihood import MatchPrior
+from loftr_ros.geometry.models import Model, motion_model
+from loftr_ros.geometry.options import TwoViewOptions
+from loftr_ros.geometry.pose import Check, PoseState
+from loftr_ros.geometry.rays import RayPairs
+from loftr_ros.geometry.rotations import angle_between, rotation_vector
+from loftr_ros.geometry.start import first_motion
+from loftr_ros.geometry.types import Array, Flags
+
+AMBIGUITY = 2.33
+"""Deviations by which the likelihood of a motion has to exceed that of another one: 1 % of the
+pairs of equally good motions are told apart by chance (one-sided normal)."""
+LIKE = np.deg2rad(3.0)
+"""Motions whose rotations and directions differ by less are one."""
+RIVAL = 0.4
+"""Support of a second motion, as a share of the first, from which it is not told which of the two
+is that of the scene."""
+AGREEMENT = 0.5
+"""Share of the matches stated as right that have to agree with a motion. In difficult pairs the
+matcher overstates; the poses of those where it does so twice over are as often wrong as right."""
+PRECISE = 0.5
+"""Sigma below which matches hardly differ in what they tell about the pair, px."""
+CHANCE_WIDTH = 6.0
+"""Width of the band around an epipolar line in which a wrong match agrees, in units of sigma."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known when a motion is doubted.
+
+    Attributes:
+        best: The model that explains the matches best.
+        rivals: Other models of a motion.
+        pairs: All N matches.
+        prior: Of all matches.
+        focal_length: px, of both cameras.
+        options: Options of the estimate.
+    """
+
+    best: Model
+    rivals: tuple[Model, ...]
+    pairs: RayPairs
+    prior: MatchPrior
+    focal_length: float
+    options: TwoViewOptions
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A doubt about a motion.
+
+    Attributes:
+        check: Its code and name.
+        state: What the estimate is if the doubt holds.
+        reason: Why the pose is refused, for people.
+        holds: Tells if the doubt holds.
+    """
+
+    check: Check
+    state: PoseState
+    reason: str
+    holds: Callable[[Evidence], bool]
+
+
+def supported(weights: Array, prior: MatchPrior, dimensions: int = 1) -> float:
+    """Return the expected number of right matches that agree with a model, beyond chance.
+
+    A wrong match agrees by chance if it lies in the band around its epipolar line, or, where a
+    model says where the point is, in a square.
+
+    Args:
+        weights: (N,), the probability that each match is right under the model.
+        prior: Of the matches.
+        dimensions: Of the errors of the model.
+    """
+    chance = np.minimum(CHANCE_WIDTH * prior.sigma / prior.side, 1.0) ** dimensions
+    return float(np.sum(weights - chance))
+
+
+def agreement(weights: Array, prior: MatchPrior) -> float:
+    """Return how many matches are right under a model, as a share of those that state to be.
+
+    Precise matches count most, since a matcher that is precise is rarely wrong: each counts by the
+    inverse of its variance and that of one pixel or so, which all have in common.
+
+    Args:
+        weights: (N,), the probability that each match is right under the model.
+        prior: Of the matches.
+    """
+    value = 1.0 / (prior.sigma**2 + PRECISE**2)
+    return float(weights @ value / (prior.probability @ value))
+
+
+def is_ambiguous(evidence: Evidence) -> bool:
+    """Tell if another motion explains the matches as well.
+
+    Q. H. Vuong, "Likelihood ratio tests for model selection and non-nested hypotheses",
+    Econometrica, 1989, with the gains of a tile summed up, since its matches err together.
+    """
+    best, member = evidence.best, tile_members(evidence.pairs)
+    for rival in evidence.rivals:
+        if are_alike(best, rival):
+            continue
+        gains = member @ (best.line_gains - rival.line_gains)
+        if float(gains.sum()) < AMBIGUITY * float(np.sqrt(np.sum(gains**2))):
+            return True
+    return False
+
+
+def are_alike(one: Model, other: Model) -> bool:
+    """Tell if two models are hardly different motions."""
+    turn = rotation_vector(one.motion.rotation @ other.motion.rotation.T)
+    across = angle_between(one.motion.translation, other.motion.translation)
+    return max(float(np.linalg.norm(turn)), across) < LIKE
+
+
+def has_second_motion(evidence: Evidence) -> bool:
+    """Tell if the other matches support another motion, as those of a large object do."""
+    prior = evidence.prior
+    others: Flags = ~evidence.best.inliers
+    needed = max(RIVAL * supported(evidence.best.weights, prior), evidence.options.min_support)
+    if prior.probability[others].sum() < needed:
+        return False
+    pairs, rest = evidence.pairs.select(others), prior.select(others)
+    start = first_motion(pairs, evidence.focal_length, evidence.options)
+    if start is None:
+        return False
+    return supported(motion_model(start, pairs, rest).weights, rest) >= needed
+
+
+def lacks_support(evidence: Evidence) -> bool:
+    """Tell if too few matches agree with the motion beyond chance."""
+    return supported(evidence.best.weights, evidence.prior) < evidence.options.min_support
+
+
+def lacks_agreement(evidence: Evidence) -> bool:
+    """Tell if fewer matches agree with the motion than state that they are right."""
+    return agreement(evidence.best.weights, evidence.prior) < AGREEMENT
+
+
+CHECKS = (
+    Rule(
+        Check.SUPPORT,
+        PoseState.LOST,
+        'too few matches agree on a motion beyond those that agree by chance',
+        lacks_support,
+    ),
+    Rule(
+        Check.AGREEMENT,
+        PoseState.LOST,
+        'fewer than half of the matches that seem to be right agree on a motion',
+        lacks_agreement,
+    ),
+    Rule(
+        Check.AMBIGUITY,
+        PoseState.DEGENERATE,
+        'two different motions explain the matches equally well',
+        is_ambiguous,
+    ),
+    Rule(
+        Check.SECOND_MOTION,
+        PoseState.DEGENERATE,
+        'the matches follow two motions, and either may be that of the scene',
+        has_second_motion,
+    ),
+)
+
+
+def doubt(evidence: Evidence) -> Rule | None:
+    """Return the first check that refuses the motion; None if all of them believe it."""
+    for rule in CHECKS:
+        if rule.check.label not in evidence.options.without and rule.holds(evidence):
+            return rule
+    return None

@@ -1,0 +1,71 @@
+"""A first motion from samples of the surest matches."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from loftr_ros.geometry.epipolar import Motion, epipolar_errors
+from loftr_ros.geometry.options import TwoViewOptions
+from loftr_ros.geometry.rays import RayPairs
+from loftr_ros.geometry.robust import robust_estimator
+from loftr_ros.geometry.types import Array
+
+SUREST = 200
+"""Matches of the smallest sigma that are sampled: more find no better start, in more time."""
+FEWEST = 100
+"""So many are sampled however large their sigma is."""
+START_SIGMA = 0.7
+"""Sigma of the matches that are sampled, and the error from which one costs no more, px."""
+
+
+NEAR_LINE = 2.0
+"""Distance from the first motion's line of matches that tell how much they err, px."""
+ROBUST_SCALE = 1.4826
+"""Standard deviation of normal errors, by the median of their sizes."""
+
+
+def first_motion(pairs: RayPairs, focal_length: float, options: TwoViewOptions) -> Motion | None:
+    """Find a motion to start from, by the robust estimator of the options.
+
+    Args:
+        pairs: N matches.
+        focal_length: Of both cameras, px.
+        options: Names the estimator.
+
+    Returns:
+        The motion, or None where there is none.
+    """
+    chosen = surest(pairs)
+    rays = pairs.reference[chosen, :2], pairs.query[chosen, :2]
+    estimator = robust_estimator(options.estimator)
+    found = estimator.relative_pose(*rays, focal_length, START_SIGMA, options.seed)
+    return Motion(*found) if found else None
+
+
+def understatement(motion: Motion, pairs: RayPairs, sigma: Array) -> float:
+    """Return the factor, 1 or more, by which the surest matches err more than they state.
+
+    Weights whose sigma was calibrated on easier images, or never, state too little.
+
+    Args:
+        motion: The first motion.
+        pairs: N matches.
+        sigma: (N,), standard deviation of the query points, px.
+    """
+    chosen = surest(pairs)
+    pairs, sigma = pairs.select(chosen), sigma[chosen]
+    errors = np.abs(epipolar_errors(motion, pairs, sigma)[0])
+    near = errors * sigma < NEAR_LINE
+    if near.sum() < FEWEST // 2:
+        return 1.0
+    return max(1.0, ROBUST_SCALE * float(np.median(errors[near])))
+
+
+def surest(pairs: RayPairs) -> npt.NDArray[np.int64]:
+    """Return the indices of the matches that are sampled, the surest first."""
+    order = np.argsort(pairs.sigma, kind='stable')[:SUREST]
+    sigma = pairs.sigma[order]
+    # Where none is surer than the others, all are taken.
+    largest = max(START_SIGMA, float(sigma[:FEWEST][-1]))
+    return order[sigma <= largest]
