@@ -33,14 +33,15 @@ format: env  ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lint: env  ## check format and style
+lint: env  ## check format, style and who imports whom
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
 
 type: env  ## check types
 	@$(BIN)/mypy
 
 clean:  ## remove the environment, builds and generated messages
 	rm -rf .venv build install log loftr_ros.egg-info loftr_ros/msg loftr_ros/srv loftr_ros/*.so
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
