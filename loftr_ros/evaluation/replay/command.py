@@ -36,7 +36,7 @@ from loftr_ros.evaluation.replay.inputs import names_of
 from loftr_ros.evaluation.replay.progress import RunProgress
 from loftr_ros.evaluation.replay.sequence_run import SequenceTask
 from loftr_ros.evaluation.reports.html_report import REPORT, write_report
-from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 from loftr_ros.visualization.rerun_recording import require_rerun
 

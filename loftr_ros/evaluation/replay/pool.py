@@ -14,7 +14,7 @@ from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.evaluation.records.results import SequenceFolder
 from loftr_ros.evaluation.replay.backends import MAX_ATTEMPTS, Outcome, given_up, prepare_process
 from loftr_ros.evaluation.replay.sequence_run import Listener, run_sequence
-from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.matcher import load_matcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
