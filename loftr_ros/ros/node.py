@@ -253,8 +253,10 @@ class LoftrNode(LifecycleNode):
             self._refuse(error.topic, error.reason)
             return
         pipeline.publish(step, self.parameters)
-        if step.result is not None and (news := self._work.news(step.result, time.monotonic())):
-            self.get_logger().warning(news)
+        if step.result is not None and (
+            change := self._work.state_change(step.result, time.monotonic())
+        ):
+            self.get_logger().warning(change)
         self._work.succeeded(step.result, arrival.received, time.monotonic())
         pipeline.close_loops(step)
 

@@ -129,7 +129,7 @@ def run_here(
             return
 
 
-def given_up(task: SequenceTask, problem: str) -> SequenceInfo:
+def abandoned(task: SequenceTask, problem: str) -> SequenceInfo:
     """Note in its folder that a task failed whenever it was started."""
     if (task.folder / SEQUENCE).is_file():
         info = SequenceFolder.open(task.folder).info

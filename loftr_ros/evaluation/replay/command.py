@@ -281,7 +281,7 @@ def _table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
     for name in ('rotation [deg]', 'direction [deg]', 'AUC@5', 'NEES', 'ATE [m]', 'of [m]'):
         table.add_column(escape(name), justify='right')
     for name, one in summaries.items():
-        way = one.get('trajectory') or {}
+        trajectory = one.get('trajectory') or {}
         table.add_row(
             name,
             one['status'],
@@ -292,8 +292,8 @@ def _table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
             _number(one.get('direction_error_deg'), 'p50', '.2f'),
             _number(one.get('pose_auc'), '5', '.3f'),
             _number(one.get('nees'), 'mean', '.2f'),
-            _number(way.get('ate_m'), 'rmse', '.3f'),
-            _number(way, 'length_m', '.1f'),
+            _number(trajectory.get('ate_m'), 'rmse', '.3f'),
+            _number(trajectory, 'length_m', '.1f'),
         )
     return table
 
