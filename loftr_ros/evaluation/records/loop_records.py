@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOOPS = 'loops.jsonl'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoopRecord:
     """One loop: one line of loops.jsonl; None is unknown. Fields are as those of `FrameRecord`.
 
@@ -90,17 +90,17 @@ class LoopRecorder:
             truth = inverse_transform(reference.world_T_camera) @ query.world_T_camera
         pose = closure.pose
         return LoopRecord(
-            query.index,
-            closure.query.stamp_ns,
-            reference.index,
-            closure.reference.stamp_ns,
-            closure.steps,
-            len(closure.matches),
-            int(pose.inliers.sum()),
-            pose.state.value,
-            pose.method,
-            pose.metric,
-            values_of(pose.reference_T_query),
-            values_of(truth),
+            index=query.index,
+            stamp_ns=closure.query.stamp_ns,
+            reference_index=reference.index,
+            reference_stamp_ns=closure.reference.stamp_ns,
+            steps=closure.steps,
+            matches=len(closure.matches),
+            inliers=int(pose.inliers.sum()),
+            state=pose.state.value,
+            method=pose.method,
+            metric=pose.metric,
+            reference_T_query=values_of(pose.reference_T_query),
+            true_reference_T_query=values_of(truth),
             **({} if truth is None else pose_errors(pose, truth)),
         )

@@ -160,17 +160,17 @@ class EvaluateCommand:
     def _tasks(self) -> list[SequenceTask]:
         return [
             SequenceTask(
-                name,
-                path.expanduser().absolute(),
-                self.output / SEQUENCES / name,
-                self._parameters(),
-                self.mode,
-                self.topics,
-                self.camera,
-                self.frames,
-                self.worst,
-                self.resume,
-                self.rerun,
+                name=name,
+                path=path.expanduser().absolute(),
+                folder=self.output / SEQUENCES / name,
+                parameters=self._parameters(),
+                mode=self.mode,
+                topics=self.topics,
+                camera=self.camera,
+                frames=self.frames,
+                worst=self.worst,
+                resume=self.resume,
+                rerun=self.rerun,
             )
             for name, path in zip(names_of(self.inputs), self.inputs, strict=True)
         ]

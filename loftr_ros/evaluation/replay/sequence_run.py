@@ -69,7 +69,7 @@ RECORDING = 'replay'
 CHECKPOINT_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SequenceTask:
     """What to run on one input.
 
@@ -148,7 +148,16 @@ def run_sequence(
         listener.advanced(finished.expected, finished.expected)
         return finished
     task.folder.mkdir(parents=True, exist_ok=True)
-    unopened = SequenceInfo(task.name, str(task.path), '', task.mode, {}, 0, None, 'failed')
+    unopened = SequenceInfo(
+        name=task.name,
+        path=str(task.path),
+        layout='',
+        mode=task.mode,
+        topics={},
+        expected=0,
+        camera=None,
+        status='failed',
+    )
     write_json(task.folder / SEQUENCE, replace(unopened, error='it was not opened'))
     try:
         sequence = open_input(task.path, task.mode, task.topics, task.camera, task.parameters)
@@ -184,14 +193,14 @@ class _Run:
         self._total = total if task.frames is None else min(task.frames, total)
         self._state = self._restored() or self._start()
         self._info = SequenceInfo(
-            task.name,
-            str(task.path),
-            sequence.layout,
-            task.mode,
-            topics_of(sequence),
-            self._total,
-            camera_values(sequence.camera),
-            'interrupted',
+            name=task.name,
+            path=str(task.path),
+            layout=sequence.layout,
+            mode=task.mode,
+            topics=topics_of(sequence),
+            expected=self._total,
+            camera=camera_values(sequence.camera),
+            status='interrupted',
         )
 
     def _start(self) -> _State:
