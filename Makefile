@@ -18,9 +18,9 @@ help:  ## list these commands
 demo: env  ## set up, then run the node on an image sequence; DATA=folder or bag, OUT=folder
 	@$(BIN)/loftr-ros demo $(if $(DATA),--data '$(DATA)') $(if $(OUT),--out '$(OUT)')
 
-test: env  ## set up, then run the tests (minutes); ARGS='test/geometry -x' for pytest
+test: env  ## set up, then run the tests (minutes); ARGS='test/geometry -x' for pytest, JOBS=2 side by side
 	@$(PYTHON) scripts/setup_env.py --extras
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile) $(ARGS)
 
 env:  ## make .venv: Python packages, ROS 2 wheels, this package's messages
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Debian or Ubuntu: sudo apt install python3 python3-dev python3-venv" >&2; exit 1; }
@@ -33,14 +33,15 @@ format: env  ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lint: env  ## check format and style
+lint: env  ## check format, style and who imports whom
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
 
 type: env  ## check types
 	@$(BIN)/mypy
 
 clean:  ## remove the environment, builds and generated messages
 	rm -rf .venv build install log loftr_ros.egg-info loftr_ros/msg loftr_ros/srv loftr_ros/*.so
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

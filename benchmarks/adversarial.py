@@ -26,7 +26,7 @@ from loftr_ros.evaluation.matchers.peers import RootSift
 from loftr_ros.frontend import Frame, Tracker, TrackerOptions, TrackingState
 from loftr_ros.geometry import Camera, PoseState
 from loftr_ros.rendering.room import render_room_sequence
-from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 
 METRIC_MODES = {'kitti': 'stereo', 'sevenscenes': 'rgbd'}

@@ -29,7 +29,7 @@ from loftr_ros.geometry import (
 )
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
 from loftr_ros.rendering.room import RenderedView, render_room_sequence
-from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 
 Array = npt.NDArray[np.float64]

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,19 +28,20 @@ import torch
 
 from loftr_ros.data.datasets import open_sequence
 from loftr_ros.frontend import (
+    BaseOdometry,
     Frame,
-    LoopCloser,
     LoopClosure,
     LoopOptions,
     LoopSearch,
-    Odometry,
-    Tracker,
+    Session,
+    SessionOptions,
 )
+from loftr_ros.frontend.places import PlaceMemory
 from loftr_ros.geometry import Camera, RelativePose
 from loftr_ros.geometry.rotations import rotation_vector
 from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.rendering.room import BODY_R_OPTICAL, render_room_sequence
-from loftr_ros.ros.processing import NodeMatcher, load_matcher
+from loftr_ros.settings.matcher import NodeMatcher, load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 from loftr_ros.visualization.loops import loops_figure
 from loftr_ros.visualization.matches import draw_matches
@@ -177,25 +179,28 @@ def agrees(pose: RelativePose, truth: Array) -> bool:
     return bool(np.linalg.norm(shift - truth[:3, 3]) <= 0.1 + 0.2 * distance)
 
 
+def memory_of(session: Session[Any]) -> PlaceMemory:
+    assert session.loops is not None
+    return session.loops.memory
+
+
 def run(case: Case, matcher: NodeMatcher) -> Score:
-    tracker = Tracker(matcher)
-    closer = LoopCloser(tracker, matcher.signature, case.options)
-    judge, odometry = Judge(case), Odometry()
+    options = SessionOptions(loops=case.options)
+    session, judge = Session(matcher, options, odometry=BaseOdometry()), Judge(case)
     for frame, world_T_camera, world in case.frames():
         judge.know(frame, world_T_camera, world)
-        result = tracker.process(frame)
+        stamps = memory_of(session).stamps
+        step = session.process(frame)
+        result, estimate = step.result, step.estimate
         if result is not None:
             judge.score.seconds.setdefault('frame', []).append(result.seconds['total'])
-        estimate = None if result is None else odometry.update(result)
         judge.score.truth[frame.stamp_ns] = world_T_camera
         if result is None or estimate is not None:
             pose = np.eye(4) if estimate is None else estimate.odom_T_base
             judge.score.estimates[frame.stamp_ns] = pose
-        stamps = closer.memory.stamps
-        search = closer.update(result)
-        if search is not None:
-            judge.hear(search, stamps)
-    judge.score.places = len(closer.memory)
+        if step.loops is not None:
+            judge.hear(step.loops, stamps)
+    judge.score.places = len(memory_of(session))
     return judge.score
 
 

@@ -26,12 +26,19 @@ from evo.core.trajectory import PosePath3D
 from loftr_ros.data.datasets import open_sequence
 from loftr_ros.evaluation.matchers.peers import Keypoints, RootSift
 from loftr_ros.evaluation.records.segments import segment_errors
-from loftr_ros.frontend import Odometry, Tracker, TrackerOptions, TrackingResult
+from loftr_ros.frontend import (
+    BaseOdometry,
+    Session,
+    SessionOptions,
+    Step,
+    TrackerOptions,
+    TrackingResult,
+)
 from loftr_ros.geometry.quaternions import quaternion_from_rotation
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
 from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.matching.matches import Matches
-from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 
 Array = npt.NDArray[np.float64]
@@ -124,25 +131,24 @@ def normalized_error(result: TrackingResult, truth: Array) -> float:
     return float(error @ np.linalg.solve(spread, error)) / free.shape[1]
 
 
-def results_of(
-    folder: Path, mode: str, tracker: Tracker[Any]
-) -> Iterator[tuple[TrackingResult | None, Array]]:
+def steps_of(folder: Path, mode: str, session: Session[Any]) -> Iterator[tuple[Step, Array]]:
     for frame in open_sequence(folder, mode=mode):
         if frame.world_T_camera is not None:
-            yield tracker.process(frame.frame), frame.world_T_camera
+            yield session.process(frame.frame), frame.world_T_camera
 
 
 def run(folder: Path, mode: str, matcher: Any, options: TrackerOptions) -> Run:  # noqa: ANN401
-    odometry, found = Odometry(), Run()
+    session = Session(matcher, SessionOptions(options), odometry=BaseOdometry())
+    found = Run()
     poses: dict[int, Array] = {}
     latest = np.eye(4)
-    for result, truth in results_of(folder, mode, Tracker(matcher, options)):
+    for step, truth in steps_of(folder, mode, session):
+        result, estimate = step.result, step.estimate
         found.truth.append(truth)
         if result is not None:
             poses.setdefault(result.reference.stamp_ns, found.truth[0])
             poses[result.query.stamp_ns] = truth
             motion = inverse_transform(poses[result.reference.stamp_ns]) @ truth
-            estimate = odometry.update(result)
             found.nees.append(normalized_error(result, motion))
             found.milliseconds.append(1e3 * result.seconds['total'])
             found.states[result.pose.state.name if estimate else f'{result.pose.state.name}*'] += 1

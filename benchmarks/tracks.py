@@ -22,7 +22,7 @@ from loftr_ros.data.datasets import open_sequence
 from loftr_ros.frontend import Frame, Tracker, TrackerOptions, TrackingResult
 from loftr_ros.geometry import Camera
 from loftr_ros.rendering.room import RenderedView, render_room_sequence
-from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 
 mpl.use('Agg')

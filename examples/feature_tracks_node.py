@@ -40,12 +40,12 @@ PARAMETERS = {
     'max_features': (150, 'greatest number of features of a frame'),
     'min_distance': (20.0, 'least distance between two features of a frame, px'),
     'max_sigma': (3.0, 'matches of a larger standard deviation are left out, px'),
-    'max_gap': (1.0, 'after so long without features the estimator is told to restart, s'),
+    'max_gap': (1.0, 'after so long without features the estimator is restarted, s'),
 }
 
 
 class FeatureTracksNode(Node):
-    """Hears Correspondences and publishes PointCloud as VINS reads it."""
+    """Subscribes to Correspondences and publishes PointCloud as VINS reads it."""
 
     def __init__(self) -> None:
         """Declare the parameters, subscribe and publish.
@@ -76,7 +76,7 @@ class FeatureTracksNode(Node):
 
     def _on_message(self, msg: Correspondences) -> None:
         if self._tracks.breaks(stamp_from_msg(msg.header.stamp)):
-            self.get_logger().warning('the frames do not go on: the estimator is told to restart')
+            self.get_logger().warning('the frames do not go on: the estimator is restarted')
             self._tracks.reset()
             self._restart.publish(Bool(data=True))
         try:

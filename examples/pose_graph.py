@@ -241,7 +241,7 @@ class PoseGraph:
 
     def _optimize(self) -> None:
         # Between loops nothing contradicts the chain, so this is all the optimisation there is;
-        # batch Levenberg-Marquardt takes milliseconds for the keyframes of a long way.
+        # batch Levenberg-Marquardt takes milliseconds for the keyframes of a long path.
         optimizer = gtsam.LevenbergMarquardtOptimizer(self._factors, self._values)
         self._values = optimizer.optimize()
 

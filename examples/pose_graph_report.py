@@ -25,7 +25,7 @@ PICTURE, SUMMARY = 'trajectory.png', 'summary.json'
 BEFORE, AFTER = 'before.tum', 'after.tum'
 COLOURS = {BEFORE: 'tab:orange', AFTER: 'tab:blue'}
 LONGEST = 10
-"""Ways longer by this than they are wide are drawn wider than they are."""
+"""Paths longer by this than they are wide are drawn wider than they are."""
 
 MIN_POSES = 3
 """Fewer positions determine no alignment."""
@@ -40,7 +40,7 @@ class Summary:
         loops: Number of loop closures.
         believed: Those of them that the kernel leaves more than half of their weight.
         gaps: How often the chain was broken.
-        length_m: Length of the way, m.
+        length_m: Length of the path, m.
         ate_before_m: Root mean square of the position errors without loop closures, after alignment
             (S. Umeyama, 1991, without scale), m; None without truth.
         ate_after_m: The same with loop closures, m.
@@ -75,7 +75,7 @@ def write_report(graph: PoseGraph, folder: Path, truth_file: Path | None = None)
         raise ValueError('there is no keyframe yet')
     before = trajectory(graph.stamps, graph.chained_poses)
     after = trajectory(graph.stamps, graph.poses)
-    ways, truth = (before, after), None if truth_file is None else read_truth(truth_file)
+    paths, truth = (before, after), None if truth_file is None else read_truth(truth_file)
     loops = graph.loops
     summary = Summary(
         len(graph),
@@ -83,10 +83,10 @@ def write_report(graph: PoseGraph, folder: Path, truth_file: Path | None = None)
         sum(loop.weight > 0.5 for loop in loops),
         graph.gaps,
         float(after.path_length),
-        *([] if truth is None else [error(each, truth) for error in ERRORS for each in ways]),
+        *([] if truth is None else [error(each, truth) for error in ERRORS for each in paths]),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    for name, each in zip((BEFORE, AFTER), ways, strict=True):
+    for name, each in zip((BEFORE, AFTER), paths, strict=True):
         file_interface.write_tum_trajectory_file(str(folder / name), each)
     (folder / SUMMARY).write_text(json.dumps(asdict(summary), indent=2) + '\n', encoding='utf-8')
     _draw(folder / PICTURE, graph, truth, summary)
@@ -151,8 +151,8 @@ def _associate(
 
 
 def _draw(path: Path, graph: PoseGraph, truth: PoseTrajectory3D | None, summary: Summary) -> None:
-    """Draw the ways from above and, where the truth is known, their errors over time."""
-    ways = {
+    """Draw the paths from above and, where the truth is known, their errors over time."""
+    paths = {
         BEFORE: trajectory(graph.stamps, graph.chained_poses),
         AFTER: trajectory(graph.stamps, graph.poses),
     }
@@ -162,29 +162,29 @@ def _draw(path: Path, graph: PoseGraph, truth: PoseTrajectory3D | None, summary:
     heights = (1,) if truth is None else (2, 1)
     rows = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     if truth is not None:
-        truth = _associate(truth, ways[AFTER])[0]
+        truth = _associate(truth, paths[AFTER])[0]
         # The first poses of all are one, so that the drift shows.
-        truth.align_origin(ways[AFTER])
+        truth.align_origin(paths[AFTER])
         labels[BEFORE] += f': ATE {summary.ate_before_m:.3f} m, end {summary.end_before_m:.3f} m'
         labels[AFTER] += f': ATE {summary.ate_after_m:.3f} m, end {summary.end_after_m:.3f} m'
-        _draw_errors(rows[1], ways, truth)
-    _draw_ways(rows[0], graph, ways, truth, labels)
+        _draw_errors(rows[1], paths, truth)
+    _draw_paths(rows[0], graph, paths, truth, labels)
     save_figure(figure, path)
 
 
-def _draw_ways(
+def _draw_paths(
     axes: Axes,
     graph: PoseGraph,
-    ways: dict[str, PoseTrajectory3D],
+    paths: dict[str, PoseTrajectory3D],
     truth: PoseTrajectory3D | None,
     labels: dict[str, str],
 ) -> None:
-    places = (ways[AFTER] if truth is None else truth).positions_xyz
+    places = (paths[AFTER] if truth is None else truth).positions_xyz
     x, y = sorted(np.argsort(-np.ptp(places, axis=0), kind='stable')[:2].tolist())
     if truth is not None:
         axes.plot(places[:, x], places[:, y], label='truth', **TRUTH_STYLE)
-    for name, way in ways.items():
-        values = way.positions_xyz
+    for name, path in paths.items():
+        values = path.positions_xyz
         axes.plot(values[:, x], values[:, y], '.-', color=COLOURS[name], label=labels[name])
     stands = dict(zip(graph.stamps, graph.poses[:, :3, 3], strict=True))
     for index, loop in enumerate(graph.loops):
@@ -199,11 +199,11 @@ def _draw_ways(
     axes.legend()
 
 
-def _draw_errors(axes: Axes, ways: dict[str, PoseTrajectory3D], truth: PoseTrajectory3D) -> None:
-    for name, way in ways.items():
-        way = _associate(truth, way)[1]
-        error = np.linalg.norm(way.positions_xyz - truth.positions_xyz, axis=1)
-        axes.plot(way.timestamps - way.timestamps[0], error, '.-', color=COLOURS[name])
+def _draw_errors(axes: Axes, paths: dict[str, PoseTrajectory3D], truth: PoseTrajectory3D) -> None:
+    for name, path in paths.items():
+        path = _associate(truth, path)[1]
+        error = np.linalg.norm(path.positions_xyz - truth.positions_xyz, axis=1)
+        axes.plot(path.timestamps - path.timestamps[0], error, '.-', color=COLOURS[name])
     axes.set(xlabel='time [s]', ylabel='position error [m]')
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""Run an example's node until it is told to end."""
+"""Run an example's node until it is stopped."""
 
 from __future__ import annotations
 

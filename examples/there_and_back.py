@@ -276,8 +276,8 @@ def write_truth(path: Path, film: Film) -> None:
     """Write the true poses of the frames that have one, in the format of TUM."""
     both = zip(film.stamps, film.truths, strict=True)
     known = [(stamp, pose) for stamp, pose in both if pose is not None]
-    way = trajectory([stamp for stamp, _ in known], np.array([pose for _, pose in known]))
-    write_tum_trajectory_file(str(path), way)
+    true_path = trajectory([stamp for stamp, _ in known], np.array([pose for _, pose in known]))
+    write_tum_trajectory_file(str(path), true_path)
 
 
 def main() -> int:

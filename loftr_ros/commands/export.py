@@ -1,4 +1,4 @@
-"""The command of `loftr-ros` that exports the network for other runtimes."""
+"""`loftr-ros export`: write the network as ONNX graphs, for backend onnxruntime."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loftr_ros.commands.arguments import add_backend_arguments
+
 if TYPE_CHECKING:
     import argparse
 
 
-def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `loftr-ros export`."""
-    parser = commands.add_parser(
-        'export',
-        help='write the network as ONNX graphs, for backend onnxruntime',
-        description='docs/export.md tells how to run them, also with TensorRT on a Jetson.',
-    )
-    parser.set_defaults(run=_export)
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = 'docs/export.md tells how to run them, also with TensorRT on a Jetson.'
     parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
     parser.add_argument('--configuration', help='of a weights file that does not carry its own')
     parser.add_argument('-o', '--output', type=Path, required=True, help='folder')
@@ -39,22 +36,8 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_backend_arguments(parser, backend=False)
 
 
-def add_backend_arguments(parser: argparse.ArgumentParser, backend: bool = True) -> None:
-    """Add the choice of what computes the network."""
-    if backend:
-        parser.add_argument(
-            '--backend',
-            default='torch',
-            help='torch, or onnxruntime: --weights is the folder that `export` wrote',
-        )
-    parser.add_argument(
-        '--providers',
-        default='CPUExecutionProvider',
-        help='of onnxruntime, separated by commas, the preferred one first',
-    )
-
-
-def _export(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
     size = None if options.size is None else _size(options.size)
     from loftr_ros.matching.export import export
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
-    from loftr_ros.frontend import Frame, RightView
+    from loftr_ros.frontend.frame import Frame, RightView
     from loftr_ros.geometry import Camera
 
     Matrix = NDArray[np.float64]

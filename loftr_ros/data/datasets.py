@@ -37,7 +37,7 @@ MODES = ('mono', 'stereo', 'rgbd')
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which datasets are laid out.
+    """One layout of datasets.
 
     Attributes:
         name: Its name in tables.

@@ -18,7 +18,7 @@ REPEAT_S = 10.0
 """The same refusal is logged again only after this time, s."""
 
 
-NEWS = {
+STATE_MESSAGES = {
     TrackingState.SEARCHING: 'tracking lost, the keyframe is kept',
     TrackingState.RECOVERED: 'tracking is back, with the keyframe from before the gap',
     TrackingState.RESTARTED: 'tracking starts anew, without a link to the keyframe before',
@@ -207,7 +207,7 @@ class WorkMonitor:
                 # An exponential mean is enough to see where the time goes.
                 self._seconds[name] = 0.9 * self._seconds.get(name, seconds) + 0.1 * seconds
 
-    def news(self, result: TrackingResult, now: float) -> str:
+    def state_change(self, result: TrackingResult, now: float) -> str:
         """Say in words if tracking is not what it was for the last frame; '' for nothing new.
 
         To be asked before `succeeded`; the same is said again only after `REPEAT_S`.
@@ -221,7 +221,7 @@ class WorkMonitor:
                 return ''
             self._told[state] = now
             reason = f': {result.pose.reason}' if result.pose.reason else ''
-            return f'{NEWS[state]}{reason}'
+            return f'{STATE_MESSAGES[state]}{reason}'
 
     def refused(self, refusal: Refusal) -> bool:
         """Count a refused input; returns whether it is worth a line in the log."""

@@ -25,6 +25,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from loftr_ros.allocator import keep_freed_memory
+from loftr_ros.frontend import BaseOdometry
 from loftr_ros.ros import services
 from loftr_ros.ros.descriptors import declare
 from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
@@ -32,15 +33,16 @@ from loftr_ros.ros.frames import Arrival, InputError
 from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.memory import free_memory
 from loftr_ros.ros.monitoring import Refusal, WorkMonitor
-from loftr_ros.ros.odometry import OdometryOutputs, check_extrinsics
+from loftr_ros.ros.odometry import OdometryOutputs, check_extrinsics, extrinsics_of
 from loftr_ros.ros.odometry_inputs import OdometryInputs
 from loftr_ros.ros.outputs import Outputs
 from loftr_ros.ros.pipeline import Pipeline
-from loftr_ros.ros.processing import NodeMatcher, Processor, load_matcher
+from loftr_ros.ros.processing import Processor
 from loftr_ros.ros.transforms import TransformListener
 from loftr_ros.ros.transitions import transition
 from loftr_ros.ros.worker import Worker
 from loftr_ros.settings.declarations import ParameterError
+from loftr_ros.settings.matcher import NodeMatcher, load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 from loftr_ros.srv import MatchImages
 
@@ -144,16 +146,20 @@ class LoftrNode(LifecycleNode):
             self._on_watchdog()
         matcher, seconds = loading.result()
         transforms = TransformListener(self if parameters.needs_transforms else None)
-        processor = Processor(
-            matcher, parameters, self._refuse, transforms.lookup, self.get_logger().warning
-        )
-        outputs = Outputs(self, matcher.weights_name, matcher.weights_hash)
         odometry = None
         if parameters.has_odometry:
-            odometry = OdometryOutputs(self, parameters, transforms.lookup)
+            odometry = BaseOdometry(extrinsics_of(parameters, transforms.lookup))
         elif parameters.mode == 'mono':
             self.get_logger().info('one camera knows no scale: no odometry (odometry_scale)')
-        self._pipeline = Pipeline(processor, worker, outputs, odometry, transforms)
+        warn = self.get_logger().warning
+        processor = Processor(matcher, parameters, self._refuse, transforms.lookup, warn, odometry)
+        self._pipeline = Pipeline(
+            processor,
+            worker,
+            Outputs(self, matcher.weights_name, matcher.weights_hash),
+            OdometryOutputs(self, parameters) if parameters.has_odometry else None,
+            transforms,
+        )
         self.get_logger().info(
             f'weights {matcher.weights_name} on {matcher.device}; warm-up took {seconds:.1f} s'
         )
@@ -242,16 +248,17 @@ class LoftrNode(LifecycleNode):
         if pipeline is None:
             return
         try:
-            result = pipeline.processor.process(arrival)
+            step = pipeline.processor.process(arrival)
         except InputError as error:
             self._refuse(error.topic, error.reason)
             return
-        if result is not None:
-            pipeline.publish(result, self.parameters)
-            if news := self._work.news(result, time.monotonic()):
-                self.get_logger().warning(news)
-        self._work.succeeded(result, arrival.received, time.monotonic())
-        pipeline.close_loops(result)
+        pipeline.publish(step, self.parameters)
+        if step.result is not None and (
+            change := self._work.state_change(step.result, time.monotonic())
+        ):
+            self.get_logger().warning(change)
+        self._work.succeeded(step.result, arrival.received, time.monotonic())
+        pipeline.close_loops(step)
 
     def _refuse(self, topic: str, reason: str) -> None:
         if self._inputs is not None:

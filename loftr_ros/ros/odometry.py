@@ -13,14 +13,15 @@ from nav_msgs.msg import Odometry as OdometryMsg
 from nav_msgs.msg import Path
 
 from loftr_ros.codecs.conversions import header_to_msg, pose_to_msg
-from loftr_ros.frontend import Odometry, OdometryEstimate
+from loftr_ros.frontend import OdometryEstimate
 from loftr_ros.ros import transforms
 from loftr_ros.settings.declarations import ParameterError, transform_from_pose
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
 
-    from loftr_ros.frontend import TrackingResult
+    from loftr_ros.frontend import Step, TrackingResult
+    from loftr_ros.frontend.base_odometry import FindExtrinsics
     from loftr_ros.ros.frames import Lookup
     from loftr_ros.settings.parameters import NodeParameters
 
@@ -29,9 +30,6 @@ Array = npt.NDArray[np.float64]
 QUEUE_SIZE = 10
 PATH_PERIOD_NS = 500_000_000
 """A pose is added to the path, and the path published, once in this time of the stamps."""
-
-MAX_SPEEDS = 1000
-"""So many speeds are kept until the first motion."""
 
 
 @dataclass(frozen=True)
@@ -82,22 +80,25 @@ def check_extrinsics(parameters: NodeParameters) -> None:
         )
 
 
+def extrinsics_of(parameters: NodeParameters, lookup: Lookup) -> FindExtrinsics:
+    """Return what finds base_T_camera by the frame of the camera; `lookup` knows tf2's transforms.
+
+    Raises:
+        ParameterError: The parameters depend on tf2, which is not installed.
+    """
+    check_extrinsics(parameters)
+    if parameters.extrinsics == 'parameter' or not transforms.is_available():
+        base_T_camera = transform_from_pose(parameters.base_T_camera)
+        return lambda _: base_T_camera
+    return lambda camera_frame: lookup(parameters.base_frame, camera_frame)
+
+
 class OdometryOutputs:
-    """Chains the motion of the camera and publishes it; for use by one thread, but for `report`."""
+    """Publishes odometry, path and transform; for use by one thread, but for `report`."""
 
-    def __init__(self, node: LifecycleNode, parameters: NodeParameters, lookup: Lookup) -> None:
-        """Create the publishers; `lookup` knows the transforms of tf2.
-
-        Raises:
-            ParameterError: The parameters depend on tf2, which is not installed.
-        """
-        check_extrinsics(parameters)
+    def __init__(self, node: LifecycleNode, parameters: NodeParameters) -> None:
+        """Create the publishers."""
         self._node = node
-        self._parameters = parameters
-        self._lookup = lookup
-        self._odometry: Odometry | None = None
-        self._start: tuple[Array, Array] | None = None
-        self._speeds: deque[tuple[int, float]] = deque(maxlen=MAX_SPEEDS)
         self._path: deque[PoseStamped] = deque(maxlen=parameters.path_length)
         self._path_ns: int | None = None
         self._report = OdometryReport()
@@ -116,14 +117,18 @@ class OdometryOutputs:
         """The present state."""
         return self._report
 
-    def publish(self, result: TrackingResult, parameters: NodeParameters) -> None:
-        """Go on by a result of the tracker, and publish what the parameters ask for."""
-        odometry = self._odometry or self._begin(result.query.frame_id)
-        if odometry is None:
+    def publish(self, step: Step, parameters: NodeParameters, started: bool) -> None:
+        """Publish what the parameters ask for; `started`: whether the extrinsics are known."""
+        if step.result is None:
             return
-        estimate = odometry.update(result)
+        if not started:
+            camera, base = step.result.query.frame_id, parameters.base_frame
+            problem = f'{base}: tf2 knows no transform to {camera!r}, so there is no odometry'
+            self._note(problem=f'{problem} (base_frame, extrinsics)')
+            return
+        estimate = step.estimate
         if estimate is None or not estimate.metric:
-            self._note(missing=_describe_missing(result, self._parameters))
+            self._note(missing=_describe_missing(step.result, parameters))
             return
         self._note(estimate)
         parents = parameters.odom_frame, parameters.base_frame
@@ -134,59 +139,16 @@ class OdometryOutputs:
             self._sender.send(header, parameters.base_frame, estimate.odom_T_base)
         self._extend_path(estimate, parameters)
 
-    def reset(self) -> None:
-        """Forget all motion; the base is at the origin again."""
-        self._odometry = self._start = None
-        self._speeds.clear()
+    def clear_path(self) -> None:
+        """Let the path start anew."""
         self._path.clear()
         self._path_ns = None
-
-    def set_pose(self, odom_T_base: Array, covariance: Array) -> None:
-        """Say where the base is now.
-
-        Raises:
-            ValueError: The pose is no rigid transform, or the covariance is none.
-        """
-        self._start = odom_T_base, covariance
-        if self._odometry is not None:
-            self._odometry.reset(odom_T_base, covariance)
-        self._path.clear()
-        self._path_ns = None
-
-    def set_speed(self, stamp_ns: int, metres_per_second: float) -> None:
-        """Say how fast the base was at a time, which gives mono its scale."""
-        if self._odometry is not None:
-            self._odometry.set_speed(stamp_ns, metres_per_second)
-        else:
-            # The first keyframe needs the speeds from its own time on.
-            self._speeds.append((stamp_ns, metres_per_second))
 
     def close(self) -> None:
         """Take the publishers back."""
         for publisher in (self._odometry_publisher, self._path_publisher):
             self._node.destroy_lifecycle_publisher(publisher)
         self._sender.close()
-
-    def _begin(self, camera_frame: str) -> Odometry | None:
-        """Start as soon as it is known where the camera stands on the base."""
-        base_T_camera = self._find_extrinsics(camera_frame)
-        if base_T_camera is None:
-            base = self._parameters.base_frame
-            problem = f'{base}: tf2 knows no transform to {camera_frame!r}, so there is no odometry'
-            self._note(problem=f'{problem} (base_frame, extrinsics)')
-            return None
-        self._odometry = Odometry(base_T_camera)
-        if self._start is not None:
-            self._odometry.reset(*self._start)
-        while self._speeds:
-            self._odometry.set_speed(*self._speeds.popleft())
-        return self._odometry
-
-    def _find_extrinsics(self, camera_frame: str) -> Array | None:
-        parameters = self._parameters
-        if parameters.extrinsics == 'parameter' or not transforms.is_available():
-            return transform_from_pose(parameters.base_T_camera)
-        return self._lookup(parameters.base_frame, camera_frame)
 
     def _extend_path(self, estimate: OdometryEstimate, parameters: NodeParameters) -> None:
         if self._path_ns is not None and estimate.stamp_ns - self._path_ns < PATH_PERIOD_NS:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from loftr_ros.frontend import TrackingResult
+    from loftr_ros.frontend import Step
     from loftr_ros.ros.frames import Arrival
     from loftr_ros.ros.odometry import OdometryOutputs
     from loftr_ros.ros.outputs import Outputs
@@ -37,15 +37,17 @@ class Pipeline:
     odometry: OdometryOutputs | None
     transforms: TransformListener
 
-    def publish(self, result: TrackingResult, parameters: NodeParameters) -> None:
-        """Publish a result; in the worker's thread."""
-        self.outputs.publish(result, parameters)
-        if self.odometry is not None:
-            self.odometry.publish(result, parameters)
+    def publish(self, step: Step, parameters: NodeParameters) -> None:
+        """Publish matches, pose and odometry; in the worker's thread."""
+        if step.result is not None:
+            self.outputs.publish(step.result, parameters)
+        odometry = self.processor.session.odometry
+        if self.odometry is not None and odometry is not None:
+            self.odometry.publish(step, parameters, odometry.started)
 
-    def close_loops(self, result: TrackingResult | None) -> None:
+    def close_loops(self, step: Step) -> None:
         """Look for loops at a keyframe, and publish them; in the worker's thread."""
-        search = self.processor.find_loops(result)
+        search = self.processor.find_loops(step)
         for closure in () if search is None else search.closures:
             self.outputs.publish_loop(closure)
 
@@ -57,19 +59,25 @@ class Pipeline:
         """Forget all frames so far and all motion; in the worker's thread."""
         self.processor.reset()
         if self.odometry is not None:
-            self.odometry.reset()
+            self.odometry.clear_path()
 
     def set_pose(
         self, odom_T_base: npt.NDArray[np.float64], covariance: npt.NDArray[np.float64]
     ) -> None:
         """Set the pose of the base between two frames; from any thread."""
-        odometry = self.odometry
-        if odometry is not None:
-            self.worker.call(lambda: odometry.set_pose(odom_T_base, covariance))
+        self.worker.call(lambda: self._set_pose(odom_T_base, covariance))
+
+    def _set_pose(
+        self, odom_T_base: npt.NDArray[np.float64], covariance: npt.NDArray[np.float64]
+    ) -> None:
+        odometry = self.processor.session.odometry
+        if odometry is not None and self.odometry is not None:
+            odometry.set_pose(odom_T_base, covariance)
+            self.odometry.clear_path()
 
     def set_speed(self, stamp_ns: int, metres_per_second: float) -> None:
-        """Tell the odometry how fast the base was; from any thread."""
-        odometry = self.odometry
+        """Give the odometry the speed of the base at a time; from any thread."""
+        odometry = self.processor.session.odometry
         if odometry is not None:
             self.worker.call(lambda: odometry.set_speed(stamp_ns, metres_per_second))
 

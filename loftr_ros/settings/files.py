@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from loftr_ros.data.errors import DatasetError
+from loftr_ros.settings.declarations import ParameterError
 from loftr_ros.settings.parameters import NodeParameters, unknown_names
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def read_parameters(file: Path | None, assignments: Iterable[str]) -> NodeParame
     """Return the node's parameters, with the values of a file and then of assignments.
 
     Raises:
-        DatasetError: If the file is missing or no ROS parameter file.
+        ParameterError: If the file is missing or no ROS parameter file.
         ValueError: If a parameter is unknown, or has a value that it cannot have.
 
     """
@@ -48,15 +48,17 @@ def _read_file(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as error:
-        problem = f'the file cannot be read ({error.strerror})'
-        raise DatasetError(path, problem, 'Check the path.') from error
+        problem = f'the file cannot be read ({error.strerror}). Check the path.'
+        raise ParameterError(f'{path}: {problem}') from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DatasetError(path, f'the file is no YAML ({error})', 'Correct it.') from error
+        raise ParameterError(f'{path}: the file is no YAML ({error}). Correct it.') from error
     nodes: Iterable[Any] = content.values() if isinstance(content, dict) else ()
     found = [node['ros__parameters'] for node in nodes if _has_parameters(node)]
     if len(found) != 1:
         problem = f'the file has the parameters of {len(found)} nodes'
-        raise DatasetError(path, problem, 'It must have those of one: see config/loftr.yaml.')
+        raise ParameterError(
+            f'{path}: {problem}. It must have those of one: see config/loftr.yaml.'
+        )
     return dict(found[0])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from loftr_ros.frontend import TrackerOptions
+from loftr_ros.frontend import SessionOptions, TrackerOptions
 from loftr_ros.geometry import MetricOptions, TwoViewOptions
 from loftr_ros.settings.declarations import (
     Change,
@@ -297,6 +297,11 @@ class NodeParameters(LoopParameters, MatchingParameters):
                     'first (ros2 lifecycle set <node> deactivate, cleanup)'
                 )
         return dataclasses.replace(self, **changes)
+
+    def session_options(self) -> SessionOptions:
+        """Return the options of a session; two cameras have no loops."""
+        searched = self.loop_closures and self.mode != 'pair'
+        return SessionOptions(self.tracker_options(), self.loop_options() if searched else None)
 
     def tracker_options(self) -> TrackerOptions:
         """Return the options of the tracker and of its pose estimate."""

@@ -79,7 +79,7 @@ def write_known_bag(
 
 def task_of(path: Path, folder: Path, **more: Any) -> SequenceTask:  # noqa: ANN401
     parameters = NodeParameters(num_threads=1)
-    return SequenceTask(path.name, path, folder, parameters, **more)
+    return SequenceTask(name=path.name, path=path, folder=folder, parameters=parameters, **more)
 
 
 def run_known(task: SequenceTask, listener: Listener | None = None) -> Any:  # noqa: ANN401

@@ -62,7 +62,15 @@ def write_run(
         status = 'failed' if name in failed else 'complete'
         error = 'frame 3 is damaged' if name in failed else ''
         info_of = SequenceInfo(
-            name, f'/bags/{name}', 'bag', 'mono', {}, FRAME_COUNT, None, status, error
+            name=name,
+            path=f'/bags/{name}',
+            layout='bag',
+            mode='mono',
+            topics={},
+            expected=FRAME_COUNT,
+            camera=None,
+            status=status,
+            error=error,
         )
         write_json(place / SEQUENCE, info_of)
         if name in failed:
@@ -89,20 +97,24 @@ def write_run(
 
 def make_records(rng: np.random.Generator, size: float) -> list[FrameRecord]:
     """Walk on a circle; the estimate drifts in proportion to `size`."""
-    records = [FrameRecord(0, 10**9, 'reference', world_T_camera=_on_circle(0, 0.0, 1.0))]
+    records = [
+        FrameRecord(
+            index=0, stamp_ns=10**9, status='reference', world_T_camera=_on_circle(0, 0.0, 1.0)
+        )
+    ]
     drift = 0.0
     for index in range(1, FRAME_COUNT):
         drift += size * rng.normal(0.004, 0.01)
         lost = index == 20
         records.append(
             FrameRecord(
-                index,
-                10**9 + index * 10**8,
-                'matched',
-                'too little parallax' if lost else '',
-                index - 1,
-                10**9 + (index - 1) * 10**8,
-                index % 8 == 0,
+                index=index,
+                stamp_ns=10**9 + index * 10**8,
+                status='matched',
+                reason='too little parallax' if lost else '',
+                reference_index=index - 1,
+                reference_stamp_ns=10**9 + (index - 1) * 10**8,
+                new_keyframe=index % 8 == 0,
                 matches=int(400 + rng.normal(0, 20)),
                 inliers=0 if lost else int(350 - 20 * size + rng.normal(0, 10)),
                 continued_tracks=200,

@@ -287,7 +287,9 @@ def test_without_the_packages_the_extra_is_named(
         export('lite', tmp_path)
     with pytest.raises(WeightsError, match=r"onnxruntime: pip install 'loftr_ros\[onnx\]'"):
         Matcher(tmp_path, backend='onnxruntime')
-    assert len(Matcher('lite', device='cpu').match_images(noise(64, 64), noise(64, 64))) >= 0
+    # Torch alone goes on to match.
+    image = texture(96, 160)
+    assert len(Matcher('lite', device='cpu').match_images(image, image)) > 0
 
 
 @pytest.mark.parametrize('text', ['640', '640x', 'axb', '-3x4'])

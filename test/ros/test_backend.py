@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 
 pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (extra onnx)')

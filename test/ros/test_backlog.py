@@ -69,9 +69,10 @@ def test_at_30_hz_the_delay_does_not_grow_and_drops_are_counted(tmp_path: Path) 
     assert stamps == sorted(set(stamps))
     latencies = [arrived[stamp] - sent[stamp] for stamp in stamps if stamp in arrived]
     first, last_third = latencies[: len(latencies) // 3], latencies[-len(latencies) // 3 :]
-    # A queue of 30 Hz input would have grown by seconds.
-    assert np.median(last_third) < np.median(first) + 3 * SLOW_S
-    assert np.median(latencies) < 5 * SLOW_S
+    # A busy machine takes longer for each. A queue of all images would hold dozens at the end.
+    period = max(SLOW_S, SECONDS / processed)
+    assert np.median(last_third) < np.median(first) + 3 * period
+    assert np.median(latencies) < 5 * period
 
 
 def counts(client: Client) -> npt.NDArray[np.int64]:

@@ -144,7 +144,7 @@ def test_lost_and_found_are_told_when_they_begin() -> None:
         [TrackingState.TRACKING, *[TrackingState.SEARCHING] * 3, TrackingState.RECOVERED]
     ):
         found = result(state, 'too dark')
-        told.append(monitor.news(found, float(now)))
+        told.append(monitor.state_change(found, float(now)))
         monitor.succeeded(found, float(now), float(now))
     assert told[:2] == ['', 'tracking lost, the keyframe is kept: too dark']
     assert told[2:4] == ['', '']
@@ -159,7 +159,7 @@ def test_a_flicker_does_not_fill_the_log() -> None:
     lines = 0
     for now in range(8):
         found = result(TrackingState.SEARCHING if now % 2 else TrackingState.TRACKING)
-        lines += bool(monitor.news(found, float(now)))
+        lines += bool(monitor.state_change(found, float(now)))
         monitor.succeeded(found, float(now), float(now))
     assert lines == 1
-    assert monitor.news(result(TrackingState.FROZEN), 8.0)
+    assert monitor.state_change(result(TrackingState.FROZEN), 8.0)

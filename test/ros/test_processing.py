@@ -13,7 +13,8 @@ from loftr_ros.frontend import TrackingResult
 from loftr_ros.matching.config import LITE
 from loftr_ros.matching.limits import NetworkSize, SizeLimits
 from loftr_ros.ros.frames import Arrival, ImageInput, InputError
-from loftr_ros.ros.processing import Processor, load_matcher
+from loftr_ros.ros.processing import Processor
+from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 
 CALIBRATION = camera_info_msg(0)
@@ -33,7 +34,7 @@ class Bench:
         self, index: int, camera_info: CameraInfo | None = CALIBRATION
     ) -> TrackingResult | None:
         msg = image_msg(picture(index), (index + 1) * STEP_NS)
-        return self.processor.process(Arrival((image_input(msg, camera_info),), 0.0))
+        return self.processor.process(Arrival((image_input(msg, camera_info),), 0.0)).result
 
 
 def image_input(
@@ -118,7 +119,7 @@ def test_a_pair_is_matched_from_the_first_on() -> None:
         image_input(image_msg(picture(0), 7), name='0'),
         image_input(image_msg(picture(1), 8), name='1'),
     )
-    result = require(bench.processor.process(Arrival(images, 0.0)))
+    result = require(bench.processor.process(Arrival(images, 0.0)).result)
     assert (result.reference.stamp_ns, result.query.stamp_ns) == (7, 8)
     assert len(set(result.track_ids.tolist())) == len(result.matches)
 
@@ -142,8 +143,8 @@ def test_compressed_images_give_the_same_matches() -> None:
     bench = Bench()
     for index in (0, 1):
         msg = compressed_msg(picture(index), index + 1)
-        result = bench.processor.process(Arrival((image_input(msg),), 0.0))
-    matches = require(result).matches
+        step = bench.processor.process(Arrival((image_input(msg),), 0.0))
+    matches = require(step.result).matches
     moved = np.median(matches.query_points - matches.reference_points, axis=0)
     assert -4 < moved[0] < -1
 
@@ -153,7 +154,7 @@ def test_parameters_reach_tracker_and_matcher() -> None:
     bench.processor.apply(
         NodeParameters(reference='previous', max_matches=25, confidence_threshold=0.4)
     )
-    assert bench.processor.tracker.options.reference == 'previous'
+    assert bench.processor.session.tracker.options.reference == 'previous'
     assert (bench.matcher.max_matches, bench.matcher.confidence_threshold) == (25, 0.4)
     bench.processor.apply(NodeParameters())
     assert (bench.matcher.max_matches, bench.matcher.confidence_threshold) == (600, None)

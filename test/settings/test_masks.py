@@ -9,11 +9,10 @@ import pytest
 from flow_matcher import FlowMatcher
 from scenes import STEP_NS, camera_info_msg, image_msg, picture
 
-from loftr_ros.frontend import Frame, RightView
 from loftr_ros.ros.frames import Arrival, ImageInput, InputError
 from loftr_ros.ros.processing import Processor
 from loftr_ros.settings.declarations import ParameterError
-from loftr_ros.settings.masks import Masks, read_mask
+from loftr_ros.settings.masks import read_mask, read_masks
 from loftr_ros.settings.parameters import NodeParameters
 
 HEIGHT, WIDTH = 120, 160
@@ -75,7 +74,7 @@ def test_files_that_are_no_masks_are_refused_with_the_reason(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ParameterError, match=reason):
-        Masks.read(NodeParameters(second_mask=str(path)))
+        read_masks(NodeParameters(second_mask=str(path)))
 
 
 def test_a_mask_of_zeros_and_ones_is_refused_with_the_way_to_mend_it(tmp_path: Path) -> None:
@@ -90,7 +89,7 @@ def test_nothing_matches_where_the_mask_of_the_node_is_dark(tmp_path: Path) -> N
     results = []
     for each in (masked, plain):
         each.process(arrival(0))
-        results.append(each.process(arrival(1)))
+        results.append(each.process(arrival(1)).result)
     assert results[0] is not None
     assert results[1] is not None
     assert len(results[0].matches) > 10
@@ -110,23 +109,11 @@ def test_each_camera_of_a_pair_has_its_own_mask(tmp_path: Path) -> None:
     paths = write(tmp_path / 'a.png', LEFT_HALF), write(tmp_path / 'b.png', second)
     each = processor(NodeParameters(mode='pair', mask=paths[0], second_mask=paths[1]))
 
-    result = each.process(arrival(0, 1))
+    result = each.process(arrival(0, 1)).result
 
     assert result is not None
     np.testing.assert_array_equal(result.reference.mask, LEFT_HALF)
     np.testing.assert_array_equal(result.query.mask, second)
-
-
-def test_masks_of_left_and_right_go_to_left_and_right() -> None:
-    image = np.zeros((HEIGHT, WIDTH), np.uint8)
-    camera = Frame(0, image).camera
-    right = RightView(image, camera, np.eye(4))  # type: ignore[arg-type]
-
-    frame = Masks(LEFT_HALF, ~LEFT_HALF).put_on(Frame(0, image, right=right))
-
-    np.testing.assert_array_equal(frame.mask, LEFT_HALF)
-    assert frame.right is not None
-    np.testing.assert_array_equal(frame.right.mask, ~LEFT_HALF)
 
 
 def test_images_of_a_request_have_no_mask(tmp_path: Path) -> None:

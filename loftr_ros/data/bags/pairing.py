@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from loftr_ros.data.bags.message_types import Message
 
 WAITING = 30
-"""So many partners are kept, and so many images wait for theirs, before one is given up."""
+"""So many partners are kept, and so many images wait for theirs, before one is abandoned."""
 
 
 class Stamped(NamedTuple):

@@ -90,7 +90,7 @@ class Accuracy:
         direction_share: Share of the results with a direction error below `DIRECTION_LIMIT`.
         good_share: Share of the results with both.
         restarts: How often the chain of poses broke.
-        drift: Distance of the end of the chain from the truth, and length of the way, m.
+        drift: Distance of the end of the chain from the truth, and length of the path, m.
 
     """
 
@@ -232,12 +232,12 @@ def chain_poses(results: Sequence[PairResult], truth: Poses) -> Chain:
 
 
 def chain_drift(chain: Chain, truth: Poses) -> tuple[float, float] | None:
-    """Return how far the end of the chain is from the truth, and how long the way was, m."""
+    """Return how far the end of the chain is from the truth, and how long the path was, m."""
     stamps = sorted(chain.poses)
     if not stamps:
         return None
-    way = [truth[stamp][:3, 3] for stamp in sorted(truth) if stamps[0] <= stamp <= stamps[-1]]
-    length = np.linalg.norm(np.diff(way, axis=0), axis=1).sum()
+    path = [truth[stamp][:3, 3] for stamp in sorted(truth) if stamps[0] <= stamp <= stamps[-1]]
+    length = np.linalg.norm(np.diff(path, axis=0), axis=1).sum()
     error = np.linalg.norm(chain.poses[stamps[-1]][:3, 3] - truth[stamps[-1]][:3, 3])
     return float(error), float(length)
 

@@ -65,7 +65,7 @@ class Agreement:
         position: Distances (N,), in the replay's unit.
         rotation_deg: Angles (N,) between the attitudes.
         scale: What the live run's unit was multiplied with.
-        way: Length of the replay's way.
+        path_length: Length of the replay's path.
 
     """
 
@@ -75,7 +75,7 @@ class Agreement:
     position: Array
     rotation_deg: Array
     scale: float
-    way: float
+    path_length: float
 
 
 def compare_live(run: LiveRun, replayed: Sequence[FrameRecord], *, metric: bool) -> dict[str, Any]:
@@ -241,11 +241,13 @@ def _figures(agreement: Agreement, *, metric: bool) -> dict[str, Any]:
         'poses': len(position),
         'alignment': 'start' if metric else 'sim3',
         'unit': 'm' if metric else "of the replay's trajectory",
-        'way': agreement.way,
+        'path_length': agreement.path_length,
         'scale': agreement.scale,
         'position': _spread(position),
-        'position_percent_of_way': 100 * float(np.sqrt(np.mean(position**2))) / agreement.way
-        if agreement.way
+        'position_percent_of_path': 100
+        * float(np.sqrt(np.mean(position**2)))
+        / agreement.path_length
+        if agreement.path_length
         else None,
         'rotation_deg': _spread(rotation),
     }

@@ -47,16 +47,18 @@ def run_session(
 
 
 def _play(session: LiveSession, label: str, total: int, console: Console) -> Progress:
-    columns = TimeElapsedColumn(), TextColumn('{task.fields[news]}')
+    columns = TimeElapsedColumn(), TextColumn('{task.fields[status]}')
     with counting_bar(console, *columns, transient=False) as bar:
-        task = bar.add_task(label, total=total, news='')
+        task = bar.add_task(label, total=total, status='')
         session.play(
-            lambda progress: bar.update(task, completed=len(progress.sent), news=_news(progress))
+            lambda progress: bar.update(
+                task, completed=len(progress.sent), status=_status(progress)
+            )
         )
     return replace(session.progress)
 
 
-def _news(progress: Progress) -> str:
+def _status(progress: Progress) -> str:
     state = progress.result.get('state', 0)
     dropped = progress.value('processing', 'dropped') or '0'
     text = f'{progress.results} results, {dropped} dropped'

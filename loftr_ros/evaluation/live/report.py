@@ -189,8 +189,8 @@ def _position(run: Figures) -> str:
     found = run['agreement']
     if found is None:
         return UNKNOWN
-    percent = found['position_percent_of_way']
-    share = '' if percent is None else f'{percent:.2g} % of the way'
+    percent = found['position_percent_of_path']
+    share = '' if percent is None else f'{percent:.2g} % of the path'
     if found['alignment'] == 'sim3':
         return share or UNKNOWN
     return f'{found["position"]["rmse"]:.2g} m' + (f', {share}' if share else '')

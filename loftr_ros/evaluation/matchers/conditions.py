@@ -51,7 +51,7 @@ class View:
 
 @dataclass(frozen=True)
 class Condition:
-    """One way to make matching hard.
+    """One condition that makes matching hard.
 
     Attributes:
         name: For tables and files.

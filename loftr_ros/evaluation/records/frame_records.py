@@ -59,11 +59,16 @@ class Recorder:
     def first(self, index: int, stamp_ns: int, world_T_camera: Pose | None) -> FrameRecord:
         """Record a frame that has nothing to be matched to."""
         self.known = {stamp_ns: KnownFrame(index, world_T_camera)}
-        return FrameRecord(index, stamp_ns, 'reference', world_T_camera=values_of(world_T_camera))
+        return FrameRecord(
+            index=index,
+            stamp_ns=stamp_ns,
+            status='reference',
+            world_T_camera=values_of(world_T_camera),
+        )
 
     def refused(self, index: int, stamp_ns: int, reason: str) -> FrameRecord:
         """Record a frame that the tracker refused."""
-        return FrameRecord(index, stamp_ns, 'refused', reason)
+        return FrameRecord(index=index, stamp_ns=stamp_ns, status='refused', reason=reason)
 
     def matched(
         self,
@@ -82,27 +87,29 @@ class Recorder:
             self.known[stamp] = KnownFrame(index, world_T_camera)
         offsets = matches.query_points - matches.reference_points
         return FrameRecord(
-            index,
-            stamp,
-            'matched',
-            pose.reason,
-            reference.index,
-            result.reference.stamp_ns,
-            result.new_keyframe,
-            len(matches),
-            int(pose.inliers.sum()),
-            continued,
-            median_of(matches.confidence),
-            median_of(matches.sigma),
-            median_of(np.hypot(offsets[:, 0], offsets[:, 1])),
-            _finite(pose.median_residual),
-            None if truth is None else _precision(result, truth),
-            pose.state.value,
-            pose.method,
-            pose.metric,
-            values_of(pose.reference_T_query),
-            None if pose.covariance is None else tuple(map(_finite, pose.covariance.ravel())),
-            values_of(truth),
+            index=index,
+            stamp_ns=stamp,
+            status='matched',
+            reason=pose.reason,
+            reference_index=reference.index,
+            reference_stamp_ns=result.reference.stamp_ns,
+            new_keyframe=result.new_keyframe,
+            matches=len(matches),
+            inliers=int(pose.inliers.sum()),
+            continued_tracks=continued,
+            confidence=median_of(matches.confidence),
+            sigma_px=median_of(matches.sigma),
+            displacement_px=median_of(np.hypot(offsets[:, 0], offsets[:, 1])),
+            residual_px=_finite(pose.median_residual),
+            precision=None if truth is None else _precision(result, truth),
+            state=pose.state.value,
+            method=pose.method,
+            metric=pose.metric,
+            reference_T_query=values_of(pose.reference_T_query),
+            covariance=None
+            if pose.covariance is None
+            else tuple(map(_finite, pose.covariance.ravel())),
+            true_reference_T_query=values_of(truth),
             **({} if truth is None else pose_errors(pose, truth)),
             odom_T_base=None if estimate is None else values_of(estimate.odom_T_base),
             gap=estimate is not None and estimate.gap,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loftr_ros.evaluation.records.frame_records import KnownFrame, pose_errors, values_of
 from loftr_ros.geometry.transforms import inverse_transform
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loftr_ros.evaluation.records.results import Values
-    from loftr_ros.frontend import Frame, LoopCloser, LoopClosure, TrackingResult
+    from loftr_ros.frontend import LoopClosure, LoopSearch
 
     Pose = NDArray[np.float64]
 
 LOOPS = 'loops.jsonl'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoopRecord:
     """One loop: one line of loops.jsonl; None is unknown. Fields are as those of `FrameRecord`.
 
@@ -66,27 +66,20 @@ class LoopRecord:
 
 @dataclass
 class LoopRecorder:
-    """Looks for loops after each frame of a sequence, and makes their records.
+    """Makes records of the loops of a sequence.
 
     Attributes:
-        closer: Finds the loops.
         records: Those so far.
         known: The keyframes so far, by their stamp.
 
     """
 
-    closer: LoopCloser[Any]
     records: list[LoopRecord] = field(default_factory=list)
     known: dict[int, KnownFrame] = field(default_factory=dict)
 
-    def look(
-        self, index: int, frame: Frame, world_T_camera: Pose | None, result: TrackingResult | None
-    ) -> None:
-        """Look for loops after a frame that the tracker did not refuse."""
-        search = self.closer.update(result)
-        if search is None:
-            return
-        self.known[frame.stamp_ns] = KnownFrame(index, world_T_camera)
+    def add(self, index: int, search: LoopSearch, world_T_camera: Pose | None) -> None:
+        """Add what a search at a keyframe found."""
+        self.known[search.query.stamp_ns] = KnownFrame(index, world_T_camera)
         self.records += [self._record(closure) for closure in search.closures]
 
     def _record(self, closure: LoopClosure) -> LoopRecord:
@@ -97,17 +90,17 @@ class LoopRecorder:
             truth = inverse_transform(reference.world_T_camera) @ query.world_T_camera
         pose = closure.pose
         return LoopRecord(
-            query.index,
-            closure.query.stamp_ns,
-            reference.index,
-            closure.reference.stamp_ns,
-            closure.steps,
-            len(closure.matches),
-            int(pose.inliers.sum()),
-            pose.state.value,
-            pose.method,
-            pose.metric,
-            values_of(pose.reference_T_query),
-            values_of(truth),
+            index=query.index,
+            stamp_ns=closure.query.stamp_ns,
+            reference_index=reference.index,
+            reference_stamp_ns=closure.reference.stamp_ns,
+            steps=closure.steps,
+            matches=len(closure.matches),
+            inliers=int(pose.inliers.sum()),
+            state=pose.state.value,
+            method=pose.method,
+            metric=pose.metric,
+            reference_T_query=values_of(pose.reference_T_query),
+            true_reference_T_query=values_of(truth),
             **({} if truth is None else pose_errors(pose, truth)),
         )

@@ -65,7 +65,7 @@ class RunInfo:
     format: int = FORMAT
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SequenceInfo:
     """One input and what became of it: sequence.json.
 
@@ -95,7 +95,7 @@ class SequenceInfo:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameRecord:
     """What is known about one frame: one line of frames.jsonl; None is unknown.
 

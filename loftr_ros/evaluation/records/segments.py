@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LENGTHS_M = (100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0)
 SHORT_LENGTHS_M = (5.0, 10.0, 20.0, 50.0)
-"""For ways below 100 m, which the benchmark does not know."""
+"""For paths below 100 m, which the benchmark does not know."""
 STEP = 10
 
 
@@ -29,14 +29,14 @@ def segment_errors(
     """Return the mean errors per length, as the KITTI devkit computes them.
 
     From every `step`-th frame on, a segment ends at the first frame that is farther along the true
-    way than its length; its error is that of the relative pose by the length (A. Geiger et al.,
+    path than its length; its error is that of the relative pose by the length (A. Geiger et al.,
     CVPR 2012, section 3.1; devkit_odometry, evaluate_odometry.cpp).
 
     Args:
         truth: (N, 4, 4) true poses.
         estimate: (N, 4, 4) estimated poses of the same times.
         lengths: Of the segments, metres; None for those of the benchmark, or shorter ones where
-            the way is short.
+            the path is short.
         step: Frames from the start of one segment to that of the next.
 
     Returns:
@@ -44,9 +44,9 @@ def segment_errors(
 
     """
     steps = np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1)
-    way = np.concatenate([[0.0], np.cumsum(steps)])
-    lengths = lengths or (LENGTHS_M if way[-1] > LENGTHS_M[0] else SHORT_LENGTHS_M)
-    found = {length: _errors_over(length, step, way, truth, estimate) for length in lengths}
+    distances = np.concatenate([[0.0], np.cumsum(steps)])
+    lengths = lengths or (LENGTHS_M if distances[-1] > LENGTHS_M[0] else SHORT_LENGTHS_M)
+    found = {length: _errors_over(length, step, distances, truth, estimate) for length in lengths}
     rows = [_row(length, errors) for length, errors in found.items() if errors]
     every = np.array([error for errors in found.values() for error in errors]).reshape(-1, 2)
     if not rows:
@@ -61,15 +61,15 @@ def segment_errors(
 def _errors_over(
     length: float,
     step: int,
-    way: NDArray[np.float64],
+    distances: NDArray[np.float64],
     truth: NDArray[np.float64],
     estimate: NDArray[np.float64],
 ) -> list[tuple[float, float]]:
     """Return translation errors by the length and rotation errors, degrees per metre."""
     errors = []
-    for start in range(0, len(way), step):
-        end = int(np.searchsorted(way, way[start] + length, side='right'))
-        if end == len(way):
+    for start in range(0, len(distances), step):
+        end = int(np.searchsorted(distances, distances[start] + length, side='right'))
+        if end == len(distances):
             break
         true_motion = inverse_transform(truth[start]) @ truth[end]
         error = inverse_transform(inverse_transform(estimate[start]) @ estimate[end]) @ true_motion

@@ -105,7 +105,7 @@ def total_of(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     known = [one for one in summaries.values() if 'frames' in one]
     counts = ('frames', 'matched', 'refused', 'keyframes')
     states: Counter[str] = sum((Counter(one['states']) for one in known), Counter())
-    ways = [one['trajectory'] for one in known if one.get('trajectory')]
+    trajectories = [one['trajectory'] for one in known if one.get('trajectory')]
     return {
         'sequences': len(summaries),
         'failed': [name for name, one in summaries.items() if one['status'] == 'failed'],
@@ -115,7 +115,7 @@ def total_of(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             name: distribution([one[name]['mean'] for one in known if one.get(name)])
             for name in (*FIELDS, *SHARES, 'nees')
         },
-        'ate_m_rmse': distribution([way['ate_m']['rmse'] for way in ways]),
+        'ate_m_rmse': distribution([one['ate_m']['rmse'] for one in trajectories]),
     }
 
 

@@ -41,7 +41,7 @@ def trajectory_metrics(records: Sequence[FrameRecord]) -> dict[str, Any] | None:
     """Compare the trajectory with the truth at the frames that have both.
 
     Absolute errors are those after the alignment of S. Umeyama (1991), with scale where the
-    trajectory's is unknown; relative ones over distances along the true way (Sturm et al., IROS
+    trajectory's is unknown; relative ones over distances along the true path (Sturm et al., IROS
     2012; Zhang and Scaramuzza, IROS 2018). Both are computed by evo.
 
     Returns:
@@ -59,7 +59,7 @@ def trajectory_metrics(records: Sequence[FrameRecord]) -> dict[str, Any] | None:
     from evo.core.metrics import APE, PoseRelation
 
     metric = all(r.metric for r in both if r.state == 'ok')
-    # On a straight way the alignment of positions leaves the roll open: attitudes start aligned.
+    # On a straight path the alignment of positions leaves the roll open: attitudes start aligned.
     started = copy.deepcopy(estimate)
     started.align_origin(truth)
     try:
@@ -116,7 +116,7 @@ def statistics(metric: PE, pair: PathPair) -> dict[str, float]:
 
 
 def _relative(distance: float, pair: PathPair) -> dict[str, Any] | None:
-    """Return the relative errors over a distance, or None where the way has no such pair."""
+    """Return the relative errors over a distance, or None where the path has no such pair."""
     from evo.core.filters import FilterException
     from evo.core.metrics import RPE, PoseRelation, Unit
 

@@ -129,12 +129,21 @@ def run_here(
             return
 
 
-def given_up(task: SequenceTask, problem: str) -> SequenceInfo:
+def abandoned(task: SequenceTask, problem: str) -> SequenceInfo:
     """Note in its folder that a task failed whenever it was started."""
     if (task.folder / SEQUENCE).is_file():
         info = SequenceFolder.open(task.folder).info
     else:
-        info = SequenceInfo(task.name, str(task.path), '', task.mode, {}, 0, None, 'failed')
+        info = SequenceInfo(
+            name=task.name,
+            path=str(task.path),
+            layout='',
+            mode=task.mode,
+            topics={},
+            expected=0,
+            camera=None,
+            status='failed',
+        )
     info = replace(info, status='failed', error=problem)
     write_json(task.folder / SEQUENCE, info)
     return info

@@ -36,7 +36,7 @@ from loftr_ros.evaluation.replay.inputs import names_of
 from loftr_ros.evaluation.replay.progress import RunProgress
 from loftr_ros.evaluation.replay.sequence_run import SequenceTask
 from loftr_ros.evaluation.reports.html_report import REPORT, write_report
-from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 from loftr_ros.visualization.rerun_recording import require_rerun
 
@@ -160,17 +160,17 @@ class EvaluateCommand:
     def _tasks(self) -> list[SequenceTask]:
         return [
             SequenceTask(
-                name,
-                path.expanduser().absolute(),
-                self.output / SEQUENCES / name,
-                self._parameters(),
-                self.mode,
-                self.topics,
-                self.camera,
-                self.frames,
-                self.worst,
-                self.resume,
-                self.rerun,
+                name=name,
+                path=path.expanduser().absolute(),
+                folder=self.output / SEQUENCES / name,
+                parameters=self._parameters(),
+                mode=self.mode,
+                topics=self.topics,
+                camera=self.camera,
+                frames=self.frames,
+                worst=self.worst,
+                resume=self.resume,
+                rerun=self.rerun,
             )
             for name, path in zip(names_of(self.inputs), self.inputs, strict=True)
         ]
@@ -281,7 +281,7 @@ def _table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
     for name in ('rotation [deg]', 'direction [deg]', 'AUC@5', 'NEES', 'ATE [m]', 'of [m]'):
         table.add_column(escape(name), justify='right')
     for name, one in summaries.items():
-        way = one.get('trajectory') or {}
+        trajectory = one.get('trajectory') or {}
         table.add_row(
             name,
             one['status'],
@@ -292,8 +292,8 @@ def _table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
             _number(one.get('direction_error_deg'), 'p50', '.2f'),
             _number(one.get('pose_auc'), '5', '.3f'),
             _number(one.get('nees'), 'mean', '.2f'),
-            _number(way.get('ate_m'), 'rmse', '.3f'),
-            _number(way, 'length_m', '.1f'),
+            _number(trajectory.get('ate_m'), 'rmse', '.3f'),
+            _number(trajectory, 'length_m', '.1f'),
         )
     return table
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.evaluation.records.results import SequenceFolder
-from loftr_ros.evaluation.replay.backends import MAX_ATTEMPTS, Outcome, given_up, prepare_process
+from loftr_ros.evaluation.replay.backends import MAX_ATTEMPTS, Outcome, abandoned, prepare_process
 from loftr_ros.evaluation.replay.sequence_run import Listener, run_sequence
-from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.matcher import load_matcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,24 +30,24 @@ POLL_SECONDS = 0.1
 
 
 class _QueueListener(Listener):
-    """Sends the news of one sequence to the parent process."""
+    """Sends the events of one sequence to the parent process."""
 
-    def __init__(self, name: str, news: Any, stop: Event) -> None:  # noqa: ANN401 - a queue
+    def __init__(self, name: str, events: Any, stop: Event) -> None:  # noqa: ANN401 - a queue
         self._name = name
-        self._news = news
+        self._events = events
         self._stop = stop
 
     def opened(self, found: str) -> None:
-        self._news.put(('opened', self._name, found))
+        self._events.put(('opened', self._name, found))
 
     def advanced(self, done: int, total: int) -> None:
-        self._news.put(('advanced', self._name, done, total))
+        self._events.put(('advanced', self._name, done, total))
 
     def stopped(self) -> bool:
         return self._stop.is_set()
 
 
-def work(task: SequenceTask, news: Any, stop: Event) -> None:  # noqa: ANN401 - a queue
+def work(task: SequenceTask, events: Any, stop: Event) -> None:  # noqa: ANN401 - a queue
     """Run one sequence; the body of each process."""
     # Ctrl-C reaches the whole group: the parent alone decides, and sets `stop`.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -55,9 +55,9 @@ def work(task: SequenceTask, news: Any, stop: Event) -> None:  # noqa: ANN401 - 
         keep_freed_memory()
         prepare_process(task.parameters)
         matcher = load_matcher(task.parameters)
-        run_sequence(task, matcher, _QueueListener(task.name, news, stop))
+        run_sequence(task, matcher, _QueueListener(task.name, events, stop))
     except Exception as error:  # whatever it is, the parent reports it and starts the task again
-        news.put(('problem', task.name, f'{type(error).__name__}: {error}'))
+        events.put(('problem', task.name, f'{type(error).__name__}: {error}'))
         sys.exit(1)
 
 
@@ -108,7 +108,7 @@ class _Pool:
     ) -> None:
         # Processes are spawned: a fork of one that has loaded torch may hang.
         self._context = multiprocessing.get_context('spawn')
-        self._news = self._context.Queue()
+        self._events = self._context.Queue()
         self._stop = self._context.Event()
         self._jobs = jobs
         self._watcher = watcher
@@ -131,10 +131,10 @@ class _Pool:
         self.stop()
         for started in self._running.values():
             started.process.join()
-        self._news.close()
+        self._events.close()
 
     def step(self) -> list[Outcome]:
-        """Start what there is room for, pass on news, collect what ended."""
+        """Start what there is room for, pass on events, collect what ended."""
         while self._waiting and len(self._running) < self._jobs:
             self._start(*self._waiting.popleft())
         self._pass_on(POLL_SECONDS)
@@ -144,14 +144,14 @@ class _Pool:
         return [outcome for one in ended for outcome in self._collect(one)]
 
     def _start(self, task: SequenceTask, attempts: int) -> None:
-        process = self._context.Process(target=self._body, args=(task, self._news, self._stop))
+        process = self._context.Process(target=self._body, args=(task, self._events, self._stop))
         process.start()
         self._running[task.name] = _Started(task, process, attempts)
 
     def _pass_on(self, timeout: float) -> None:
         try:
             while True:
-                kind, name, *values = self._news.get(timeout=timeout)
+                kind, name, *values = self._events.get(timeout=timeout)
                 if kind == 'problem':
                     self._problems[name] = values[0]
                 else:
@@ -170,6 +170,6 @@ class _Pool:
                 self._watcher.retried(task.name, problem)
                 self._waiting.append((task, started.attempts + 1))
                 return []
-            info = given_up(task, f'{problem} (attempt {started.attempts} of {MAX_ATTEMPTS})')
+            info = abandoned(task, f'{problem} (attempt {started.attempts} of {MAX_ATTEMPTS})')
         self._watcher.finished(info)
         return [Outcome(info, started.attempts)]

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.evaluation.records.results import SequenceFolder
-from loftr_ros.evaluation.replay.backends import MAX_ATTEMPTS, Outcome, given_up, prepare_process
+from loftr_ros.evaluation.replay.backends import MAX_ATTEMPTS, Outcome, abandoned, prepare_process
 from loftr_ros.evaluation.replay.sequence_run import Listener, run_sequence
-from loftr_ros.ros.processing import load_matcher
+from loftr_ros.settings.matcher import load_matcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,20 +32,20 @@ POLL_SECONDS = 0.5
 
 
 class Board:
-    """An actor that tasks leave their news with, and that tells them to stop."""
+    """An actor that tasks leave their events with, and that tells them to stop."""
 
     def __init__(self) -> None:
-        self._news: list[tuple[Any, ...]] = []
+        self._events: list[tuple[Any, ...]] = []
         self._stop = False
 
-    def post(self, *news: Any) -> None:  # noqa: ANN401 - the arguments of a watcher's method
-        """Leave news."""
-        self._news.append(news)
+    def post(self, *events: Any) -> None:  # noqa: ANN401 - the arguments of a watcher's method
+        """Leave events."""
+        self._events.append(events)
 
     def take(self) -> list[tuple[Any, ...]]:
-        """Take all news."""
-        news, self._news = self._news, []
-        return news
+        """Take all events."""
+        events, self._events = self._events, []
+        return events
 
     def stop(self) -> None:
         """Tell all tasks to stop."""
@@ -57,7 +57,7 @@ class Board:
 
 
 class _BoardListener(Listener):
-    """Posts the news of one sequence, and asks whether to stop, twice a second."""
+    """Posts the events of one sequence, and asks whether to stop, twice a second."""
 
     def __init__(self, name: str, board: Any) -> None:  # noqa: ANN401 - an actor
         self._name = name
@@ -88,7 +88,7 @@ def work(task: SequenceTask, files: Files, board: Any) -> Files:  # noqa: ANN401
     Args:
         task: The sequence; its input must lie at the same path on every node.
         files: What a run before left in its folder.
-        board: The actor for news.
+        board: The actor for events.
 
     Returns:
         The files of its folder, so that nodes need not share the disk of the results.
@@ -207,7 +207,7 @@ class _Cluster:
         ray.get(self._board.stop.remote())
 
     def step(self) -> list[Outcome]:
-        """Pass on news and collect what ended."""
+        """Pass on events and collect what ended."""
         import ray
 
         ended, _ = ray.wait(list(self._running), timeout=POLL_SECONDS)
@@ -236,6 +236,6 @@ class _Cluster:
                 self._watcher.retried(task.name, problem)
                 self._start(task, attempts + 1)
                 return []
-            info = given_up(task, f'{problem} (attempt {attempts} of {MAX_ATTEMPTS})')
+            info = abandoned(task, f'{problem} (attempt {attempts} of {MAX_ATTEMPTS})')
         self._watcher.finished(info)
         return [Outcome(info, attempts)]

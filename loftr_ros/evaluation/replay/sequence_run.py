@@ -48,8 +48,8 @@ from loftr_ros.evaluation.replay.inputs import (
     topics_of,
     warnings_of,
 )
-from loftr_ros.frontend import FrameError, LoopCloser, Odometry, Tracker, TrackingResult
-from loftr_ros.settings.masks import Masks
+from loftr_ros.frontend import BaseOdometry, FrameError, Session, TrackingResult
+from loftr_ros.settings.masks import read_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ RECORDING = 'replay'
 CHECKPOINT_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SequenceTask:
     """What to run on one input.
 
@@ -123,9 +123,8 @@ class Interrupted(Exception):  # noqa: N818 - as KeyboardInterrupt, it is no err
 class _State:
     """All that the following frames depend on; a checkpoint holds it."""
 
-    tracker: Tracker[Any]
-    odometry: Odometry
-    loops: LoopRecorder | None
+    session: Session[Any]
+    loops: LoopRecorder = field(default_factory=LoopRecorder)
     recorder: Recorder = field(default_factory=Recorder)
     worst: list[tuple[float, int, MatchArrays]] = field(default_factory=list)
     next_index: int = 0
@@ -149,7 +148,16 @@ def run_sequence(
         listener.advanced(finished.expected, finished.expected)
         return finished
     task.folder.mkdir(parents=True, exist_ok=True)
-    unopened = SequenceInfo(task.name, str(task.path), '', task.mode, {}, 0, None, 'failed')
+    unopened = SequenceInfo(
+        name=task.name,
+        path=str(task.path),
+        layout='',
+        mode=task.mode,
+        topics={},
+        expected=0,
+        camera=None,
+        status='failed',
+    )
     write_json(task.folder / SEQUENCE, replace(unopened, error='it was not opened'))
     try:
         sequence = open_input(task.path, task.mode, task.topics, task.camera, task.parameters)
@@ -181,28 +189,24 @@ class _Run:
         self._task = task
         self._matcher = matcher
         self._sequence = sequence
-        self._masks = Masks.read(task.parameters)
         total = len(sequence)
         self._total = total if task.frames is None else min(task.frames, total)
         self._state = self._restored() or self._start()
         self._info = SequenceInfo(
-            task.name,
-            str(task.path),
-            sequence.layout,
-            task.mode,
-            topics_of(sequence),
-            self._total,
-            camera_values(sequence.camera),
-            'interrupted',
+            name=task.name,
+            path=str(task.path),
+            layout=sequence.layout,
+            mode=task.mode,
+            topics=topics_of(sequence),
+            expected=self._total,
+            camera=camera_values(sequence.camera),
+            status='interrupted',
         )
 
     def _start(self) -> _State:
         parameters = self._task.parameters
-        tracker, loops = Tracker(self._matcher, parameters.tracker_options()), None
-        if parameters.loop_closures:
-            options = parameters.loop_options()
-            loops = LoopRecorder(LoopCloser(tracker, self._matcher.signature, options))
-        return _State(tracker, Odometry(), loops)
+        options, masks = parameters.session_options(), read_masks(parameters)
+        return _State(Session(self._matcher, options, masks, BaseOdometry()))
 
     def run(self, listener: Listener) -> SequenceInfo:
         write_json(self._task.folder / SEQUENCE, self._info)
@@ -274,17 +278,17 @@ class _Run:
     def _process(
         self, index: int, item: GroundTruthFrame
     ) -> tuple[FrameRecord, TrackingResult | None]:
-        state, frame = self._state, self._masks.put_on(item.frame)
+        state, frame = self._state, item.frame
         try:
-            result = state.tracker.process(frame)
+            step = state.session.process(frame)
         except FrameError as error:
             return state.recorder.refused(index, frame.stamp_ns, str(error)), None
-        if state.loops is not None:
-            state.loops.look(index, frame, item.world_T_camera, result)
+        if step.loops is not None:
+            state.loops.add(index, step.loops, item.world_T_camera)
+        result = step.result
         if result is None:
             return state.recorder.first(index, frame.stamp_ns, item.world_T_camera), None
-        estimate = state.odometry.update(result)
-        record = state.recorder.matched(index, result, item.world_T_camera, estimate)
+        record = state.recorder.matched(index, result, item.world_T_camera, step.estimate)
         self._keep_if_bad(record, result)
         return record, result
 
@@ -354,7 +358,7 @@ class _Run:
         shutil.rmtree(folder / WORST, ignore_errors=True)
         for _, _, matches in self._state.worst:
             write_matches(folder / WORST, matches)
-        if self._state.loops is not None:
+        if self._task.parameters.loop_closures:
             write_records(folder / LOOPS, self._state.loops.records)
         write_json(folder / SUMMARY, summary)
         warnings = warnings_of(self._sequence, records, self._total if not error else None)

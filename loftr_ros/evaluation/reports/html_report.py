@@ -246,21 +246,22 @@ def _accuracy_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield 'pose AUC', ', '.join(f'{v:.3f} at {k} deg' for k, v in auc.items()) or UNKNOWN
     yield 'NEES per degree of freedom', text('nees', 'mean')
     yield 'track length', text('track_length', 'mean', unit=' frames, mean')
-    way = summary.get('trajectory')
-    if way:
-        yield 'true way', f'{text("trajectory", "length_m", unit=" m")}, {way["gaps"]} gaps'
+    trajectory = summary.get('trajectory')
+    if trajectory:
+        yield 'true path', f'{text("trajectory", "length_m", unit=" m")}, {trajectory["gaps"]} gaps'
         ate = text('trajectory', 'ate_m', 'rmse', unit=' m')
-        yield 'ATE', f'{ate} rmse after {way["alignment"]} alignment, scale {way["scale"]:.3g}'
-        yield from _distance_rows(way)
+        alignment, scale = trajectory['alignment'], trajectory['scale']
+        yield 'ATE', f'{ate} rmse after {alignment} alignment, scale {scale:.3g}'
+        yield from _distance_rows(trajectory)
 
 
-def _distance_rows(way: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for row in way['rpe']:
+def _distance_rows(trajectory: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for row in trajectory['rpe']:
         moved = formatted(number_at(row, 'translation_m', 'rmse'), ' m')
         turned = formatted(number_at(row, 'rotation_deg', 'rmse'), ' deg')
         yield f'RPE over {row["distance_m"]:g} m', f'{moved}, {turned} rmse'
-    moved = formatted(number_at(way, 'segments', 'translation_percent'), ' %')
-    turned = formatted(number_at(way, 'segments', 'rotation_deg_per_m'), ' deg/m')
+    moved = formatted(number_at(trajectory, 'segments', 'translation_percent'), ' %')
+    turned = formatted(number_at(trajectory, 'segments', 'rotation_deg_per_m'), ' deg/m')
     yield 'KITTI segments', f'{moved}, {turned}'
 
 

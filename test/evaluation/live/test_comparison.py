@@ -48,7 +48,9 @@ def pose(index: int) -> np.ndarray:
 
 def record(index: int, odom_T_base: np.ndarray | None = None, **more: object) -> FrameRecord:
     if not index:
-        return FrameRecord(0, 0, 'reference', world_T_camera=values_of(pose(0)))
+        return FrameRecord(
+            index=0, stamp_ns=0, status='reference', world_T_camera=values_of(pose(0))
+        )
     values: dict[str, object] = {
         'state': 'ok',
         'metric': True,
@@ -57,7 +59,7 @@ def record(index: int, odom_T_base: np.ndarray | None = None, **more: object) ->
         'odom_T_base': values_of(pose(index) if odom_T_base is None else odom_T_base),
         'world_T_camera': values_of(pose(index)),
     }
-    return FrameRecord(index, index * SECOND, 'matched', **values | more)  # type: ignore[arg-type]
+    return FrameRecord(index=index, stamp_ns=index * SECOND, status='matched', **values | more)  # type: ignore[arg-type]
 
 
 REPLAY = [record(index) for index in range(8)]
@@ -101,7 +103,7 @@ def test_equal_trajectories_agree_without_any_alignment() -> None:
 def test_a_live_run_that_starts_later_is_moved_to_where_the_replay_was_then() -> None:
     start = inverse_transform(pose(2))
     live = [record(index, start @ pose(index)) for index in range(3, 8)]
-    first = FrameRecord(2, 2 * SECOND, 'reference')
+    first = FrameRecord(index=2, stamp_ns=2 * SECOND, status='reference')
     found = agree(REPLAY, [first, *live], metric=True)
     assert found is not None
     assert found.position.max() == pytest.approx(0, abs=1e-9)

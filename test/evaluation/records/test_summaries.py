@@ -27,7 +27,7 @@ MOVED = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 def matched(index: int, **values: object) -> FrameRecord:
     known = {'matches': 100, 'inliers': 50, 'continued_tracks': 25, 'state': 'ok', **values}
-    return FrameRecord(index, index * 10**8, 'matched', **known)  # type: ignore[arg-type]
+    return FrameRecord(index=index, stamp_ns=index * 10**8, status='matched', **known)  # type: ignore[arg-type]
 
 
 def test_a_distribution_has_percentiles_and_is_none_of_nothing() -> None:
@@ -38,7 +38,11 @@ def test_a_distribution_has_percentiles_and_is_none_of_nothing() -> None:
 
 
 def test_states_and_shares_are_counted() -> None:
-    records = [FrameRecord(0, 0, 'reference'), matched(1), matched(2, state='lost', inliers=0)]
+    records = [
+        FrameRecord(index=0, stamp_ns=0, status='reference'),
+        matched(1),
+        matched(2, state='lost', inliers=0),
+    ]
     summary = summarize(records, [3, 1])
     assert (summary['frames'], summary['matched']) == (3, 2)
     assert summary['states'] == {'lost': 1, 'ok': 1}

@@ -18,7 +18,6 @@ from loftr_ros.evaluation.records.results import open_run
 from loftr_ros.evaluation.replay import command as evaluate_command
 from loftr_ros.evaluation.replay.command import EvaluateCommand
 from loftr_ros.evaluation.replay.inputs import names_of, read_list
-from loftr_ros.settings.files import read_parameters
 from loftr_ros.settings.parameters import NodeParameters
 from test.helpers.known_world import known_matcher, results_of, write_known_bag
 
@@ -134,17 +133,6 @@ def test_a_wrong_argument_is_named(
 ) -> None:
     assert main(['evaluate', *arguments, '-o', str(tmp_path / 'run')]) == 1
     assert problem in capsys.readouterr().err
-
-
-def test_the_parameter_file_of_the_node_is_read(tmp_path: Path) -> None:
-    file = tmp_path / 'loftr.yaml'
-    file.write_text('/**:\n  ros__parameters:\n    keyframe_max_age: 2\n    reference: previous\n')
-    parameters = read_parameters(file, ['reference:=keyframe'])
-    assert (parameters.keyframe_max_age, parameters.reference) == (2.0, 'keyframe')
-    for text in ('][', 'a: 1', '', 'a: {ros__parameters: {}}\nb: {ros__parameters: {}}'):
-        file.write_text(text)
-        with pytest.raises(DatasetError, match=r'no YAML|of \d nodes'):
-            read_parameters(file, [])
 
 
 WITHOUT_ROS = (

@@ -1,0 +1,45 @@
+"""`loftr-ros demo`: run the node on an image sequence, over DDS, and report what it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument('--data', type=Path, help='dataset or bag; default: a rendered room')
+    parser.add_argument('-o', '--output', '--out', type=Path, default=Path('demo_output'))
+    parser.add_argument('--frames', type=int, help='number of images; default: up to a minute')
+    parser.add_argument('--rate', type=float, help='images per second; default: as recorded')
+    parser.add_argument('--mode', choices=('mono',), default='mono')
+    parser.add_argument('--reference', choices=('keyframe', 'previous'), default='keyframe')
+    parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+    parser.add_argument(
+        '-p',
+        '--parameter',
+        action='append',
+        default=[],
+        metavar='NAME:=VALUE',
+        help='any other parameter of the node',
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    from loftr_ros.evaluation.demo.command import DemoOptions, run_demo
+
+    names = 'mode reference weights device'
+    parameters = {name: str(getattr(options, name)) for name in names.split()}
+    for assignment in options.parameter:
+        name, separator, value = assignment.partition(':=')
+        if not separator:
+            raise ValueError(f'{assignment!r} is no parameter: write NAME:=VALUE')
+        parameters[name] = value
+    values = {name: getattr(options, name) for name in ('data', 'output', 'frames', 'rate')}
+    run_demo(DemoOptions(**values, parameters=parameters))
+    return 0

@@ -1,0 +1,48 @@
+"""`loftr-ros evaluate`: run every frame of bags and datasets through the tracker, and measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loftr_ros.commands.arguments import add_tracking, tracking
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument('inputs', nargs='*', type=Path, help='bags and folders of datasets')
+    parser.add_argument('--bags', type=Path, help='file that lists more of them, one a line')
+    parser.add_argument('-o', '--output', type=Path, required=True, help='folder for the results')
+    parser.add_argument('--resume', action='store_true', help='go on with what is in the folder')
+    add_tracking(parser)
+    parser.add_argument('--camera', help='camera of a dataset, such as cam1')
+    parser.add_argument('--frames', type=int, help='of each input; default: all')
+    parser.add_argument('--worst', type=int, default=6, help='frames whose matches are kept')
+    parser.add_argument('--jobs', type=int, help='inputs side by side; default: one per CPU')
+    parser.add_argument(
+        '--rerun', action='store_true', help='write a recording of each input for the Rerun viewer'
+    )
+    parser.add_argument(
+        '--ray',
+        nargs='?',
+        const='local',
+        metavar='ADDRESS',
+        help='run on a Ray cluster; without an address start one here',
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    from loftr_ros.evaluation.replay.command import EvaluateCommand
+    from loftr_ros.evaluation.replay.inputs import read_list
+
+    listed = [] if options.bags is None else read_list(options.bags)
+    names = 'output mode camera frames worst resume jobs ray rerun'
+    return EvaluateCommand(
+        (*options.inputs, *listed),
+        **tracking(options),
+        **{name: getattr(options, name) for name in names.split()},
+    ).run()

@@ -1,0 +1,70 @@
+"""`loftr-ros match`: match two pictures and draw the matches."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loftr_ros.commands.arguments import add_backend_arguments
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument('image0', type=Path, help='reference picture')
+    parser.add_argument('image1', type=Path, help='query picture')
+    parser.add_argument('-o', '--output', type=Path, default=Path('matches.png'))
+    parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
+    parser.add_argument('--configuration', help='of a weights file that does not carry its own')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+    parser.add_argument('--longer-side', type=int, default=640, help='px; 0 keeps the size')
+    parser.add_argument('--max-pixels', type=int, help='greatest number of pixels matched')
+    parser.add_argument('--max-memory', type=int, help='MB for a pair, besides the process')
+    parser.add_argument('--threshold', type=float, help='smallest confidence')
+    parser.add_argument(
+        '--try-rotations', action='store_true', help='also by 90, 180 and 270 degrees'
+    )
+    parser.add_argument('--mask0', default='', help='picture, dark where IMAGE0 may not match')
+    parser.add_argument('--mask1', default='', help='the same for IMAGE1')
+    add_backend_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit code."""
+    import cv2
+
+    from loftr_ros.data.images import read_image
+    from loftr_ros.matching.matcher import Matcher
+    from loftr_ros.settings.masks import read_mask
+    from loftr_ros.visualization.matches import draw_matches
+
+    images = [read_image(options.image0), read_image(options.image1)]
+    masks = [read_mask(name, getattr(options, name)) for name in ('mask0', 'mask1')]
+    matcher = Matcher(
+        options.weights,
+        configuration=options.configuration,
+        device=options.device,
+        longer_side=options.longer_side or None,
+        max_pixels=options.max_pixels,
+        max_memory=options.max_memory,
+        confidence_threshold=options.threshold,
+        try_rotations=options.try_rotations,
+        backend=options.backend,
+        providers=options.providers,
+    )
+    for shape in dict.fromkeys(image.shape[:2] for image in images):
+        size = matcher.network_size(*shape)
+        if size.limit in ('max_pixels', 'max_memory'):
+            print(size, file=sys.stderr)
+    features = [matcher.encode(*pair) for pair in zip(images, masks, strict=True)]
+    matches = matcher.match(features[0], features[1])
+    picture = draw_matches(images[0], images[1], matches)
+    if not cv2.imwrite(str(options.output), picture[..., ::-1]):
+        raise OSError(f'could not write {options.output}')
+    median = f', median confidence {float(sorted(matches.confidence)[len(matches) // 2]):.2f}'
+    rotated = f', query rotated by {matches.rotation} degrees' if matches.rotation else ''
+    print(f'{len(matches)} matches{median if len(matches) else ""}{rotated}: {options.output}')
+    return 0

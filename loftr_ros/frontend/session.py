@@ -1,0 +1,152 @@
+"""What becomes of a frame: one session serves node, replay and benchmarks alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from loftr_ros.frontend.base_odometry import BaseOdometry
+from loftr_ros.frontend.frame import Frame
+from loftr_ros.frontend.loop_options import LoopOptions
+from loftr_ros.frontend.loops import LoopCloser, LoopSearch
+from loftr_ros.frontend.masks import Masks
+from loftr_ros.frontend.odometry import OdometryEstimate
+from loftr_ros.frontend.options import TrackerOptions
+from loftr_ros.frontend.tracker import Matcher, Tracker, TrackingResult
+
+Features = TypeVar('Features')
+
+
+class SessionMatcher(Matcher[Features], Protocol[Features]):
+    """What a session needs of a matcher; `loftr_ros.matching.Matcher` is one."""
+
+    def signature(self, features: Features, /) -> npt.NDArray[np.float32]:
+        """Return float32 (D,) of length 1: the dot product of two tells how alike images are."""
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """Options of a session.
+
+    Attributes:
+        tracker: Of the tracker and its poses.
+        loops: Of the search for loops; None for no search.
+    """
+
+    tracker: TrackerOptions = field(default_factory=TrackerOptions)
+    loops: LoopOptions | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What is known after a frame.
+
+    Attributes:
+        result: Matches and pose; None for a frame that had no reference to be matched to.
+        estimate: Pose and velocity of the base; None where odometry has no motion to go on by.
+        loops: The search for loops; None where there was none.
+    """
+
+    result: TrackingResult | None
+    estimate: OdometryEstimate | None = None
+    loops: LoopSearch | None = None
+
+
+class Session(Generic[Features]):
+    """The frames of one camera: tracked, chained to odometry, and searched for loops.
+
+    Not for use by several threads at the same time.
+    """
+
+    def __init__(
+        self,
+        matcher: SessionMatcher[Features],
+        options: SessionOptions | None = None,
+        masks: Masks | None = None,
+        odometry: BaseOdometry | None = None,
+    ) -> None:
+        """Start without frames.
+
+        Args:
+            matcher: Matches the images.
+            options: Of all parts.
+            masks: What never matches.
+            odometry: Goes on by each result; None for no odometry.
+        """
+        options = options or SessionOptions()
+        self.tracker = Tracker(matcher, options.tracker)
+        self.odometry = odometry
+        self.loops: LoopCloser[Features] | None = None
+        self._matcher = matcher
+        self._masks = masks or Masks()
+        self._calibrated: bool | None = None
+        self._set_loop_options(options.loops)
+
+    def process(self, frame: Frame) -> Step:
+        """Take the next frame.
+
+        Raises:
+            FrameError: The frame cannot be used. The session is as it was before.
+        """
+        step = self.track(frame)
+        return replace(step, loops=self.find_loops(step))
+
+    def track(self, frame: Frame) -> Step:
+        """Take the next frame without a search for loops, which `find_loops` can do afterwards.
+
+        A robot needs its pose first: the search takes as long as another frame.
+
+        Raises:
+            FrameError: The frame cannot be used. The session is as it was before.
+        """
+        frame = self._masks.put_on(frame)
+        calibrated = frame.camera is not None
+        if calibrated and self._calibrated is False:
+            # A keyframe from before the calibration would leave all poses to it undetermined.
+            self.tracker.set_keyframe()
+        result = self.tracker.process(frame)
+        self._calibrated = calibrated
+        if result is None or self.odometry is None:
+            return Step(result)
+        return Step(result, self.odometry.update(result))
+
+    def find_loops(self, step: Step) -> LoopSearch | None:
+        """Look for loops after the last frame, whose step this is; None if there is no search."""
+        return None if self.loops is None else self.loops.update(step.result)
+
+    def match_pair(self, reference: Frame, query: Frame) -> TrackingResult:
+        """Match frames of two cameras, which have nothing to do with a sequence.
+
+        Raises:
+            FrameError: One of the frames cannot be used.
+        """
+        return self.tracker.match_pair(*self._masks.put_on_pair(reference, query))
+
+    def replace_options(self, options: SessionOptions) -> None:
+        """Use other options from the next frame on; what is known so far stays."""
+        self.tracker.replace_options(options.tracker)
+        self._set_loop_options(options.loops)
+
+    def forget_frames(self) -> None:
+        """Make the next frame the first; odometry goes on after a gap."""
+        self._calibrated = None
+        self.tracker.reset()
+        if self.loops is not None:
+            self.loops.reset()
+
+    def reset(self) -> None:
+        """Forget all frames and all motion."""
+        self.forget_frames()
+        if self.odometry is not None:
+            self.odometry.reset()
+
+    def _set_loop_options(self, options: LoopOptions | None) -> None:
+        if options is None:
+            self.loops = None
+        elif self.loops is None:
+            self.loops = LoopCloser(self.tracker, self._matcher.signature, options)
+        else:
+            self.loops.replace_options(options)
