@@ -20,7 +20,7 @@ from .fine_matching import cell_centres
 from .precision import exact_products
 
 if TYPE_CHECKING:
-    from .config import LoFTRConfig
+    from .config import MatchingConfig
 
 PATCH_RADIUS = 4
 """Patches have 9 x 9 px: smaller ones hold too little, larger ones are bent by the parallax."""
@@ -86,7 +86,7 @@ class Aligned:
 
 
 def find_corners(
-    images: Tensor, config: LoFTRConfig, grid: tuple[int, int], allowed: Tensor | None = None
+    images: Tensor, config: MatchingConfig, grid: tuple[int, int], allowed: Tensor | None = None
 ) -> Corners:
     """The pixels of each cell that are localised best, by the smaller eigenvalue of the gradients.
 
@@ -96,7 +96,7 @@ def find_corners(
         grid: Rows and columns of coarse cells.
         allowed: (N, 1, H, W) bool, where the centre of a patch may lie; None for everywhere.
     """
-    stride, (rows, columns) = config.resolution[0], grid
+    stride, (rows, columns) = config.stride, grid
     half = stride // 2
     # The first pixel of the first cell, whose centre is at cell_offset.
     first = round(config.cell_offset - (stride - 1) / 2)
@@ -108,7 +108,7 @@ def find_corners(
     strength = F.pad(strength, (-first, right, -first, below), value=-1.0)
     best, index = F.max_pool2d(strength, half, return_indices=True)
     y, x = index // (columns * stride) + first, index % (columns * stride) + first
-    highest, chosen = _by_cell(best).topk(config.aligned_points, dim=-1)
+    highest, chosen = _by_cell(best).topk(config.corner_points, dim=-1)
     usable = highest > -0.5
     quarters = torch.arange(4 * rows * columns, device=images.device).view_as(best[:1])
     pixels = torch.stack([_by_cell(x), _by_cell(y)], dim=-1).to(images.dtype)
@@ -160,7 +160,7 @@ def align(
     images: tuple[Tensor, Tensor],
     corners: Corners,
     matches: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
-    config: LoFTRConfig,
+    config: MatchingConfig,
     grid: tuple[int, int],
 ) -> Aligned:
     """Align the best localised points of matched cells.
@@ -193,7 +193,7 @@ def align(
 def local_affine(
     matches: tuple[Tensor, Tensor, Tensor, Tensor],
     shape: tuple[int, int, int],
-    config: LoFTRConfig,
+    config: MatchingConfig,
 ) -> Tensor:
     """Jacobian (M, 2, 2) of the motion from image 0 to image 1 around each match.
 
@@ -218,11 +218,11 @@ def local_affine(
     near = around.permute(0, 3, 2, 1)[batch, cells]
     axis = torch.arange(-REACH, REACH + 1, device=motion.device, dtype=motion.dtype)
     step = torch.stack(torch.meshgrid(axis, axis, indexing='xy'), dim=-1).view(-1, 2)
-    step = step * config.resolution[0]
+    step = step * config.stride
     change = near[..., :2] - motion.nan_to_num()[:, None]
     agree = (near[..., 2] > 0) & (change.square().sum(-1) < step.square().sum(-1))
     weighted = agree[..., None] * step
-    ridge = 2.0 * config.resolution[0] ** 2 * torch.eye(2, device=motion.device)
+    ridge = 2.0 * config.stride**2 * torch.eye(2, device=motion.device)
     normal = torch.einsum('mki,kj->mij', weighted, step) + ridge
     slope = torch.einsum('mki,mkj->mij', change, weighted) @ _inverse(normal)
     return slope + torch.eye(2, device=motion.device)

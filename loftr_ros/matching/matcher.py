@@ -14,7 +14,7 @@ import torch
 from .graphs import Replayed
 from .limits import NetworkSize, SizeLimits
 from .matches import Matches
-from .network import FeatureMaps
+from .pair_network import FeatureMaps
 from .precision import FLOAT32, select_precision
 from .preprocessing import prepare, to_original
 from .rotations import Support, Views, best_turn, turned, turned_back
@@ -113,7 +113,7 @@ class Matcher:
             loaded = _load_exported(weights, providers, precision)
         else:
             loaded = load_weights(weights, configuration)
-            loaded.network.backbone.fold_batch_norms()
+            loaded.network.fold_batch_norms()
             aligned = loaded.network.config.aligned_points > 0
             chosen = select_precision(precision, self._device, aligned=aligned)
         self.weights_name = loaded.name

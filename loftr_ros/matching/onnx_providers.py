@@ -100,7 +100,7 @@ def _profile(manifest: Manifest, stage: str) -> dict[str, Ranges]:
 
 
 def _coarse_profile(config: LoFTRConfig) -> dict[str, Ranges]:
-    cells = [(side // config.resolution[0]) ** 2 for side in PROFILE_SIDES]
+    cells = [(side // config.stride) ** 2 for side in PROFILE_SIDES]
     tokens: Ranges = [(1, count, config.coarse_dim) for count in cells]
     masks: Ranges = [(1, count) for count in cells]
     return {'tokens0': tokens, 'tokens1': tokens, 'mask0': masks, 'mask1': masks}

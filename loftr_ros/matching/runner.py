@@ -13,7 +13,7 @@ import torch
 
 from .alignment import Corners
 from .graphs import Replayed
-from .network import FeatureMaps
+from .pair_network import FeatureMaps
 from .precision import computing, store_weights
 
 if TYPE_CHECKING:
