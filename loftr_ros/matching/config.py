@@ -116,7 +116,8 @@ class MatchingConfig:
         if unknown:
             raise ValueError(f'unknown configuration keys: {", ".join(unknown)}')
         known = {key: value for key, value in values.items() if key in names}
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in known.items()})
+        tuples = {key: tuple(v) if isinstance(v, list) else v for key, v in known.items()}
+        return cls(**tuples)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from .network import LoFTR
     from .pair_network import FeatureMaps
     from .transformer import EncoderLayer
 

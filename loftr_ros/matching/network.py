@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -11,7 +10,6 @@ from .backbone import ResNetFPN
 from .config import LoFTRConfig
 from .fine_matching import FineMatching, FineOffsets, expected_offset
 from .pair_network import FeatureMaps, NetworkMatches, PairNetwork
-from .precision import exact_products
 from .transformer import LocalFeatureTransformer, position_encoding
 
 if TYPE_CHECKING:
@@ -25,6 +23,9 @@ SIZES_KEPT = 8
 
 class LoFTR(PairNetwork[LoFTRConfig]):
     """LoFTR (Sun et al., CVPR 2021); state dicts of the official checkpoints load unchanged."""
+
+    backbone: ResNetFPN
+    loftr_coarse: LocalFeatureTransformer
 
     def __init__(self, config: LoFTRConfig) -> None:
         super().__init__(config)
@@ -78,8 +79,7 @@ class LoFTR(PairNetwork[LoFTRConfig]):
         """Coarse features (N, L, C), (N, S, C) conditioned on both images."""
         tokens0, mask0 = maps0.tokens()
         tokens1, mask1 = maps1.tokens()
-        exact = exact_products(tokens0.device) if self.exact_coarse else nullcontext()
-        with exact:
+        with self.coarse_products(tokens0.device):
             transformed: tuple[Tensor, Tensor] = self.loftr_coarse(tokens0, tokens1, mask0, mask1)
         return transformed
 

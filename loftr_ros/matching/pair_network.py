@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -20,6 +21,7 @@ from .coarse_matching import (
 )
 from .config import MatchingConfig
 from .fine_matching import FineOffsets, in_pixels, refine_in_blocks, refined_together
+from .precision import exact_products
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,6 +183,10 @@ class PairNetwork(nn.Module, Generic[Config]):
     ) -> Callable[[CoarseMatches], FineOffsets]:
         """Refinement of some of the matches of these images, called for one block after another."""
         return partial(self.refine, coarse0, coarse1, maps0, maps1)
+
+    def coarse_products(self, device: torch.device) -> AbstractContextManager[object]:
+        """Context of the coarse transformer: float32 where its features are."""
+        return exact_products(device) if self.exact_coarse else nullcontext()
 
     def local_features(self, maps: FeatureMaps) -> Tensor:
         """Coarse features (L, C_c) of the valid cells of one image, without their positions."""

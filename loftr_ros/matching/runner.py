@@ -130,17 +130,19 @@ class Runner:
 
 def _tensors(maps: FeatureMaps) -> tuple[Tensor | None, ...]:
     corners = (None, None, None) if maps.corners is None else maps.corners.tensors()
-    return maps.coarse, maps.fine, maps.mask, maps.image, *corners
+    return maps.coarse, maps.fine, maps.middle, maps.mask, maps.image, *corners
 
 
 def _maps(
     coarse: Tensor,
     fine: Tensor,
+    middle: Tensor | None,
     mask: Tensor | None,
     image: Tensor | None,
     *corners: Tensor,
 ) -> FeatureMaps:
-    return FeatureMaps(coarse, fine, mask, image, None if image is None else Corners(*corners))
+    found = None if image is None else Corners(*corners)
+    return FeatureMaps(coarse, fine, mask, image, found, middle)
 
 
 def _to_columns(matches: NetworkMatches) -> Tensor:
