@@ -19,6 +19,7 @@ from loftr_ros.cli_training import (
     add_train,
     add_training_curves,
 )
+from loftr_ros.cli_weights import add_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add_evaluate_conditions(commands)
     add_evaluate_calibration(commands)
     add_export(commands)
+    add_weights(commands)
     _add_demo(commands)
     return parser
 
@@ -66,7 +68,9 @@ def _add_match(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument('image0', type=Path, help='reference picture')
     parser.add_argument('image1', type=Path, help='query picture')
     parser.add_argument('-o', '--output', type=Path, default=Path('matches.png'))
-    parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
+    parser.add_argument(
+        '--weights', default='lite', help='a name (`loftr-ros weights` lists them) or a file'
+    )
     parser.add_argument('--configuration', help='of a weights file that does not carry its own')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
     parser.add_argument('--longer-side', type=int, default=640, help='px; 0 keeps the size')
@@ -152,7 +156,9 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument('--rate', type=float, help='images per second; default: as recorded')
     parser.add_argument('--mode', choices=('mono',), default='mono')
     parser.add_argument('--reference', choices=('keyframe', 'previous'), default='keyframe')
-    parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
+    parser.add_argument(
+        '--weights', default='lite', help='a name (`loftr-ros weights` lists them) or a file'
+    )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
     parser.add_argument(
         '-p',

@@ -76,8 +76,8 @@ class Matcher:
         """Load the weights onto the device.
 
         Args:
-            weights: ``lite``, ``outdoor``, ``indoor``, or a file; with backend ``onnxruntime`` the
-                folder that ``loftr-ros export`` wrote.
+            weights: ``lite``, ``outdoor``, ``indoor``, ``efficient``, ``anything``, or a file; with
+                backend ``onnxruntime`` the folder that ``loftr-ros export`` wrote.
             configuration: Of a file that does not carry its own.
             device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             precision: ``float32``, ``tf32``, ``float16``, ``bfloat16``, or ``auto``: float16 on a

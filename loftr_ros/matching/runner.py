@@ -6,7 +6,7 @@ Per pair of images the host waits for a GPU once: for the matches, which come as
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .graphs import Function
-    from .network import LoFTR, NetworkMatches
+    from .pair_network import NetworkMatches
     from .precision import Precision
     from .preprocessing import NetworkInput
+    from .weights import Network
 
 LEAST_ROWS = 512
 MARGIN = 1.25
@@ -56,7 +57,7 @@ class Runner:
 
     def __init__(
         self,
-        network: LoFTR,
+        network: Network,
         device: torch.device,
         precision: Precision,
         rows: Rows | None = None,
@@ -76,7 +77,7 @@ class Runner:
         self.precision = precision
         self._rows = rows
         moved = network.to(device)
-        self.network: LoFTR = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Any = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         store_weights(self.network, precision)
         self.network.exact_coarse = precision.exact_coarse
         self._columns: Function = self._compute_columns
@@ -118,7 +119,7 @@ class Runner:
         """Flatten :meth:`LoFTR.match` to tensors in, one tensor out."""
         half = len(tensors) // 2
         maps0, maps1 = _maps(*tensors[:half]), _maps(*tensors[half:])  # type: ignore[arg-type]
-        found = self.network.match(maps0, maps1, **options)  # type: ignore[arg-type]
+        found = self.network.match(maps0, maps1, **options)
         return (_to_columns(found),)
 
     def _upload(self, tensor: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from efficient_networks import randomized, smooth_noise
 from torch import Tensor
 
 from loftr_ros.matching.coarse_matching import CoarseMatches
@@ -35,33 +36,6 @@ SIZES = [(96, 128), (160, 64), (100, 150)]
 
 FRAME_OFFSET = 0.5
 """Half a pixel lies between the official frame and centres at integers."""
-
-
-def randomized(config: EfficientConfig) -> EfficientLoFTR:
-    """A network whose signals keep their size: norms know the statistics of what they see."""
-    torch.manual_seed(1)
-    network = EfficientLoFTR(config)
-    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None
-        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
-        torch.nn.init.normal_(norm.bias, 0, 0.2)
-    with torch.no_grad():
-        for branch in network.backbone.layer3[-1].children():  # type: ignore[index,union-attr]
-            getattr(branch, 'bn', branch).weight.mul_(0.4)
-    maps = network.train().encode(smooth_noise(4, (128, 128)))
-    with torch.no_grad():
-        # What all cells have in common would make one of them match all.
-        mean = network.transform(maps, maps)[0].mean(dim=(0, 1))
-        network.loftr_coarse.layers[-1].norm2.bias.sub_(mean)  # type: ignore[union-attr,operator]
-        for _ in range(2):  # the fusion sees transformed features
-            network.fused(network.transform(maps, maps)[0], maps)
-    return network.eval()
-
-
-def smooth_noise(batch: int, size: tuple[int, int]) -> Tensor:
-    coarse = torch.rand(batch, 1, -(-size[0] // 3), -(-size[1] // 3))
-    return F.interpolate(coarse, size=size, mode='bilinear')
 
 
 def padded(images: Tensor) -> Tensor:
@@ -92,6 +66,19 @@ def peer_of(network: EfficientLoFTR) -> Any:  # noqa: ANN401 - a package without
 @pytest.fixture(scope='module')
 def network() -> EfficientLoFTR:
     return randomized(PAPER)
+
+
+@pytest.fixture(scope='module')
+def folded() -> EfficientLoFTR:
+    """As the matcher uses it."""
+    network = randomized(PAPER)
+    network.fold_batch_norms()
+    return network
+
+
+@pytest.fixture(scope='module')
+def peer(network: EfficientLoFTR) -> Any:  # noqa: ANN401 - a package without types
+    return peer_of(network)
 
 
 def shifted(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -163,15 +150,15 @@ def assert_same(ours: NetworkMatches, theirs: Peer) -> None:
     torch.testing.assert_close(ours.points1 + FRAME_OFFSET, theirs.points1, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize('folded', [False, True], ids=['', 'folded'])
+@pytest.mark.parametrize('which', ['network', 'folded'])
 @pytest.mark.parametrize('size', SIZES, ids=str)
 def test_agrees_with_transformers(
-    network: EfficientLoFTR, size: tuple[int, int], folded: bool
+    peer: Any,  # noqa: ANN401
+    size: tuple[int, int],
+    which: str,
+    request: pytest.FixtureRequest,
 ) -> None:
-    peer = peer_of(network)
-    if folded:  # as the matcher does
-        network = randomized(PAPER)
-        network.fold_batch_norms()
+    network: EfficientLoFTR = request.getfixturevalue(which)
     images0, images1 = pair_of(2, size)
     with torch.no_grad():
         ours = network(images0, images1)
@@ -184,10 +171,11 @@ def test_agrees_with_transformers(
 
 @pytest.mark.parametrize('size', SIZES, ids=str)
 def test_every_cell_is_refined_as_in_transformers(
-    network: EfficientLoFTR, size: tuple[int, int]
+    network: EfficientLoFTR,
+    peer: Any,  # noqa: ANN401
+    size: tuple[int, int],
 ) -> None:
     images0, images1 = pair_of(1, size)
-    peer = peer_of(network)
     with torch.no_grad():
         stages = stages_of_peer(peer, images0, images1)
         maps0, maps1 = network.encode(images0), network.encode(images1)
@@ -206,11 +194,13 @@ def test_every_cell_is_refined_as_in_transformers(
 
 @pytest.mark.parametrize('sizes', [((64, 128), (128, 64)), ((96, 64), (64, 96))], ids=str)
 def test_images_of_different_size_agree_with_transformers(
-    network: EfficientLoFTR, sizes: tuple[tuple[int, int], tuple[int, int]]
+    network: EfficientLoFTR,
+    peer: Any,  # noqa: ANN401
+    sizes: tuple[tuple[int, int], tuple[int, int]],
 ) -> None:
     """Its layers take maps of different size as long as both have as many tokens."""
     images = [smooth_noise(2, size) for size in sizes]
-    model = peer_of(network).efficientloftr
+    model = peer.efficientloftr
     with torch.no_grad():
         x0, x1 = (model.backbone(image)[-1] for image in images)
         positions = [model.rotary_emb(x) for x in (x0, x1)]
@@ -242,9 +232,8 @@ def test_the_optimized_mode_matches_the_same_cells_as_transformers() -> None:
     torch.testing.assert_close(ours.coarse.confidence, scores, rtol=0, atol=1e-4)
 
 
-def test_what_is_corrected_in_transformers(network: EfficientLoFTR) -> None:
+def test_what_is_corrected_in_transformers(peer: Any) -> None:  # noqa: ANN401
     """As it is, every point of image 0 is the first pixel of its window, whatever was found."""
-    peer = peer_of(network)
     images0, images1 = pair_of(1, (96, 128))
     with torch.no_grad():
         pixels = torch.stack([images0, images1], dim=1).repeat(1, 1, 3, 1, 1)
