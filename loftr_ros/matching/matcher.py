@@ -274,8 +274,16 @@ def _select_device(device: str) -> torch.device:
         selected = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"device '{device}': expected auto, cpu, cuda or cuda:N") from error
-    if selected.type == 'cuda' and not torch.cuda.is_available():
-        raise ValueError(f"device '{device}': no CUDA device is available here; use cpu or auto")
+    if selected.type not in ('cpu', 'cuda'):
+        raise ValueError(f"device '{device}': expected auto, cpu, cuda or cuda:N")
+    if selected.type == 'cuda':
+        number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not number:
+            raise ValueError(
+                f"device '{device}': no CUDA device is available here; use cpu or auto"
+            )
+        if selected.index is not None and selected.index >= number:
+            raise ValueError(f"device '{device}': the last one here is cuda:{number - 1}")
     return selected
 
 

@@ -5,6 +5,7 @@ Per pair of images the host waits for a GPU once: for the matches, which come as
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,13 @@ import torch
 
 from .alignment import Corners
 from .graphs import Replayed
+from .memory import is_out_of_memory
 from .pair_network import FeatureMaps
 from .precision import computing, store_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -81,19 +85,21 @@ class Runner:
         store_weights(self.network, precision)
         self.network.exact_coarse = precision.exact_coarse
         self._columns: Function = self._compute_columns
+        self._recorded: list[Replayed] = []
         if graphs is not None:
             # The encoding of positions is added outside: it changes with the size of images.
             backbone = self.network.backbone
-            backbone.forward = graphs(backbone.forward)
-            self._columns = graphs(self._columns)
+            self._recorded = [graphs(backbone.forward), graphs(self._columns)]
+            backbone.forward, self._columns = self._recorded
 
     def encode(self, image: NetworkInput) -> FeatureMaps:
         """Features of a prepared image; does not wait for the device."""
-        cells = None if image.mask is None else self._upload(image.mask)
-        allowed = None if image.allowed is None else self._upload(image.allowed)
-        pixels = self._upload(image.image)
-        with torch.inference_mode(), computing(self.precision, self.device):
-            return self.network.encode(pixels, cells, allowed=allowed)
+        with self._computing():
+            cells = None if image.mask is None else self._upload(image.mask)
+            allowed = None if image.allowed is None else self._upload(image.allowed)
+            pixels = self._upload(image.image)
+            maps: FeatureMaps = self.network.encode(pixels, cells, allowed=allowed)
+            return maps
 
     def match(
         self,
@@ -105,7 +111,7 @@ class Runner:
         """Matches (M, 8): x0 y0 x1 y1 in px of the network, confidence, sigma, cell, support."""
         tensors = (*_tensors(maps0), *_tensors(maps1))
         options = {'threshold': threshold, 'max_matches': max_matches}
-        with torch.inference_mode(), computing(self.precision, self.device):
+        with self._computing():
             while True:
                 rows = None if self._rows is None else self._rows.number
                 (columns,) = self._columns(*tensors, **options, capacity=rows)
@@ -114,6 +120,21 @@ class Runner:
                 found = (matches[:, 8] > 0) & np.isfinite(matches[:, :7]).all(axis=1)
                 if self._rows is None or self._rows.suffice(int(matches[0, 9])):
                     return matches[found, :8]
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Compute for inference; where memory runs out, give up that of all recordings.
+
+        Whoever falls back to smaller images needs it.
+        """
+        try:
+            with torch.inference_mode(), computing(self.precision, self.device):
+                yield
+        except Exception as error:
+            if is_out_of_memory(error):
+                for recorded in self._recorded:
+                    recorded.forget()
+            raise
 
     def _compute_columns(self, *tensors: Tensor | None, **options: object) -> tuple[Tensor, ...]:
         """Flatten :meth:`LoFTR.match` to tensors in, one tensor out."""
