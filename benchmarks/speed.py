@@ -142,7 +142,7 @@ def prepare(subject: Subject, weights: Path, threshold: float, size: tuple[int, 
     if subject.package == 'transformers':
         return _prepare_efficient(subject, weights.with_name(EFFICIENT_FILE), images)
     keep_freed_memory()
-    chosen = {
+    chosen: dict[str, tuple[str | Path, float | None, int | None]] = {
         'full': (weights, threshold, None),
         'efficient': (weights.with_name(EFFICIENT_FILE), 0.0, NodeParameters().max_matches),
         'lite': ('lite', None, NodeParameters().max_matches),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from efficient_networks import randomized, smooth_noise
 
+from loftr_ros.frontend import Frame, Tracker, TrackerOptions
 from loftr_ros.matching.config import ANYTHING, EFFICIENT, EfficientConfig
 from loftr_ros.matching.efficient import reference_pixels
 from loftr_ros.matching.fine_matching import cell_centres
@@ -121,3 +122,23 @@ def test_two_batches_of_masked_images_are_matched_as_each_by_itself() -> None:
             found = together.select(torch.nonzero(together.coarse.batch == index)[:, 0])
             assert torch.equal(found.cells, expected.cells)
             torch.testing.assert_close(found.points1, expected.points1, rtol=0, atol=1e-3)
+
+
+def test_a_track_keeps_its_id_and_its_point_while_the_keyframe_lasts(matcher: Matcher) -> None:
+    steady = TrackerOptions(min_survival=0.0, min_overlap=0.0, max_parallax=10.0)
+    tracker = Tracker(matcher, steady)
+    assert tracker.process(Frame(stamp_ns=1, image=REFERENCE)) is None
+    points: dict[int, tuple[float, ...]] = {}
+    seen = 0
+    for number, query in enumerate(QUERIES[1:] + QUERIES[1:], start=2):
+        # Each image once more with some noise, so that none counts as frozen.
+        image = np.clip(query.astype(np.int16) + number % 3, 0, 255).astype(np.uint8)
+        result = tracker.process(Frame(stamp_ns=number, image=image))
+        assert result is not None
+        assert not result.new_keyframe
+        tracks = zip(result.track_ids, result.matches.reference_points, strict=True)
+        for track, point in tracks:
+            seen += int(track) in points
+            assert points.setdefault(int(track), tuple(point)) == tuple(point)
+
+    assert seen > 3
