@@ -4,9 +4,9 @@
 
 Every subject is a process of its own, as its users would run it; the processes take turns, so that
 what else the machine does hits all of them alike. The full model has the same random weights
-everywhere and a threshold at which it finds the same number of matches. EfficientLoFTR is measured
-where `transformers` is installed (requirements/benchmark.txt), with random weights of its own: its
-implementation there refines every cell, whatever its threshold, so its matches are all cells.
+everywhere and a threshold at which it finds the same number of matches. EfficientLoFTR has the same
+random weights here and in `transformers` (requirements/dev.txt), which refines every cell, whatever
+its threshold, so that its matches are all cells; here at most the number of the full model is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ from stages import measure_stages, stage_table
 from timing import gflop_of, has_bfloat16, peak_memory
 
 from loftr_ros.allocator import keep_freed_memory
-from loftr_ros.matching.config import OUTDOOR
+from loftr_ros.matching.config import EFFICIENT, OUTDOOR
+from loftr_ros.matching.efficient import EfficientLoFTR
+from loftr_ros.matching.efficient_names import from_transformers
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.network import LoFTR
 from loftr_ros.matching.weights import load_weights, save_weights
@@ -95,6 +97,8 @@ class Row:
 
 
 MODES = ('pair', 'stream')
+EFFICIENT_FILE = 'efficient.safetensors'
+"""Beside the weights of the full model."""
 REFERENCE = Subject('kornia', 'full', 'pair')
 """All ratios are to this one."""
 
@@ -103,11 +107,16 @@ def subjects() -> list[Subject]:
     """All rows of the table."""
     rows = [REFERENCE, Subject('kornia', 'full', 'stream')]
     rows += [Subject('transformers', 'efficient', 'pair')]
+    rows += [Subject('loftr_ros', 'efficient', mode) for mode in MODES]
     for precision in ('float32', 'bfloat16') if has_bfloat16() else ('float32',):
         for weights in ('full', 'lite'):
             rows += [Subject('loftr_ros', weights, mode, 'cpu', precision) for mode in MODES]
     rows += [Subject('kornia', 'full', mode, 'cuda') for mode in MODES]
     rows += [Subject('transformers', 'efficient', 'pair', 'cuda')]
+    for precision, graphs in (('float32', False), ('float16', False), ('float16', True)):
+        rows += [
+            Subject('loftr_ros', 'efficient', mode, 'cuda', precision, graphs) for mode in MODES
+        ]
     for precision in ('float32', 'tf32', 'float16', 'bfloat16'):
         rows += [Subject('loftr_ros', 'full', mode, 'cuda', precision) for mode in MODES]
     for weights in ('full', 'lite'):
@@ -131,16 +140,21 @@ def prepare(subject: Subject, weights: Path, threshold: float, size: tuple[int, 
     if subject.package == 'kornia':
         return _prepare_kornia(subject, weights, threshold, images)
     if subject.package == 'transformers':
-        return _prepare_efficient(subject, images)
+        return _prepare_efficient(subject, weights.with_name(EFFICIENT_FILE), images)
     keep_freed_memory()
-    full = subject.weights == 'full'
+    chosen: dict[str, tuple[str | Path, float | None, int | None]] = {
+        'full': (weights, threshold, None),
+        'efficient': (weights.with_name(EFFICIENT_FILE), 0.0, NodeParameters().max_matches),
+        'lite': ('lite', None, NodeParameters().max_matches),
+    }
+    file, least, most = chosen[subject.weights]
     matcher = Matcher(
-        weights if full else 'lite',
+        file,
         device=subject.device,
         precision=subject.precision,
         longer_side=None,
-        confidence_threshold=threshold if full else None,
-        max_matches=None if full else NodeParameters().max_matches,
+        confidence_threshold=least,
+        max_matches=most,
         cuda_graphs=subject.graphs,
     )
     if subject.mode == 'pair':
@@ -174,15 +188,16 @@ def _prepare_kornia(
     return lambda: count({'features0': reference, 'image1': tensor(images[1])})
 
 
-def _prepare_efficient(subject: Subject, images: tuple[Image, Image]) -> Run:
+def _prepare_efficient(subject: Subject, weights: Path, images: tuple[Image, Image]) -> Run:
     from transformers import EfficientLoFTRConfig, EfficientLoFTRForKeypointMatching
 
-    peer = EfficientLoFTRForKeypointMatching(EfficientLoFTRConfig()).eval().to(subject.device)
-    for module in peer.modules():
-        # Its own random weights let signals fade to denormal numbers, which Intel's CPUs take some
-        # fifty times longer for; trained ones do not.
-        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
-            torch.nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
+    peer = EfficientLoFTRForKeypointMatching(EfficientLoFTRConfig()).eval()
+    state = load_weights(weights).network.state_dict()
+    names = dict(
+        zip(from_transformers(peer.state_dict(), EFFICIENT), peer.state_dict(), strict=True)
+    )
+    peer.load_state_dict({names[name]: value for name, value in state.items()})
+    peer.to(subject.device)
 
     def pair() -> int:
         grey = torch.from_numpy(np.stack(images)).to(subject.device).float() / 255
@@ -248,6 +263,7 @@ def random_weights(folder: Path, size: tuple[int, int], matches: int) -> tuple[P
     torch.manual_seed(0)
     path = folder / 'random.safetensors'
     save_weights(LoFTR(OUTDOOR), path)
+    save_weights(EfficientLoFTR(EFFICIENT), folder / EFFICIENT_FILE)
     matcher = Matcher(
         path,
         longer_side=None,

@@ -23,7 +23,7 @@ def add_tracking(parser: argparse.ArgumentParser) -> None:
     """Add what is tracked, and how."""
     parser.add_argument('--mode', choices=('mono', 'stereo', 'rgbd'), default='mono')
     parser.add_argument('--reference', choices=('keyframe', 'previous'))
-    parser.add_argument('--weights', help='lite, outdoor, indoor, or a file')
+    parser.add_argument('--weights', help='a name (`loftr-ros weights`) or a file')
     parser.add_argument('--device', help='auto, cpu, cuda or cuda:N')
     parser.add_argument('--parameters', type=Path, help="file of the node's parameters")
     parser.add_argument(

@@ -17,7 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rate', type=float, help='images per second; default: as recorded')
     parser.add_argument('--mode', choices=('mono',), default='mono')
     parser.add_argument('--reference', choices=('keyframe', 'previous'), default='keyframe')
-    parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
+    parser.add_argument('--weights', default='lite', help='a name (`loftr-ros weights`) or a file')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
     parser.add_argument(
         '-p',

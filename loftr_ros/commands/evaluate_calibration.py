@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--exclude', nargs='*', default=[], help='words in names of files to skip')
     parser.add_argument('--sequences', type=Path, nargs='*', default=[], help='with depth + poses')
-    parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
+    parser.add_argument('--weights', default='lite', help='a name (`loftr-ros weights`) or a file')
     parser.add_argument('--pairs', type=int, default=64, help='of each set')
     parser.add_argument('--width', type=int, default=640, help='of the images, px')
     parser.add_argument('--height', type=int, default=480, help='of the images, px')

@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar='X,Y',
         help='px of the reference picture to draw the attention of; may be given again',
     )
-    parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
+    parser.add_argument('--weights', default='lite', help='a name (`loftr-ros weights`) or a file')
     parser.add_argument('--configuration', help='of a weights file that does not carry its own')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
     parser.add_argument('--longer-side', type=int, default=640, help='px; 0 keeps the size')

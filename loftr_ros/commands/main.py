@@ -30,6 +30,7 @@ COMMANDS = {
     'evaluate-pairs': 'measure relative poses on pairs of images with known truth',
     'evaluate-conditions': 'measure relative poses on pairs made hard: blur, dark, ...',
     'evaluate-calibration': 'measure what stated confidence and sigma are worth',
+    'weights': 'list the weights known by name, or download some',
     'export': 'write the network as ONNX graphs, for backend onnxruntime',
     'demo': 'run the node on an image sequence, over DDS, and report what it did',
 }

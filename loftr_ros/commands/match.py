@@ -17,7 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('image0', type=Path, help='reference picture')
     parser.add_argument('image1', type=Path, help='query picture')
     parser.add_argument('-o', '--output', type=Path, default=Path('matches.png'))
-    parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
+    parser.add_argument('--weights', default='lite', help='a name (`loftr-ros weights`) or a file')
     parser.add_argument('--configuration', help='of a weights file that does not carry its own')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
     parser.add_argument('--longer-side', type=int, default=640, help='px; 0 keeps the size')

@@ -20,7 +20,7 @@ from .fine_matching import cell_centres
 from .precision import exact_products
 
 if TYPE_CHECKING:
-    from .config import LoFTRConfig
+    from .config import MatchingConfig
 
 PATCH_RADIUS = 4
 """Patches have 9 x 9 px: smaller ones hold too little, larger ones are bent by the parallax."""
@@ -86,7 +86,7 @@ class Aligned:
 
 
 def find_corners(
-    images: Tensor, config: LoFTRConfig, grid: tuple[int, int], allowed: Tensor | None = None
+    images: Tensor, config: MatchingConfig, grid: tuple[int, int], allowed: Tensor | None = None
 ) -> Corners:
     """The pixels of each cell that are localised best, by the smaller eigenvalue of the gradients.
 
@@ -96,7 +96,7 @@ def find_corners(
         grid: Rows and columns of coarse cells.
         allowed: (N, 1, H, W) bool, where the centre of a patch may lie; None for everywhere.
     """
-    stride, (rows, columns) = config.resolution[0], grid
+    stride, (rows, columns) = config.stride, grid
     half = stride // 2
     # The first pixel of the first cell, whose centre is at cell_offset.
     first = round(config.cell_offset - (stride - 1) / 2)
@@ -108,7 +108,7 @@ def find_corners(
     strength = F.pad(strength, (-first, right, -first, below), value=-1.0)
     best, index = F.max_pool2d(strength, half, return_indices=True)
     y, x = index // (columns * stride) + first, index % (columns * stride) + first
-    highest, chosen = _by_cell(best).topk(config.aligned_points, dim=-1)
+    highest, chosen = _by_cell(best).topk(config.corner_points, dim=-1)
     usable = highest > -0.5
     quarters = torch.arange(4 * rows * columns, device=images.device).view_as(best[:1])
     pixels = torch.stack([_by_cell(x), _by_cell(y)], dim=-1).to(images.dtype)
@@ -160,7 +160,7 @@ def align(
     images: tuple[Tensor, Tensor],
     corners: Corners,
     matches: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
-    config: LoFTRConfig,
+    config: MatchingConfig,
     grid: tuple[int, int],
 ) -> Aligned:
     """Align the best localised points of matched cells.
@@ -177,7 +177,8 @@ def align(
     pixels, quarters = corners.pixels[batch, cells0], corners.cells[batch, cells0]
     with exact_products(points0.device):
         shape, motion = (len(images[0]), *grid), points1 - points0
-        affine = local_affine((batch, cells0, motion, found), shape, config)
+        place = points0 - cell_centres(config, cells0, grid[1])
+        affine = local_affine((batch, cells0, motion, found), shape, config, place)
         ahead = torch.einsum('mij,mpj->mpi', affine, pixels - points0[:, None])
         start = points1[:, None] + ahead
         layers0 = torch.cat([images[0], *_gradients(images[0])], dim=1)
@@ -193,7 +194,8 @@ def align(
 def local_affine(
     matches: tuple[Tensor, Tensor, Tensor, Tensor],
     shape: tuple[int, int, int],
-    config: LoFTRConfig,
+    config: MatchingConfig,
+    places: Tensor | None = None,
 ) -> Tensor:
     """Jacobian (M, 2, 2) of the motion from image 0 to image 1 around each match.
 
@@ -201,29 +203,31 @@ def local_affine(
     their distance; where there are few it tends to a shift.
 
     Args:
-        matches: Pair (M,), row-major cell of image 0 (M,), point of image 1 minus the centre of
-            that cell (M, 2), px, and whether it is a match (M,).
+        matches: Pair (M,), row-major cell of image 0 (M,), point of image 1 minus that of image 0
+            (M, 2), px, and whether it is a match (M,).
         shape: Pairs, and rows and columns of the grid.
         config: Of the network.
+        places: Points of image 0 from the centres of their cells (M, 2), px; None for these.
     """
     batch, cells, motion, found = matches
     pairs, rows, columns = shape
     side = 2 * REACH + 1
-    field = motion.new_zeros(pairs, rows * columns, 3)
+    places = torch.zeros_like(motion) if places is None else places
+    field = motion.new_zeros(pairs, rows * columns, 5)
     # A match that overflowed in half precision must not spread.
     counts = (motion.isfinite().all(dim=1) & found)[:, None].to(motion.dtype)
-    field[batch, cells] = torch.cat([motion.nan_to_num(), counts], dim=1)
-    field = field.transpose(1, 2).reshape(pairs, 3, rows, columns)
-    around = F.unfold(field, side, padding=REACH).view(pairs, 3, side**2, rows * columns)
+    field[batch, cells] = torch.cat([motion.nan_to_num(), counts, places], dim=1)
+    field = field.transpose(1, 2).reshape(pairs, 5, rows, columns)
+    around = F.unfold(field, side, padding=REACH).view(pairs, 5, side**2, rows * columns)
     near = around.permute(0, 3, 2, 1)[batch, cells]
     axis = torch.arange(-REACH, REACH + 1, device=motion.device, dtype=motion.dtype)
     step = torch.stack(torch.meshgrid(axis, axis, indexing='xy'), dim=-1).view(-1, 2)
-    step = step * config.resolution[0]
+    step = step * config.stride + near[..., 3:] - places[:, None]
     change = near[..., :2] - motion.nan_to_num()[:, None]
     agree = (near[..., 2] > 0) & (change.square().sum(-1) < step.square().sum(-1))
     weighted = agree[..., None] * step
-    ridge = 2.0 * config.resolution[0] ** 2 * torch.eye(2, device=motion.device)
-    normal = torch.einsum('mki,kj->mij', weighted, step) + ridge
+    ridge = 2.0 * config.stride**2 * torch.eye(2, device=motion.device)
+    normal = torch.einsum('mki,mkj->mij', weighted, step) + ridge
     slope = torch.einsum('mki,mkj->mij', change, weighted) @ _inverse(normal)
     return slope + torch.eye(2, device=motion.device)
 

@@ -126,6 +126,7 @@ def mutual_matches(
     inner: tuple[Tensor, Tensor],
     masks: tuple[Tensor | None, Tensor | None] = (None, None),
     capacity: int | None = None,
+    score_offset: float | None = None,
 ) -> CoarseMatches:
     """Mutual nearest neighbours above the threshold, off the border (equations 1 to 3).
 
@@ -141,6 +142,8 @@ def mutual_matches(
         masks: (N, L) and (N, S) bool, the cells that take part in the softmax; None for all.
         capacity: Return that many, the most confident, without asking the device how many there
             are: rows of confidence 0 are no matches. None returns just the matches.
+        score_offset: Leave the dual softmax out (section 3.3 of the EfficientLoFTR paper): the
+            confidence is the softmax of S against one rival of that score. None keeps it.
     """
     # Half precision overflows in the product and is too coarse for its exponential.
     with exact_products(features0.device):
@@ -151,6 +154,7 @@ def mutual_matches(
                 features1[index].float(),
                 threshold,
                 tuple(None if mask is None else mask[index] for mask in masks),
+                score_offset,
             )
             for index in range(len(features0))
         ]
@@ -172,28 +176,38 @@ def _fixed_number(confidence: Tensor, partner: Tensor, count: int) -> CoarseMatc
 
 
 def _match_pair(
-    features0: Tensor, features1: Tensor, threshold: float, masks: tuple[Tensor | None, ...]
+    features0: Tensor,
+    features1: Tensor,
+    threshold: float,
+    masks: tuple[Tensor | None, ...],
+    score_offset: float | None,
 ) -> tuple[Tensor, Tensor]:
     """Confidence (L,) of each cell's mutual nearest neighbour, 0 without one, and that cell."""
     blocks = _ScoreBlocks(features0, features1, *masks)
+    logarithms = iter(blocks) if score_offset is not None else _dual_softmax(blocks, features1)
+    column_best = features1.new_full((len(features1),), -math.inf)
+    best, partner = [], []
+    for scores in logarithms:
+        maximum, argument = scores.max(dim=1)
+        best.append(maximum)
+        partner.append(argument)
+        column_best = torch.maximum(column_best, scores.amax(dim=0))
+    row_best, partners = torch.cat(best), torch.cat(partner)
+    confidence = row_best.exp() if score_offset is None else (row_best - score_offset).sigmoid()
+    keep = (column_best[partners] == row_best) & (confidence > max(threshold, 0.0))
+    return torch.where(keep, confidence, torch.zeros_like(confidence)), partners
+
+
+def _dual_softmax(blocks: _ScoreBlocks, features1: Tensor) -> Iterator[Tensor]:
+    """Blocks of the logarithm of the dual softmax, in the place of the scores."""
     column_sum = features1.new_full((len(features1),), -math.inf)
     row_sums = []
     for scores in blocks:
         row_sums.append(_finite(scores.logsumexp(dim=1, keepdim=True)))
         column_sum = torch.logaddexp(column_sum, scores.logsumexp(dim=0))
-    column_best = torch.full_like(column_sum, -math.inf)
     column_sum = _finite(column_sum)
-    best, partner = [], []
     for scores, row_sum in zip(blocks, row_sums, strict=True):
-        log_confidence = scores.mul_(2).sub_(row_sum).sub_(column_sum)
-        maximum, argument = log_confidence.max(dim=1)
-        best.append(maximum)
-        partner.append(argument)
-        column_best = torch.maximum(column_best, log_confidence.amax(dim=0))
-    row_best, partners = torch.cat(best), torch.cat(partner)
-    confidence = row_best.exp()
-    keep = (column_best[partners] == row_best) & (confidence > max(threshold, 0.0))
-    return torch.where(keep, confidence, torch.zeros_like(confidence)), partners
+        yield scores.mul_(2).sub_(row_sum).sub_(column_sum)
 
 
 def _finite(log_sum: Tensor) -> Tensor:

@@ -12,29 +12,43 @@ from rich.progress import Progress
 from .errors import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 CHUNK = 1 << 16
 TIMEOUT_S = 20.0
 
 
-def download(url: str, path: Path, is_genuine: Callable[[bytes], bool]) -> None:
+def download(urls: Sequence[str], path: Path, is_genuine: Callable[[bytes], bool]) -> None:
     """Fetch a file into memory, verify it, and only then put it in place.
 
+    Args:
+        urls: Where it is, the place to ask first first.
+        path: Where to put it.
+        is_genuine: Whether the content is that of the file.
+
     Raises:
-        WeightsError: Offline, broken off, or not the expected file; says where to put it by hand.
+        WeightsError: No place delivers the expected file; says why, and where to put it by hand.
     """
-    by_hand = f'Put the file {path.name} at {path} by hand (a copy is at {url}).'
+    problems = []
+    for url in urls:
+        content, problem = _attempt(url, path.name)
+        if content is not None and is_genuine(content):
+            partial = path.with_suffix('.partial')
+            partial.write_bytes(content)
+            partial.replace(path)
+            return
+        problems.append(problem or f'{url} did not deliver the expected file (hash differs)')
+    by_hand = f'Put the file {path.name} at {path} by hand (a copy is at {urls[0]}).'
+    raise WeightsError(f'{"; ".join(problems)}. {by_hand}')
+
+
+def _attempt(url: str, name: str) -> tuple[bytes | None, str]:
+    """Content of a file, or why there is none."""
     try:
-        content = _fetch(url, path.name)
+        return _fetch(url, name), ''
     except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
-        raise WeightsError(f'could not download {url} ({error}). {by_hand}') from error
-    if not is_genuine(content):
-        raise WeightsError(f'{url} did not deliver the expected file (hash differs). {by_hand}')
-    partial = path.with_suffix('.partial')
-    partial.write_bytes(content)
-    partial.replace(path)
+        return None, f'could not download {url} ({error})'
 
 
 def _fetch(url: str, name: str) -> bytes:

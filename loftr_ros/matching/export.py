@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .efficient import EfficientLoFTR
+from .efficient_export import Stage
+from .efficient_export import stages as efficient_stages
 from .errors import WeightsError
 from .fine_matching import expected_offset
 from .onnx_folder import (
@@ -116,20 +119,25 @@ def export(
     if opset not in OPSETS:
         raise ValueError(f'opset must be {OPSETS[0]} to {OPSETS[-1]}, not {opset}')
     loaded = load_weights(weights, configuration)
-    stride = loaded.network.config.resolution[0]
-    padded = None if size is None else _padded(size, stride)
+    network = loaded.network
+    padded = None if size is None else _padded(size, network.config.size_multiple)
     folder.mkdir(parents=True, exist_ok=True)
     # Until all graphs are there the folder is no export.
     (folder / MANIFEST).unlink(missing_ok=True)
     # TensorRT does not see that the graphs are others.
     shutil.rmtree(engine_folder(folder), ignore_errors=True)
     with torch.inference_mode(), _quietly():
-        for stage, (module, inputs, shapes) in _stages(loaded.network, padded).items():
-            _export(module.eval(), inputs, shapes, graph_path(folder, stage), opset)
+        if isinstance(network, EfficientLoFTR):
+            network.fold_batch_norms()
+            stages = efficient_stages(network, padded)
+        else:
+            stages = _stages(network, padded)
+        for stage, (module, inputs, shapes, outputs) in stages.items():
+            _export(module.eval(), inputs, shapes, outputs, graph_path(folder, stage), opset)
     manifest = Manifest(
         loaded.name,
         loaded.sha256,
-        loaded.network.config,
+        network.config,
         padded,
         opset,
         graph_hashes(folder),
@@ -166,10 +174,8 @@ def _padded(size: tuple[int, int], stride: int) -> tuple[int, int]:
 Shapes = dict[str, dict[int, Any]]
 
 
-def _stages(
-    network: LoFTR, size: tuple[int, int] | None
-) -> dict[str, tuple[nn.Module, dict[str, Tensor], Shapes]]:
-    """For each stage its module, example inputs by name, and their dimensions that vary."""
+def _stages(network: LoFTR, size: tuple[int, int] | None) -> dict[str, Stage]:
+    """For each stage its module, example inputs, their dimensions that vary, and output names."""
     config = network.config
     width, height = size or (10 * config.resolution[0], 6 * config.resolution[0])
     cells = (height // config.resolution[0]) * (width // config.resolution[0])
@@ -197,9 +203,14 @@ def _stages(
     vary_windows = {name: {0: count} for name in windows}
     image = torch.zeros(1, 1, height, width)
     return {
-        ENCODER: (Encoder(network), {'image': image}, vary_image),
-        COARSE: (Coarse(network), tokens | masks, vary_tokens),
-        FINE: (Fine(network), windows, vary_windows),
+        ENCODER: (Encoder(network), {'image': image}, vary_image, ['coarse', 'fine']),
+        COARSE: (
+            Coarse(network),
+            tokens | masks,
+            vary_tokens,
+            ['transformed0', 'transformed1'],
+        ),
+        FINE: (Fine(network), windows, vary_windows, ['offset', 'deviation']),
     }
 
 
@@ -215,17 +226,19 @@ def _varying(stride: int) -> tuple[Shapes, Shapes]:
 
 
 def _export(
-    module: nn.Module, inputs: dict[str, Tensor], shapes: Shapes, path: Path, opset: int
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    shapes: Shapes,
+    outputs: list[str],
+    path: Path,
+    opset: int,
 ) -> None:
-    names = ['coarse', 'fine'] if isinstance(module, Encoder) else ['offset', 'deviation']
-    if isinstance(module, Coarse):
-        names = ['transformed0', 'transformed1']
     torch.onnx.export(
         module,
         kwargs=inputs,
         f=path,
         input_names=list(inputs),
-        output_names=names,
+        output_names=outputs,
         dynamic_shapes=shapes or None,
         opset_version=opset,
         external_data=False,

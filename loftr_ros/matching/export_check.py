@@ -85,5 +85,5 @@ def check_export(
     matches0 = original.match(features, original.encode(query))
     matches1 = exported.match_images(reference, query)
     # Another cell of the query is farther away than half of one.
-    cell = original.network.config.resolution[0] / min(features.scale)
+    cell = original.network.config.stride / min(features.scale)
     return agreement(matches0, matches1, cell / 2)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .coarse_matching import CoarseMatches
-from .config import LoFTRConfig
+from .config import LoFTRConfig, MatchingConfig
 from .precision import exact_products
 from .transformer import Pointwise, pointwise
 
@@ -25,22 +25,25 @@ CACHED_VALUES = 2**20
 
 @dataclass(frozen=True)
 class FineOffsets:
-    """Where the centre of window 0 is found inside window 1.
+    """Where a point of window 0 is found inside window 1.
 
     Attributes:
-        offset: (M, 2) x, y in units of the window's half side, within [-1, 1].
+        offset: (M, 2) x, y from the centre of window 1, in the configuration's ``fine_unit``: for
+            LoFTR the window's half side, so that it lies within [-1, 1].
         deviation: (M,) standard deviation of the heat map, mean of both axes, in the same unit.
+        start: (M, 2) x, y of the point from the centre of window 0, in the same unit; None at it.
     """
 
     offset: Tensor
     deviation: Tensor
+    start: Tensor | None = None
 
 
-def refined_together(config: LoFTRConfig, device: str) -> int:
+def refined_together(config: MatchingConfig, device: str) -> int:
     """How many matches are refined at once, on a device of type ``cpu`` or another."""
     if device != 'cpu':
         return REFINED_TOGETHER
-    return min(REFINED_TOGETHER, CACHED_VALUES // (config.fine_window**2 * config.fine_dim))
+    return min(REFINED_TOGETHER, CACHED_VALUES // config.window_values)
 
 
 def refine_in_blocks(
@@ -50,8 +53,11 @@ def refine_in_blocks(
     if len(matches.batch) <= block:
         return refine(matches)
     parts = [refine(part) for part in matches.split(block)]
+    starts = [part.start for part in parts if part.start is not None]
     return FineOffsets(
-        torch.cat([part.offset for part in parts]), torch.cat([part.deviation for part in parts])
+        torch.cat([part.offset for part in parts]),
+        torch.cat([part.deviation for part in parts]),
+        torch.cat(starts) if starts else None,
     )
 
 
@@ -140,21 +146,23 @@ def expected_offset(features0: Tensor, features1: Tensor) -> FineOffsets:
 
 
 def in_pixels(
-    config: LoFTRConfig,
+    config: MatchingConfig,
     coarse: CoarseMatches,
     fine: FineOffsets,
     columns0: int,
     columns1: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Points (M, 2) of both images and sigma (M,), px of the network's input images."""
+    unit = config.fine_unit
     points0 = cell_centres(config, coarse.cells0, columns0)
-    unit = config.fine_window // 2 * config.resolution[1]
+    if fine.start is not None:
+        points0 = points0 + fine.start * unit
     points1 = cell_centres(config, coarse.cells1, columns1) + fine.offset * unit
     sigma = config.sigma_scale * (fine.deviation * unit) ** config.sigma_exponent
     return points0, points1, sigma
 
 
-def cell_centres(config: LoFTRConfig, cells: Tensor, columns: int) -> Tensor:
+def cell_centres(config: MatchingConfig, cells: Tensor, columns: int) -> Tensor:
     """x, y of row-major cells (M,) of the coarse grid, px: (M, 2) float32."""
     grid = torch.stack([cells % columns, cells // columns], dim=-1).float()
-    return grid * config.resolution[0] + config.cell_offset
+    return grid * config.stride + config.cell_offset

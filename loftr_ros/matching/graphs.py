@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .precision import on_device
+
 Function = Callable[..., tuple[Tensor, ...]]
 Inputs = tuple['Tensor | None', ...]
 
@@ -45,16 +47,25 @@ def record_cuda_graph(function: Callable[[], tuple[Tensor, ...]], inputs: Inputs
     Raises:
         RuntimeError: The function does what no graph can hold, or memory ran out.
     """
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UPS):
-            function()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outputs = function()
-    return Recording(inputs, outputs, graph.replay)
+    device = next(x.device for x in inputs if x is not None)
+    # On another device than the current one the recording would be empty.
+    with on_device(device):
+        stream = torch.cuda.Stream(device)
+        stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                function()
+        torch.cuda.current_stream(device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may use the GPU meanwhile: only what this one does may break the recording.
+        with torch.cuda.graph(graph, capture_error_mode='thread_local'):
+            outputs = function()
+
+    def replay() -> None:
+        with on_device(device):
+            graph.replay()
+
+    return Recording(inputs, outputs, replay)
 
 
 class Replayed:
@@ -72,20 +83,24 @@ class Replayed:
             function: Takes tensors (or None) by position and options by name.
             record: How to record.
             limit: Number of recordings that are kept; each holds the memory of its activations.
+                The least used goes first, so that a stream keeps its own whatever is matched
+                beside it.
         """
         self._function = function
         self._record = record
         self._limit = limit
         self._recordings: dict[Hashable, Recording] = {}
+        self._uses: dict[Hashable, float] = {}
 
     def __call__(self, *inputs: Tensor | None, **options: Hashable) -> tuple[Tensor, ...]:
         """Replay with these inputs; the first of their shape and options is recorded."""
         shapes = tuple(None if x is None else (x.shape, x.dtype, x.device) for x in inputs)
         key = shapes, tuple(sorted(options.items()))
-        recording = self._recordings.pop(key, None)
+        recording = self._recordings.get(key)
         if recording is None:
             recording = self._make(inputs, options)
-        self._recordings[key] = recording  # the one used last stands last
+            self._recordings[key] = recording
+        self._uses[key] = self._uses.get(key, 0) + 1
         for kept, given in zip(recording.inputs, inputs, strict=True):
             if kept is not None and given is not None:
                 kept.copy_(given)
@@ -94,11 +109,14 @@ class Replayed:
 
     def _make(self, inputs: Inputs, options: dict[str, Any]) -> Recording:
         while len(self._recordings) >= self._limit:
-            del self._recordings[next(iter(self._recordings))]
+            least = min(self._recordings, key=lambda key: self._uses[key])
+            del self._recordings[least], self._uses[least]
+            # What was used long ago counts less.
+            self._uses = {key: uses / 2 for key, uses in self._uses.items()}
         kept = tuple(None if x is None else x.clone() for x in inputs)
-        try:
-            return self._record(lambda: self._function(*kept, **options), kept)
-        except torch.cuda.OutOfMemoryError:
-            # Whoever falls back to smaller images needs the memory of all recordings.
-            self._recordings.clear()
-            raise
+        return self._record(lambda: self._function(*kept, **options), kept)
+
+    def forget(self) -> None:
+        """Give up all recordings and their memory."""
+        self._recordings.clear()
+        self._uses.clear()

@@ -13,7 +13,7 @@ from .errors import ImageError
 from .fine_matching import refined_together
 
 if TYPE_CHECKING:
-    from .config import LoFTRConfig
+    from .config import MatchingConfig
 
 LIBRARY_BYTES = 40e6
 """What the libraries take with the first image: code, kernels, threads."""
@@ -87,7 +87,7 @@ class SizeLimits:
             if value is not None and value < least:
                 raise ValueError(f'{name} must be at least {least}, not {value}')
 
-    def fit(self, image_size: tuple[int, int], config: LoFTRConfig) -> NetworkSize:
+    def fit(self, image_size: tuple[int, int], config: MatchingConfig) -> NetworkSize:
         """Size at which an image (height, width) is matched; images are never enlarged.
 
         Raises:
@@ -118,7 +118,7 @@ class SizeLimits:
 
 
 def pair_megabytes(
-    image_size: tuple[int, int], size: tuple[int, int], config: LoFTRConfig
+    image_size: tuple[int, int], size: tuple[int, int], config: MatchingConfig
 ) -> float:
     """Estimate the greatest memory for a pair of images on a CPU in float32, MB of 10**6 bytes.
 
@@ -132,12 +132,11 @@ def pair_megabytes(
         config: Of the network.
     """
     pixels = math.prod(size)
-    stages = range(config.stages[0], config.stages[1] + 1)
-    maps = 4 * pixels * sum(c / 4**s for s, c in zip(stages, config.block_dims, strict=True))
-    cells = math.prod(math.ceil(side / config.resolution[0]) for side in size)
+    maps = 4 * pixels * config.maps_per_pixel
+    cells = math.prod(math.ceil(side / config.stride) for side in size)
     scores = 4.0 * min(cells**2, KEPT_SCORES) + 12.0 * min(cells**2, BLOCK_SCORES)
     matches = min(cells, refined_together(config, 'cpu'))
-    windows = 4.0 * matches * config.fine_window**2 * config.fine_dim
+    windows = 4.0 * matches * config.window_values
     holes = min(HEAP_MAPS * maps, HEAP_BYTES)
     most = max(holes, scores, FINE_TENSORS * windows)
     return (LIBRARY_BYTES + IMAGE_BYTES * math.prod(image_size) + LIVE_MAPS * maps + most) / 1e6

@@ -14,7 +14,7 @@ import torch
 from .graphs import Replayed
 from .limits import NetworkSize, SizeLimits
 from .matches import Matches
-from .network import FeatureMaps
+from .pair_network import FeatureMaps
 from .precision import FLOAT32, select_precision
 from .preprocessing import prepare, to_original
 from .rotations import Support, Views, best_turn, turned, turned_back
@@ -76,8 +76,8 @@ class Matcher:
         """Load the weights onto the device.
 
         Args:
-            weights: ``lite``, ``outdoor``, ``indoor``, or a file; with backend ``onnxruntime`` the
-                folder that ``loftr-ros export`` wrote.
+            weights: ``lite``, ``outdoor``, ``indoor``, ``efficient``, ``anything``, or a file; with
+                backend ``onnxruntime`` the folder that ``loftr-ros export`` wrote.
             configuration: Of a file that does not carry its own.
             device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             precision: ``float32``, ``tf32``, ``float16``, ``bfloat16``, or ``auto``: float16 on a
@@ -113,7 +113,7 @@ class Matcher:
             loaded = _load_exported(weights, providers, precision)
         else:
             loaded = load_weights(weights, configuration)
-            loaded.network.backbone.fold_batch_norms()
+            loaded.network.fold_batch_norms()
             aligned = loaded.network.config.aligned_points > 0
             chosen = select_precision(precision, self._device, aligned=aligned)
         self.weights_name = loaded.name
@@ -274,8 +274,16 @@ def _select_device(device: str) -> torch.device:
         selected = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"device '{device}': expected auto, cpu, cuda or cuda:N") from error
-    if selected.type == 'cuda' and not torch.cuda.is_available():
-        raise ValueError(f"device '{device}': no CUDA device is available here; use cpu or auto")
+    if selected.type not in ('cpu', 'cuda'):
+        raise ValueError(f"device '{device}': expected auto, cpu, cuda or cuda:N")
+    if selected.type == 'cuda':
+        number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not number:
+            raise ValueError(
+                f"device '{device}': no CUDA device is available here; use cpu or auto"
+            )
+        if selected.index is not None and selected.index >= number:
+            raise ValueError(f"device '{device}': the last one here is cuda:{number - 1}")
     return selected
 
 

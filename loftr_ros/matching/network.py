@@ -1,147 +1,34 @@
-"""The LoFTR network: four parts in the paper's order, plain tensors in and out."""
+"""The LoFTR network: four parts in the paper's order."""
 
 from __future__ import annotations
 
-import math
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .alignment import Aligned, Corners, align, find_corners
 from .backbone import ResNetFPN
-from .coarse_matching import (
-    CoarseMatches,
-    calibrate,
-    inner_cells,
-    mutual_matches,
-    strongest,
-)
 from .config import LoFTRConfig
-from .fine_matching import (
-    FineMatching,
-    FineOffsets,
-    expected_offset,
-    in_pixels,
-    refine_in_blocks,
-    refined_together,
-)
-from .precision import exact_products
+from .fine_matching import FineMatching, FineOffsets, expected_offset
+from .pair_network import FeatureMaps, NetworkMatches, PairNetwork
 from .transformer import LocalFeatureTransformer, position_encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from .coarse_matching import CoarseMatches
+
+__all__ = ['FeatureMaps', 'LoFTR', 'NetworkMatches']
+
+SIZES_KEPT = 8
+"""Sizes of images whose encodings of positions are kept; a rig or a pair has two."""
 
 
-@dataclass(frozen=True)
-class FeatureMaps:
-    """What the backbone knows of a batch of images; reusable against any other image.
-
-    Attributes:
-        coarse: (N, C_c, H_c, W_c) with the positional encoding added.
-        fine: (N, C_f, H_f, W_f).
-        mask: (N, H_c, W_c) bool, false on padding, or None when every cell is valid.
-        image: (N, 1, H, W) float32, what they are of; None where nothing is aligned on it.
-        corners: Its best localised points, likewise.
-    """
-
-    coarse: Tensor
-    fine: Tensor
-    mask: Tensor | None = None
-    image: Tensor | None = None
-    corners: Corners | None = None
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the coarse grid."""
-        return self.coarse.shape[-2], self.coarse.shape[-1]
-
-    @property
-    def cells(self) -> int:
-        """Number of coarse cells."""
-        return self.grid[0] * self.grid[1]
-
-    def halves(self) -> tuple[FeatureMaps, FeatureMaps]:
-        """Those of the first and of the second half of the images."""
-        half = len(self.coarse) // 2
-        return self._part(slice(half)), self._part(slice(half, None))
-
-    def _part(self, images: slice) -> FeatureMaps:
-        corners = self.corners
-        return FeatureMaps(
-            self.coarse[images],
-            self.fine[images],
-            None if self.mask is None else self.mask[images],
-            None if self.image is None else self.image[images],
-            None if corners is None else corners.part(images),
-        )
-
-    def tokens(self) -> tuple[Tensor, Tensor | None]:
-        """Coarse features (N, L, C_c) and mask (N, L) as sequences."""
-        flat_mask = None if self.mask is None else self.mask.flatten(1)
-        return self.coarse.flatten(2).transpose(1, 2).contiguous(), flat_mask
-
-
-@dataclass(frozen=True)
-class NetworkMatches:
-    """Matches of a batch of pairs, px of the network's input images.
-
-    Attributes:
-        coarse: The matched cells and their confidence.
-        points0: (M, 2) float32.
-        points1: (M, 2) float32.
-        sigma: (M,) float32, standard deviation of points1 along each axis.
-        found: (M,) bool, false in rows that only fill up a fixed number of matches.
-        cells: (M,) int64, row-major cell of points0 on the grid of reference points, which is that
-            of the coarse cells, or twice as fine where points are aligned.
-        aligned: (M,) bool, whether the points are aligned on the images.
-        support: Sum of the confidences of all matches, also of those left out as too many.
-        count: Number of all matches, int64; as many as the rows asked for may be too few.
-    """
-
-    coarse: CoarseMatches
-    points0: Tensor
-    points1: Tensor
-    sigma: Tensor
-    found: Tensor
-    cells: Tensor
-    aligned: Tensor
-    support: Tensor
-    count: Tensor
-
-    def select(self, chosen: Tensor) -> NetworkMatches:
-        """Some of the rows, by their indices (K,)."""
-        return self._mapped(lambda column: column[chosen])
-
-    def repeat(self, times: int) -> NetworkMatches:
-        """Each row several times, one after the other."""
-        return self._mapped(lambda column: column.repeat_interleave(times, dim=0))
-
-    def _mapped(self, function: Callable[[Tensor], Tensor]) -> NetworkMatches:
-        coarse = self.coarse
-        columns = (coarse.batch, coarse.cells0, coarse.cells1, coarse.confidence)
-        names = 'points0', 'points1', 'sigma', 'found', 'cells', 'aligned'
-        return replace(
-            self,
-            coarse=CoarseMatches(*map(function, columns)),
-            **{name: function(getattr(self, name)) for name in names},
-        )
-
-
-class LoFTR(nn.Module):
+class LoFTR(PairNetwork[LoFTRConfig]):
     """LoFTR (Sun et al., CVPR 2021); state dicts of the official checkpoints load unchanged."""
 
-    fixed_size: tuple[int, int] | None = None
-    """Height and width of the only images it takes, px; None for any."""
-
-    exact_coarse = False
-    """Whether coarse features are float32 in whatever precision the rest is computed."""
+    backbone: ResNetFPN
+    loftr_coarse: LocalFeatureTransformer
 
     def __init__(self, config: LoFTRConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.backbone = ResNetFPN(config)
         self.loftr_coarse = LocalFeatureTransformer(
             config.coarse_dim, config.coarse_heads, config.coarse_layers
@@ -151,8 +38,6 @@ class LoFTR(nn.Module):
             config.fine_dim, config.fine_heads, config.fine_layers
         )
         self._encodings: dict[tuple[object, ...], Tensor] = {}
-        self._knots: Tensor
-        self.register_buffer('_knots', torch.tensor(config.confidence_knots), persistent=False)
 
     def encode(
         self,
@@ -161,38 +46,29 @@ class LoFTR(nn.Module):
         origin: tuple[int, int] = (0, 0),
         allowed: Tensor | None = None,
     ) -> FeatureMaps:
-        """Features of grey images.
-
-        Args:
-            images: (N, 1, H, W) in [0, 1]; for the ``unshuffle`` stem H and W are multiples of 4.
-            mask: (N, H_c, W_c) bool, the valid coarse cells; None when all are.
-            origin: Row and column of the first cell for the positional encoding; training on small
-                images shifts it, so that the positions of larger ones are known.
-            allowed: (N, 1, H, W) bool, where points may be aligned; None for everywhere.
-        """
+        """Features of grey images; see :meth:`PairNetwork.encode`."""
         coarse, fine = self.backbone(images)
         if self.exact_coarse:
             coarse = coarse.float()
         maps = FeatureMaps(coarse + self._encoding(coarse, origin), fine, mask)
         return self.with_corners(maps, images, allowed)
 
-    def with_corners(
-        self, maps: FeatureMaps, images: Tensor, allowed: Tensor | None
-    ) -> FeatureMaps:
-        """Add what it takes to align points on images; training has no use for it."""
-        if not self.config.aligned_points or self.training:
-            return maps
-        corners = find_corners(images, self.config, maps.grid, allowed)
-        return replace(maps, image=images, corners=corners)
-
     def _encoding(self, like: Tensor, origin: tuple[int, int]) -> Tensor:
         channels, height, width = like.shape[-3:]
         rows, columns = height + origin[0], width + origin[1]
         key = (rows, columns, like.dtype, like.device)
-        if key not in self._encodings:
-            encoding = position_encoding(channels, rows, columns, self.config.position_encoding_fix)
-            self._encodings = {key: encoding.to(like)}
-        return self._encodings[key][:, origin[0] :, origin[1] :]
+        encoding = self._encodings.pop(key, None)
+        if encoding is None:
+            fix = self.config.position_encoding_fix
+            encoding = position_encoding(channels, rows, columns, fix, like.device).to(like.dtype)
+        while len(self._encodings) >= SIZES_KEPT:
+            del self._encodings[next(iter(self._encodings))]
+        self._encodings[key] = encoding  # the one used last stands last
+        return encoding[:, origin[0] :, origin[1] :]
+
+    def fold_batch_norms(self) -> None:
+        """Put batch norms into the convolutions before them, for inference alone."""
+        self.backbone.fold_batch_norms()
 
     def local_features(self, maps: FeatureMaps) -> Tensor:
         """Coarse features (L, C_c) of the valid cells of one image, without their positions."""
@@ -203,8 +79,7 @@ class LoFTR(nn.Module):
         """Coarse features (N, L, C), (N, S, C) conditioned on both images."""
         tokens0, mask0 = maps0.tokens()
         tokens1, mask1 = maps1.tokens()
-        exact = exact_products(tokens0.device) if self.exact_coarse else nullcontext()
-        with exact:
+        with self.coarse_products(tokens0.device):
             transformed: tuple[Tensor, Tensor] = self.loftr_coarse(tokens0, tokens1, mask0, mask1)
         return transformed
 
@@ -236,90 +111,3 @@ class LoFTR(nn.Module):
         if len(matches.batch):
             windows = self.loftr_fine(*windows)
         return expected_offset(*windows)
-
-    def match(
-        self,
-        maps0: FeatureMaps,
-        maps1: FeatureMaps,
-        threshold: float | None = None,
-        max_matches: int | None = None,
-        capacity: int | None = None,
-    ) -> NetworkMatches:
-        """Matches between two encoded batches; only the most confident are refined.
-
-        Args:
-            maps0: Of images 0.
-            maps1: Of images 1.
-            threshold: Smallest dual softmax of a match; None for the configuration's.
-            max_matches: Greatest number of matches; None for all.
-            capacity: Return a fixed number of rows, some of them no matches, without waiting for
-                the device; see :func:`mutual_matches`.
-        """
-        threshold = self.config.confidence_threshold if threshold is None else threshold
-        coarse0, coarse1 = self.transform(maps0, maps1)
-        border, device = self.config.border_cells, coarse0.device
-        masks = maps0.tokens()[1], maps1.tokens()[1]
-        inner0 = inner_cells(maps0.grid, border, masks[0], device)
-        inner1 = inner_cells(maps1.grid, border, masks[1], device)
-        coarse = mutual_matches(
-            coarse0, coarse1, self.config.temperature, threshold, (inner0, inner1), masks, capacity
-        )
-        found = coarse.confidence > 0
-        support = (calibrate(coarse, self._knots).confidence * found).sum()
-        count = found.sum()
-        coarse = strongest(coarse, max_matches)
-        fine = refine_in_blocks(
-            lambda part: self.refine(coarse0, coarse1, maps0, maps1, part),
-            coarse,
-            refined_together(self.config, device.type),
-        )
-        points = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
-        stated, found = calibrate(coarse, self._knots), coarse.confidence > 0
-        matches = NetworkMatches(
-            stated, *points, found, coarse.cells0, torch.zeros_like(found), support, count
-        )
-        if maps0.image is None or maps0.corners is None or maps1.image is None:
-            return matches
-        images = maps0.image, maps1.image
-        rows = coarse.batch, coarse.cells0, matches.points0, matches.points1, found
-        aligned = align(images, maps0.corners, rows, self.config, maps0.grid)
-        matches = self._with_aligned(matches, aligned, max_matches)
-        if capacity is not None:
-            return matches
-        return matches.select(*torch.nonzero(matches.found, as_tuple=True))
-
-    def _with_aligned(
-        self, matches: NetworkMatches, aligned: Aligned, max_matches: int | None
-    ) -> NetworkMatches:
-        """All aligned points of each match; its best localised one where none could be aligned."""
-        config, each = self.config, aligned.aligned.shape[1]
-        sigma = config.alignment_scale * aligned.deviation**config.alignment_exponent
-        sigma = torch.where(aligned.aligned, sigma, matches.sigma[:, None])
-        found = aligned.aligned.clone()
-        found[:, 0] |= ~aligned.aligned.any(dim=1)
-        found &= matches.found[:, None]
-        rows = matches.repeat(each)
-        rows = replace(
-            rows,
-            points0=aligned.points0.flatten(0, 1),
-            points1=aligned.points1.flatten(0, 1),
-            sigma=sigma.flatten(),
-            found=found.flatten(),
-            cells=aligned.cells.flatten(),
-            aligned=aligned.aligned.flatten(),
-        )
-        if max_matches is None or len(rows.found) <= max_matches:
-            return rows
-        # The most certain point of every match goes before the second of any.
-        surest = sigma.masked_fill(~found, math.inf).argmin(dim=1, keepdim=True)
-        first = torch.zeros_like(found).scatter(1, surest, True) & found
-        order = (rows.coarse.confidence + first.flatten()).masked_fill(~rows.found, -1)
-        return rows.select(order.topk(max_matches).indices.sort().values)
-
-    def forward(self, images0: Tensor, images1: Tensor) -> NetworkMatches:
-        """Matches of two batches of images (N, 1, H, W)."""
-        if images0.shape == images1.shape:
-            maps0, maps1 = self.encode(torch.cat([images0, images1])).halves()
-        else:
-            maps0, maps1 = self.encode(images0), self.encode(images1)
-        return self.match(maps0, maps1)

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .config import LoFTRConfig
+from .config import EfficientConfig, LoFTRConfig, config_from_dict
 from .errors import WeightsError
 
 MANIFEST = 'loftr.json'
@@ -32,7 +32,7 @@ class Manifest:
 
     weights_name: str
     weights_hash: str
-    config: LoFTRConfig
+    config: LoFTRConfig | EfficientConfig
     size: tuple[int, int] | None
     opset: int
     hashes: dict[str, str]
@@ -58,7 +58,7 @@ def graph_hashes(folder: Path) -> dict[str, str]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Make the folder an export; its graphs are already there."""
-    content = {'layout': LAYOUT, **asdict(manifest)}
+    content = {'layout': LAYOUT, **asdict(manifest), 'config': manifest.config.to_dict()}
     text = json.dumps(content, indent=1) + '\n'
     (folder / MANIFEST).write_text(text, encoding='utf-8')
 
@@ -100,7 +100,7 @@ def _manifest(content: object) -> Manifest:
     return Manifest(
         weights_name=str(content['weights_name']),
         weights_hash=str(content['weights_hash']),
-        config=LoFTRConfig.from_dict(dict(content['config'])),
+        config=config_from_dict(dict(content['config'])),
         size=size,
         opset=int(content['opset']),
         hashes={stage: str(content['hashes'][stage]) for stage in STAGES},

@@ -1,4 +1,4 @@
-"""LoFTR with its stages computed by ONNX Runtime."""
+"""Networks with their stages computed by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .config import EfficientConfig, LoFTRConfig
+from .efficient import EfficientLoFTR
 from .errors import ImageError, WeightsError
 from .fine_matching import FineOffsets, window_patches
 from .network import FeatureMaps, LoFTR
+from .onnx_efficient import OnnxEfficientLoFTR
 from .onnx_folder import COARSE, ENCODER, FINE, STAGES, graph_path, read_manifest
 from .onnx_providers import TENSORRT, chosen_providers, load_runtime, tensorrt_options
 from .weights import LoadedWeights
@@ -23,26 +26,17 @@ if TYPE_CHECKING:
     from .onnx_folder import Manifest
 
 
-class OnnxLoFTR(LoFTR):
-    """LoFTR that has graphs instead of weights; everything between them is that of LoFTR."""
+class Stages:
+    """Sessions of ONNX Runtime, one for each stage."""
 
     def __init__(self, manifest: Manifest, sessions: Mapping[str, Any]) -> None:
-        """Compute the stages by sessions of ONNX Runtime, one for each stage."""
-        super().__init__(manifest.config)
-        # The graphs hold the weights: those that LoFTR made are no one's.
-        del self.backbone, self.loftr_coarse, self.fine_preprocess, self.loftr_fine
+        """Take the sessions by the names of their stages."""
         self._sessions = dict(sessions)
-        if manifest.size is not None:
-            self.fixed_size = manifest.size[1], manifest.size[0]
+        size = manifest.size
+        self.fixed_size = None if size is None else (size[1], size[0])
 
-    def encode(
-        self,
-        images: Tensor,
-        mask: Tensor | None = None,
-        origin: tuple[int, int] = (0, 0),
-        allowed: Tensor | None = None,
-    ) -> FeatureMaps:
-        """Features of grey images; see :meth:`LoFTR.encode`.
+    def check_size(self, images: Tensor) -> None:
+        """Refuse images that the graphs do not take.
 
         Raises:
             ImageError: The graphs are for images of another size.
@@ -54,7 +48,40 @@ class OnnxLoFTR(LoFTR):
                 f'the image is matched at {width}x{height}, the export takes {only} alone: export '
                 f'with --size {width}x{height} or --dynamic (longer_side shrinks images before)'
             )
-        parts = [self._run(ENCODER, image=image[None]) for image in images]
+
+    def run(self, stage: str, **inputs: Tensor) -> list[Tensor]:
+        """Outputs of a stage, where its inputs are."""
+        device = next(iter(inputs.values())).device
+        arrays = {name: np.ascontiguousarray(x.cpu().numpy()) for name, x in inputs.items()}
+        outputs = self._sessions[stage].run(None, arrays)
+        return [torch.from_numpy(output).to(device) for output in outputs]
+
+
+class OnnxLoFTR(LoFTR):
+    """LoFTR that has graphs instead of weights; everything between them is that of LoFTR."""
+
+    def __init__(self, config: LoFTRConfig, stages: Stages) -> None:
+        """Compute the stages by graphs."""
+        super().__init__(config)
+        # The graphs hold the weights: those that LoFTR made are no one's.
+        del self.backbone, self.loftr_coarse, self.fine_preprocess, self.loftr_fine
+        self._stages = stages
+        self.fixed_size = stages.fixed_size
+
+    def encode(
+        self,
+        images: Tensor,
+        mask: Tensor | None = None,
+        origin: tuple[int, int] = (0, 0),
+        allowed: Tensor | None = None,
+    ) -> FeatureMaps:
+        """Features of grey images; see :meth:`PairNetwork.encode`.
+
+        Raises:
+            ImageError: The graphs are for images of another size.
+        """
+        self._stages.check_size(images)
+        parts = [self._stages.run(ENCODER, image=image[None]) for image in images]
         coarse, fine = (torch.cat(part) for part in zip(*parts, strict=True))
         fine = fine.permute(0, 3, 1, 2)
         maps = FeatureMaps(coarse + self._encoding(coarse, origin), fine, mask)
@@ -69,7 +96,9 @@ class OnnxLoFTR(LoFTR):
             everything = torch.ones(tokens.shape[:2], dtype=torch.bool)
             inputs[f'mask{image}'] = everything if mask is None else mask
         pairs = [
-            self._run(COARSE, **{name: tensor[pair : pair + 1] for name, tensor in inputs.items()})
+            self._stages.run(
+                COARSE, **{name: tensor[pair : pair + 1] for name, tensor in inputs.items()}
+            )
             for pair in range(len(maps0.coarse))
         ]
         coarse0, coarse1 = (torch.cat(parts) for parts in zip(*pairs, strict=True))
@@ -88,7 +117,7 @@ class OnnxLoFTR(LoFTR):
             return FineOffsets(coarse0.new_empty(0, 2), coarse0.new_empty(0))
         batch, config = matches.batch, self.config
         shape = config.fine_window, config.resolution[0] // config.resolution[1]
-        offset, deviation = self._run(
+        offset, deviation = self._stages.run(
             FINE,
             patches0=window_patches(maps0.fine, batch, matches.cells0, maps0.grid[1], shape),
             patches1=window_patches(maps1.fine, batch, matches.cells1, maps1.grid[1], shape),
@@ -96,12 +125,6 @@ class OnnxLoFTR(LoFTR):
             coarse1=coarse1[batch, matches.cells1],
         )
         return FineOffsets(offset, deviation)
-
-    def _run(self, stage: str, **inputs: Tensor) -> list[Tensor]:
-        device = next(iter(inputs.values())).device
-        arrays = {name: np.ascontiguousarray(x.cpu().numpy()) for name, x in inputs.items()}
-        outputs = self._sessions[stage].run(None, arrays)
-        return [torch.from_numpy(output).to(device) for output in outputs]
 
 
 def load_exported(folder: Path, providers: str, *, half: bool = False) -> LoadedWeights:
@@ -123,8 +146,12 @@ def load_exported(folder: Path, providers: str, *, half: bool = False) -> Loaded
         raise ValueError(f'float16 on backend onnxruntime is an option of {TENSORRT} alone')
     manifest = read_manifest(folder)
     sessions = {stage: _session(runtime, folder, manifest, stage, names, half) for stage in STAGES}
-    network = OnnxLoFTR(manifest, sessions).eval()
-    return LoadedWeights(network, manifest.weights_name, manifest.weights_hash)
+    stages = Stages(manifest, sessions)
+    if isinstance(manifest.config, EfficientConfig):
+        network: LoFTR | EfficientLoFTR = OnnxEfficientLoFTR(manifest.config, stages)
+    else:
+        network = OnnxLoFTR(manifest.config, stages)
+    return LoadedWeights(network.eval(), manifest.weights_name, manifest.weights_hash)
 
 
 def _session(

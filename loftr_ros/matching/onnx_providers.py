@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .config import EfficientConfig
 from .errors import WeightsError
 from .fine_matching import REFINED_TOGETHER
 from .onnx_folder import COARSE, ENCODER, engine_folder
@@ -91,6 +92,8 @@ def _profile(manifest: Manifest, stage: str) -> dict[str, Ranges]:
         return {}
     if stage == ENCODER:
         return {'image': [(1, 1, side, side) for side in PROFILE_SIDES]}
+    if isinstance(config, EfficientConfig):
+        return _efficient_profile(config, stage) if manifest.size is None else {}
     if stage == COARSE:
         return _coarse_profile(config)
     counts = (1, REFINED_TOGETHER // 2, REFINED_TOGETHER)
@@ -99,8 +102,21 @@ def _profile(manifest: Manifest, stage: str) -> dict[str, Ranges]:
     return {'patches0': patches, 'patches1': patches, 'coarse0': features, 'coarse1': features}
 
 
+def _efficient_profile(config: EfficientConfig, stage: str) -> dict[str, Ranges]:
+    def maps(stride: int, channels: int) -> Ranges:
+        return [(1, channels, side // stride, side // stride) for side in PROFILE_SIDES]
+
+    if stage == COARSE:
+        grids = [(1, side // config.stride, side // config.stride) for side in PROFILE_SIDES]
+        features: Ranges = [(*grid, config.dims[-1]) for grid in grids]
+        masks: Ranges = list(grids)
+        return {'map0': features, 'map1': features, 'mask0': masks, 'mask1': masks}
+    fine, middle, coarse = config.dims[1:]
+    return {'coarse': maps(8, coarse), 'middle': maps(4, middle), 'fine': maps(2, fine)}
+
+
 def _coarse_profile(config: LoFTRConfig) -> dict[str, Ranges]:
-    cells = [(side // config.resolution[0]) ** 2 for side in PROFILE_SIDES]
+    cells = [(side // config.stride) ** 2 for side in PROFILE_SIDES]
     tokens: Ranges = [(1, count, config.coarse_dim) for count in cells]
     masks: Ranges = [(1, count) for count in cells]
     return {'tokens0': tokens, 'tokens1': tokens, 'mask0': masks, 'mask1': masks}

@@ -120,9 +120,17 @@ def store_weights(network: nn.Module, precision: Precision) -> None:
                     module.to(precision.dtype)
 
 
+def on_device(device: torch.device) -> AbstractContextManager[object]:
+    """Context in which a GPU is the current one, as streams, graphs and libraries ask for."""
+    if device.type == 'cuda' and torch.cuda.is_available():
+        return torch.cuda.device(device)
+    return nullcontext()
+
+
 def computing(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """Context in which the network computes with a precision; leaves no setting behind."""
     stack = ExitStack()
+    stack.enter_context(on_device(device))
     if device.type == 'cuda':
         stack.enter_context(_tf32_on_cuda(precision.name == 'tf32'))
     if precision.is_half:

@@ -17,7 +17,7 @@ from .limits import SizeLimits
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .config import LoFTRConfig
+    from .config import MatchingConfig
 
 FLOAT_TOLERANCE = 1e-3
 
@@ -27,7 +27,7 @@ class NetworkInput:
     """An image as the network takes it.
 
     Attributes:
-        image: float32 (1, 1, H, W) in [0, 1]; H and W multiples of the coarse stride.
+        image: float32 (1, 1, H, W) in [0, 1]; H and W multiples of what the network asks.
         mask: bool (1, H_c, W_c), false where nothing may match, or None where everything may.
         allowed: bool (1, 1, H, W), where a patch to align sees nothing else; None where every patch
             may be aligned, or none is.
@@ -44,11 +44,11 @@ class NetworkInput:
 
 def prepare(
     image: NDArray[Any],
-    config: LoFTRConfig,
+    config: MatchingConfig,
     limits: SizeLimits | None = None,
     mask: NDArray[np.bool_] | None = None,
 ) -> NetworkInput:
-    """Grey, shrunk to what the limits allow, padded to whole coarse cells.
+    """Grey, shrunk to what the limits allow, padded to whole coarse cells or tokens.
 
     Args:
         image: As :func:`to_grey` takes it.
@@ -69,8 +69,8 @@ def prepare(
     if (rows, columns) != (height, width):
         resized = cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA)
         grey = np.asarray(resized, np.float32)
-    stride = config.resolution[0]
-    padding = (-rows % stride, -columns % stride)
+    stride, multiple = config.stride, config.size_multiple
+    padding = (-rows % multiple, -columns % multiple)
     padded = np.pad(grey, ((0, padding[0]), (0, padding[1])))
     cells = _valid_cells(padded.shape, (rows, columns), config) if any(padding) else None
     shares = None
@@ -79,7 +79,7 @@ def prepare(
         allowed = _allowed_cells(shares, padded.shape, stride)
         cells = allowed if cells is None else cells & allowed
     patches = None
-    if cells is not None and config.aligned_points:
+    if cells is not None and config.corner_points:
         patches = _allowed_patches(shares, padded.shape, (rows, columns))
     return NetworkInput(
         image=torch.from_numpy(padded)[None, None],
@@ -90,9 +90,9 @@ def prepare(
     )
 
 
-def _valid_cells(padded: tuple[int, ...], size: tuple[int, int], config: LoFTRConfig) -> Tensor:
+def _valid_cells(padded: tuple[int, ...], size: tuple[int, int], config: MatchingConfig) -> Tensor:
     """Cells whose centre lies on the image, (1, H_c, W_c) bool."""
-    stride = config.resolution[0]
+    stride = config.stride
     rows, columns = (
         np.arange(total // stride) * stride + config.cell_offset <= valid - 0.5
         for total, valid in zip(padded, size, strict=True)

@@ -5,25 +5,30 @@ Per pair of images the host waits for a GPU once: for the matches, which come as
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from .alignment import Corners
 from .graphs import Replayed
-from .network import FeatureMaps
+from .memory import is_out_of_memory
+from .pair_network import FeatureMaps
 from .precision import computing, store_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from torch import Tensor
 
     from .graphs import Function
-    from .network import LoFTR, NetworkMatches
+    from .pair_network import NetworkMatches
     from .precision import Precision
     from .preprocessing import NetworkInput
+    from .weights import Network
 
 LEAST_ROWS = 512
 MARGIN = 1.25
@@ -56,7 +61,7 @@ class Runner:
 
     def __init__(
         self,
-        network: LoFTR,
+        network: Network,
         device: torch.device,
         precision: Precision,
         rows: Rows | None = None,
@@ -76,23 +81,25 @@ class Runner:
         self.precision = precision
         self._rows = rows
         moved = network.to(device)
-        self.network: LoFTR = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: Any = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         store_weights(self.network, precision)
         self.network.exact_coarse = precision.exact_coarse
         self._columns: Function = self._compute_columns
+        self._recorded: list[Replayed] = []
         if graphs is not None:
             # The encoding of positions is added outside: it changes with the size of images.
             backbone = self.network.backbone
-            backbone.forward = graphs(backbone.forward)
-            self._columns = graphs(self._columns)
+            self._recorded = [graphs(backbone.forward), graphs(self._columns)]
+            backbone.forward, self._columns = self._recorded
 
     def encode(self, image: NetworkInput) -> FeatureMaps:
         """Features of a prepared image; does not wait for the device."""
-        cells = None if image.mask is None else self._upload(image.mask)
-        allowed = None if image.allowed is None else self._upload(image.allowed)
-        pixels = self._upload(image.image)
-        with torch.inference_mode(), computing(self.precision, self.device):
-            return self.network.encode(pixels, cells, allowed=allowed)
+        with self._computing():
+            cells = None if image.mask is None else self._upload(image.mask)
+            allowed = None if image.allowed is None else self._upload(image.allowed)
+            pixels = self._upload(image.image)
+            maps: FeatureMaps = self.network.encode(pixels, cells, allowed=allowed)
+            return maps
 
     def match(
         self,
@@ -104,7 +111,7 @@ class Runner:
         """Matches (M, 8): x0 y0 x1 y1 in px of the network, confidence, sigma, cell, support."""
         tensors = (*_tensors(maps0), *_tensors(maps1))
         options = {'threshold': threshold, 'max_matches': max_matches}
-        with torch.inference_mode(), computing(self.precision, self.device):
+        with self._computing():
             while True:
                 rows = None if self._rows is None else self._rows.number
                 (columns,) = self._columns(*tensors, **options, capacity=rows)
@@ -114,11 +121,26 @@ class Runner:
                 if self._rows is None or self._rows.suffice(int(matches[0, 9])):
                     return matches[found, :8]
 
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Compute for inference; where memory runs out, give up that of all recordings.
+
+        Whoever falls back to smaller images needs it.
+        """
+        try:
+            with torch.inference_mode(), computing(self.precision, self.device):
+                yield
+        except Exception as error:
+            if is_out_of_memory(error):
+                for recorded in self._recorded:
+                    recorded.forget()
+            raise
+
     def _compute_columns(self, *tensors: Tensor | None, **options: object) -> tuple[Tensor, ...]:
         """Flatten :meth:`LoFTR.match` to tensors in, one tensor out."""
         half = len(tensors) // 2
         maps0, maps1 = _maps(*tensors[:half]), _maps(*tensors[half:])  # type: ignore[arg-type]
-        found = self.network.match(maps0, maps1, **options)  # type: ignore[arg-type]
+        found = self.network.match(maps0, maps1, **options)
         return (_to_columns(found),)
 
     def _upload(self, tensor: Tensor) -> Tensor:
@@ -130,17 +152,19 @@ class Runner:
 
 def _tensors(maps: FeatureMaps) -> tuple[Tensor | None, ...]:
     corners = (None, None, None) if maps.corners is None else maps.corners.tensors()
-    return maps.coarse, maps.fine, maps.mask, maps.image, *corners
+    return maps.coarse, maps.fine, maps.middle, maps.mask, maps.image, *corners
 
 
 def _maps(
     coarse: Tensor,
     fine: Tensor,
+    middle: Tensor | None,
     mask: Tensor | None,
     image: Tensor | None,
     *corners: Tensor,
 ) -> FeatureMaps:
-    return FeatureMaps(coarse, fine, mask, image, None if image is None else Corners(*corners))
+    found = None if image is None else Corners(*corners)
+    return FeatureMaps(coarse, fine, mask, image, found, middle)
 
 
 def _to_columns(matches: NetworkMatches) -> Tensor:

@@ -14,18 +14,21 @@ NARROW = 64
 """Up to so many channels, all heads are computed at once."""
 
 
-def position_encoding(channels: int, height: int, width: int, fix: bool) -> Tensor:
+def position_encoding(
+    channels: int, height: int, width: int, fix: bool, device: torch.device | None = None
+) -> Tensor:
     """Sinusoidal 2-D encoding, (channels, height, width) float32.
 
     Channels come in fours: sin x, cos x, sin y, cos y, with positions counted from one, as in the
-    official
-    code. ``fix`` false reproduces its slip of operator precedence, which old checkpoints were
-    trained with.
+    official code. ``fix`` false reproduces its slip of operator precedence, which old checkpoints
+    were trained with.
     """
     exponent = -math.log(10000.0) / (channels // 2) if fix else -math.log(10000.0) / channels // 2
-    frequency = torch.exp(torch.arange(0, channels // 2, 2).float() * exponent)[:, None, None]
-    x = torch.arange(1, width + 1).float()[None, None, :].expand(1, height, width)
-    y = torch.arange(1, height + 1).float()[None, :, None].expand(1, height, width)
+    # Computed on the device: to copy it there the host would have to wait.
+    frequency = torch.arange(0, channels // 2, 2, device=device).float()
+    frequency = torch.exp(frequency * exponent)[:, None, None]
+    x = torch.arange(1, width + 1, device=device).float()[None, None, :].expand(1, height, width)
+    y = torch.arange(1, height + 1, device=device).float()[None, :, None].expand(1, height, width)
     waves = (
         (x * frequency).sin(),
         (x * frequency).cos(),

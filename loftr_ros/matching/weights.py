@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,45 +14,25 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .config import INDOOR, LITE, OUTDOOR, LoFTRConfig
+from .catalogue import CONFIGURATIONS, OFFICIAL, Checkpoint, cache_folder
+from .config import EFFICIENT, EfficientConfig, LoFTRConfig, config_from_dict
 from .download import download
+from .efficient import EfficientLoFTR
+from .efficient_names import TRANSFORMERS, from_transformers
 from .errors import WeightsError
 from .network import LoFTR
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CONFIGURATIONS = {'lite': LITE, 'outdoor': OUTDOOR, 'indoor': INDOOR}
+Network = LoFTR | EfficientLoFTR
+Config = LoFTRConfig | EfficientConfig
 
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A public weights file.
-
-    Attributes:
-        file_name: As the authors named it.
-        blob_id: Git's SHA-1 of the file.
-        url: Where it can be downloaded.
-    """
-
-    file_name: str
-    blob_id: str
-    url: str
-
-
-_MIRROR = 'https://raw.githubusercontent.com/MACILLAS/LoFTR/master/weights/'
-OFFICIAL = {
-    'outdoor': Checkpoint(
-        'outdoor_ds.ckpt',
-        'a8c45b0ab725f933c45f001effae25f22a4574dd',
-        _MIRROR + 'outdoor_ds.ckpt',
-    ),
-    'indoor': Checkpoint(
-        'indoor_ds_new.ckpt',
-        'e7cb02c2c629d50e24ec9ecacf4981904979907b',
-        _MIRROR + 'indoor_ds_new.ckpt',
-    ),
-}
+UNSTATED = (
+    'their publisher states no licence for them, so that using them may need his permission; if '
+    'you accept that, fetch them by `loftr-ros weights --download {name} --accept-licence` (in '
+    'Python: accept_licence=True)'
+)
 
 
 @dataclass(frozen=True)
@@ -61,46 +40,60 @@ class LoadedWeights:
     """A network ready for inference and where it came from.
 
     Attributes:
-        network: In evaluation mode, on the CPU, in float32.
+        network: `LoFTR` or `EfficientLoFTR`, in evaluation mode, on the CPU, in float32.
         name: As the user gave it: a name, or the file's stem.
         sha256: Of the file.
     """
 
-    network: LoFTR
+    network: Any
     name: str
     sha256: str
 
 
-def load_weights(weights: str | Path, configuration: str | None = None) -> LoadedWeights:
-    """Load weights by name (``lite``, ``outdoor``, ``indoor``) or from a file.
+def load_weights(
+    weights: str | Path, configuration: str | None = None, *, accept_licence: bool = False
+) -> LoadedWeights:
+    """Load weights by name or from a file.
 
     Args:
-        weights: Name, or path of a .safetensors file or of a checkpoint in the official layout.
-        configuration: ``lite``, ``outdoor`` or ``indoor``; needed only for a checkpoint that is
-            neither an official one nor carries its configuration.
+        weights: ``lite``, ``outdoor``, ``indoor``, ``efficient``, ``anything``, or the path of a
+            .safetensors file (also in the layout of transformers) or of a
+            checkpoint in the official layout.
+        configuration: A name; needed only for a checkpoint of LoFTR that is neither an official one
+            nor carries its configuration.
+        accept_licence: Download weights whose licence is not stated.
 
     Raises:
         WeightsError: No such weights, a damaged or unsafe file, or keys that do not fit; says
             which.
     """
-    path = find_weights(weights)
+    path = find_weights(weights, accept_licence=accept_licence)
     content = path.read_bytes()
     tensors, config = _read(path, content)
     if configuration is not None:
         config = _named_configuration(configuration)
+    elif str(weights) in OFFICIAL:
+        config = CONFIGURATIONS[str(weights)]
     if config is None:
         raise WeightsError(
             f'{path}: the file does not say which configuration its weights belong to; '
             f'give one of {", ".join(CONFIGURATIONS)}'
         )
-    network = LoFTR(config)
+    network = network_of(config)
+    if isinstance(config, EfficientConfig):
+        tensors = _with_counters(from_transformers(tensors, config), network)
     _check_keys(path, tensors, network.state_dict())
     network.load_state_dict(tensors)
     name = weights if weights in CONFIGURATIONS else path.stem
     return LoadedWeights(network.eval(), str(name), hashlib.sha256(content).hexdigest())
 
 
-def save_weights(network: LoFTR, path: Path, metadata: dict[str, str] | None = None) -> None:
+def network_of(config: Config) -> Network:
+    """Network of whatever family, with random weights."""
+    return EfficientLoFTR(config) if isinstance(config, EfficientConfig) else LoFTR(config)
+
+
+def save_weights(network: Network, path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file in float16 that carries its configuration."""
     state = network.state_dict()
     tensors = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
@@ -109,16 +102,17 @@ def save_weights(network: LoFTR, path: Path, metadata: dict[str, str] | None = N
     save_file(contiguous, path, {'loftr_config': config, **(metadata or {})})
 
 
-def find_weights(weights: str | Path) -> Path:
+def find_weights(weights: str | Path, *, accept_licence: bool = False) -> Path:
     """File of a name (downloaded into the cache if need be) or of a path.
 
     Raises:
-        WeightsError: Neither a known name nor a file, or the download failed.
+        WeightsError: Neither a known name nor a file, the download failed, or asks for a licence to
+            be accepted.
     """
     if weights == 'lite':
         return Path(str(files('loftr_ros') / 'weights' / 'lite.safetensors'))
     if weights in OFFICIAL:
-        return _cached(OFFICIAL[str(weights)])
+        return _cached(str(weights), accept_licence)
     path = Path(weights).expanduser()
     if path.is_dir():
         raise WeightsError(
@@ -144,33 +138,58 @@ def training_pairs(weights: str | Path) -> int | None:
     return int(pairs) if pairs.isdecimal() else None
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: LOFTR_ROS_CACHE, or loftr_ros in the user's cache folder."""
-    if 'LOFTR_ROS_CACHE' in os.environ:
-        return Path(os.environ['LOFTR_ROS_CACHE'])
-    return Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'loftr_ros'
-
-
 def git_blob_id(content: bytes) -> str:
     """SHA-1 that git gives to a file of this content."""
     header = f'blob {len(content)}\0'.encode()
     return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
 
 
-def _cached(checkpoint: Checkpoint) -> Path:
+def _cached(name: str, accept_licence: bool) -> Path:
+    checkpoint = OFFICIAL[name]
     path = cache_folder() / checkpoint.file_name
     if not path.is_file():
+        if not checkpoint.licence and not accept_licence:
+            raise WeightsError(f"weights '{name}': " + UNSTATED.format(name=name))
         path.parent.mkdir(parents=True, exist_ok=True)
-        download(checkpoint.url, path, lambda content: git_blob_id(content) == checkpoint.blob_id)
-    if git_blob_id(path.read_bytes()) != checkpoint.blob_id:
-        raise WeightsError(
-            f'{path}: not the official {checkpoint.file_name} (git blob id {checkpoint.blob_id}); '
-            'delete it to download it again'
-        )
+        _download(checkpoint, path)
+    if problem := cached_problem(checkpoint):
+        raise WeightsError(f'{path}: {problem}; delete it to download it again')
     return path
 
 
-def _read(path: Path, content: bytes) -> tuple[dict[str, Tensor], LoFTRConfig | None]:
+def _download(checkpoint: Checkpoint, path: Path) -> None:
+    """Take the file from the first place that delivers it."""
+
+    def is_genuine(content: bytes) -> bool:
+        return not checkpoint.blob_id or git_blob_id(content) == checkpoint.blob_id
+
+    download((checkpoint.url, *checkpoint.mirrors), path, is_genuine)
+    if not checkpoint.blob_id:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        first_hash(path).write_text(f'{digest}  {path.name}\n', encoding='ascii')
+
+
+def first_hash(path: Path) -> Path:
+    """File that holds the SHA-256 of a first download, as `sha256sum -c` takes it."""
+    return path.with_name(path.name + '.sha256')
+
+
+def cached_problem(checkpoint: Checkpoint) -> str:
+    """What is wrong with the cached file of weights, or nothing."""
+    path = cache_folder() / checkpoint.file_name
+    content = path.read_bytes()
+    if checkpoint.blob_id:
+        genuine = git_blob_id(content) == checkpoint.blob_id
+        official = f'not the official {path.name} (git blob id {checkpoint.blob_id})'
+        return '' if genuine else official
+    if not first_hash(path).is_file():  # put there by hand
+        return ''
+    known = first_hash(path).read_text(encoding='ascii').split()[0]
+    changed = hashlib.sha256(content).hexdigest() != known
+    return f'has changed since it was downloaded (SHA-256 was {known})' if changed else ''
+
+
+def _read(path: Path, content: bytes) -> tuple[dict[str, Tensor], Config | None]:
     try:
         if path.suffix == '.safetensors':
             return _read_safetensors(path)
@@ -180,31 +199,44 @@ def _read(path: Path, content: bytes) -> tuple[dict[str, Tensor], LoFTRConfig | 
         raise WeightsError(f'{path}: not a readable weights file ({reason})') from error
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], LoFTRConfig | None]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Config | None]:
     with safe_open(path, framework='pt') as stream:
         metadata = stream.metadata() or {}
         tensors = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
     floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     if 'loftr_config' not in metadata:
-        return floats, None
+        return floats, _configuration_of(floats)
     try:
-        return floats, LoFTRConfig.from_dict(json.loads(metadata['loftr_config']))
+        return floats, config_from_dict(json.loads(metadata['loftr_config']))
     except (ValueError, TypeError) as error:
         raise WeightsError(f'{path}: bad configuration in the metadata: {error}') from error
 
 
-def _read_checkpoint(path: Path, content: bytes) -> tuple[dict[str, Tensor], LoFTRConfig | None]:
+def _read_checkpoint(path: Path, content: bytes) -> tuple[dict[str, Tensor], Config | None]:
     """Official layout: weights under ``state_dict``, keys with or without ``matcher.``."""
     loaded: Any = torch.load(path, map_location='cpu', weights_only=True)
     state = loaded.get('state_dict', loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise WeightsError(f'{path}: no state dict of tensors in the checkpoint')
+    tensors = {str(key).removeprefix('matcher.'): value for key, value in state.items()}
     blob_id = git_blob_id(content)
     config = next((CONFIGURATIONS[n] for n, c in OFFICIAL.items() if c.blob_id == blob_id), None)
-    return {key.removeprefix('matcher.'): value for key, value in state.items()}, config
+    return tensors, config or _configuration_of(tensors)
 
 
-def _named_configuration(name: str) -> LoFTRConfig:
+def _configuration_of(tensors: dict[str, Tensor]) -> Config | None:
+    """EfficientLoFTR's, if the names say so: all its weights have one layout."""
+    its_own = (TRANSFORMERS, 'loftr_coarse.layers.0.aggregate')
+    return EFFICIENT if any(name.startswith(its_own) for name in tensors) else None
+
+
+def _with_counters(tensors: dict[str, Tensor], network: Network) -> dict[str, Tensor]:
+    """Add the batches that norms have seen, which some layouts leave out and none needs."""
+    state = network.state_dict()
+    return {k: v for k, v in state.items() if k.endswith('num_batches_tracked')} | tensors
+
+
+def _named_configuration(name: str) -> Config:
     if name not in CONFIGURATIONS:
         names = ', '.join(CONFIGURATIONS)
         raise WeightsError(f"no configuration '{name}': expected one of {names}")

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from loftr_ros.matching.memory import is_out_of_memory
+
+__all__ = ['free_memory', 'is_out_of_memory', 'smaller_side']
+
 SMALLEST_SIDE = 64
-# What the allocator of torch says on a CPU, where it raises a mere RuntimeError.
-CPU_SIGNS = ("can't allocate memory", 'not enough memory')
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out, on a GPU or in the machine."""
-    if isinstance(error, MemoryError):
-        return True
-    torch = sys.modules.get('torch')
-    if torch is not None and isinstance(error, torch.cuda.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in CPU_SIGNS)
 
 
 def free_memory() -> None:

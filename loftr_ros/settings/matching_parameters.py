@@ -13,8 +13,9 @@ class MatchingParameters:
 
     weights: str = declare_field(
         'lite',
-        'Weights of LoFTR: lite, outdoor, indoor, or the path of a .safetensors or .ckpt; with '
-        'backend onnxruntime the folder that `loftr-ros export` wrote.',
+        'Weights: lite, outdoor or indoor of LoFTR, efficient or anything of EfficientLoFTR, or '
+        'the path of a .safetensors or .ckpt; with backend onnxruntime the folder that '
+        '`loftr-ros export` wrote. `loftr-ros weights` lists them.',
     )
     backend: str = declare_field('torch', 'What computes LoFTR.', choices=('torch', 'onnxruntime'))
     providers: str = declare_field(

@@ -101,6 +101,11 @@ class Trainer:
         if self.options.init is None:
             return LoFTR(config), None
         loaded = load_weights(self.options.init).network
+        if not isinstance(loaded, LoFTR):
+            # It is the value of an option that is wrong.
+            raise ValueError(  # noqa: TRY004
+                f'{self.options.init}: only weights of LoFTR can be trained further'
+            )
         self.pairs = training_pairs(self.options.init) or 0
         # What the weights claim about themselves is measured anew when they are written.
         plain = dataclasses.replace(

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -187,6 +188,9 @@ def test_bfloat16_keeps_most_matches(matcher: Matcher, texture: NDArray[np.uint8
     ('arguments', 'reason'),
     [
         ({'device': 'tpu9'}, 'tpu9'),
+        ({'device': 'meta'}, "'meta': expected auto, cpu, cuda or cuda:N"),
+        ({'device': 'mps'}, "'mps': expected auto, cpu, cuda or cuda:N"),
+        ({'device': 'xpu:0'}, "'xpu:0': expected auto, cpu, cuda or cuda:N"),
         ({'precision': 'int4'}, 'int4'),
         ({'device': 'cpu', 'precision': 'float16'}, 'GPU'),
         ({'confidence_threshold': 1.5}, '1.5'),
@@ -203,3 +207,11 @@ def test_wrong_arguments_are_refused_with_the_reason(
 
 def test_warm_up_says_how_long_it_took(matcher: Matcher) -> None:
     assert 0 < matcher.warm_up(96, 128) < 60
+
+
+def test_a_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+
+    with pytest.raises(ValueError, match=r"device 'cuda:9': the last one here is cuda:1"):
+        Matcher('lite', device='cuda:9')

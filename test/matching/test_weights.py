@@ -8,11 +8,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from loftr_ros.matching import weights
+from loftr_ros.matching import catalogue, weights
+from loftr_ros.matching.catalogue import Checkpoint
 from loftr_ros.matching.config import INDOOR, LITE, OUTDOOR, LoFTRConfig
 from loftr_ros.matching.errors import WeightsError
 from loftr_ros.matching.network import LoFTR
-from loftr_ros.matching.weights import Checkpoint, git_blob_id, load_weights, save_weights
+from loftr_ros.matching.weights import git_blob_id, load_weights, save_weights
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_the_configuration_is_tied_to_the_known_file(
     cache.mkdir()
     path = official_layout(cache / 'indoor_ds_new.ckpt')
     known = Checkpoint(path.name, git_blob_id(path.read_bytes()), 'http://127.0.0.1:9/none')
-    monkeypatch.setitem(weights.OFFICIAL, 'indoor', known)
+    monkeypatch.setitem(catalogue.OFFICIAL, 'indoor', known)
 
     assert load_weights('indoor').network.config == INDOOR
 
@@ -154,7 +155,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 def test_offline_says_where_to_put_the_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = Checkpoint('outdoor_ds.ckpt', 'a' * 40, 'http://127.0.0.1:9/outdoor_ds.ckpt')
-    monkeypatch.setitem(weights.OFFICIAL, 'outdoor', nobody)
+    monkeypatch.setitem(catalogue.OFFICIAL, 'outdoor', nobody)
 
     with pytest.raises(WeightsError, match=str(cache / 'outdoor_ds.ckpt')):
         load_weights('outdoor')
@@ -166,14 +167,14 @@ def test_a_download_is_verified_before_it_is_kept(
     source = official_layout(tmp_path / 'outdoor_ds.ckpt')
     genuine = git_blob_id(source.read_bytes())
     monkeypatch.setitem(
-        weights.OFFICIAL, 'outdoor', Checkpoint(source.name, genuine, source.as_uri())
+        catalogue.OFFICIAL, 'outdoor', Checkpoint(source.name, genuine, source.as_uri())
     )
     assert load_weights('outdoor').network.config == OUTDOOR
     assert (cache / source.name).is_file()
 
     (cache / source.name).unlink()
     forged = Checkpoint(source.name, 'b' * 40, source.as_uri())
-    monkeypatch.setitem(weights.OFFICIAL, 'outdoor', forged)
+    monkeypatch.setitem(catalogue.OFFICIAL, 'outdoor', forged)
     with pytest.raises(WeightsError, match='hash differs'):
         load_weights('outdoor')
     assert not (cache / source.name).exists()

@@ -104,7 +104,7 @@ class Explainer:
     def grids(self) -> tuple[CellGrid, CellGrid]:
         """Return where the coarse cells of both images lie."""
         config = self.matcher.network.config
-        stride, offset = config.resolution[0], config.cell_offset
+        stride, offset = config.stride, config.cell_offset
         first, second = (CellGrid(f.maps.grid, stride, offset, f.scale) for f in self.features)
         return first, second
 
