@@ -16,6 +16,7 @@ from loftr_ros.cli_training import (
     add_evaluate_calibration,
     add_evaluate_conditions,
     add_pair_arguments,
+    add_reconstruct,
     add_train,
     add_training_curves,
 )
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     add_report(commands)
     add_compare(commands)
     add_train(commands)
+    add_reconstruct(commands)
     add_training_curves(commands)
     add_evaluate(commands)
     add_evaluate_live(commands)

@@ -87,6 +87,29 @@ def _posed_frames(path: Path) -> list[PosedFrame]:
     return [PosedFrame(*frame) for frame in read_depth_frames(path)]
 
 
+def add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `reconstruct`."""
+    parser = commands.add_parser(
+        'reconstruct', help='make a COLMAP model of photographs, to train from their pairs'
+    )
+    parser.set_defaults(run=_reconstruct)
+    parser.add_argument('images', type=Path, help='folder of photographs of one scene')
+    parser.add_argument('-o', '--output', type=Path, required=True, help='folder of the scene')
+    parser.add_argument('--features', type=int, default=4096, help='of each photograph, at most')
+    parser.add_argument('--threads', type=int, default=-1, help='-1: all cores')
+
+
+def _reconstruct(options: argparse.Namespace) -> int:
+    from loftr_ros.training.reconstruct import reconstruct
+
+    sizes = reconstruct(
+        options.images, options.output, features=options.features, threads=options.threads
+    )
+    for number, size in enumerate(sizes):
+        print(f'{options.output / "sparse" / str(number)}: {size} photographs')
+    return 0
+
+
 def add_training_curves(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `training-curves`."""
     parser = commands.add_parser('training-curves', help='draw the progress of training runs')

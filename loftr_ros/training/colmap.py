@@ -107,10 +107,7 @@ def read_model(folder: Path) -> ColmapModel:
         if binary
         else (_text_cameras, _text_images, _text_points)
     )
-    parts: list[Any] = [
-        _parsed(reader, file)  # type: ignore[arg-type]
-        for file, reader in zip(files, readers, strict=True)
-    ]
+    parts: list[Any] = [_parsed(reader, file) for file, reader in zip(files, readers, strict=True)]
     cameras, images, points = parts
     for image in images:
         if image.camera not in cameras:

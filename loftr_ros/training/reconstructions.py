@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .colmap import ColmapCamera, ColmapModel
+    from .colmap import ColmapCamera, ColmapImage, ColmapModel
 
 HELD_OUT_SHARE = 0.2
 LONGEST_EDGE = 0.1
@@ -94,29 +94,29 @@ def split_scenes(scenes: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _frames(model: ColmapModel, images: Path, longer_side: int) -> list[PosedFrame]:
-    frames = []
-    for image in model.images:
-        if len(image.points) < FEWEST_POINTS:
-            continue
-        camera, pose = model.cameras[image.camera], image.world_T_camera
-        grey = _read(images / image.name, camera)
-        points = np.array([model.points[number] for number in image.points.tolist()])
-        depth = ((points - pose[:3, 3]) @ pose[:3, 2]).astype(np.float64)
-        pixels = _ideal(camera, image.pixels)
-        scale = min(1.0, longer_side / max(grey.shape))
-        if camera.distortion_model != 'none':
-            grey = cv2.remap(grey, *_maps(camera), cv2.INTER_LINEAR)
-        size = round(grey.shape[1] * scale), round(grey.shape[0] * scale)
-        factor = np.array(size) / (grey.shape[1], grey.shape[0])
-        if scale < 1:
-            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-        matrix = camera.matrix.copy()
-        matrix[:2, 2] = (matrix[:2, 2] + 0.5) * factor - 0.5
-        matrix[[0, 1], [0, 1]] *= factor
-        pixels = (pixels + 0.5) * factor - 0.5
-        dense = interpolate_depth(pixels, depth, (size[1], size[0]))
-        frames.append(PosedFrame(np.asarray(grey, np.uint8), dense, matrix, pose))
-    return frames
+    observing = [image for image in model.images if len(image.points) >= FEWEST_POINTS]
+    return [_frame(model, image, images, longer_side) for image in observing]
+
+
+def _frame(model: ColmapModel, image: ColmapImage, images: Path, longer_side: int) -> PosedFrame:
+    """Undistort an image, make it smaller if too large, and tell its depth."""
+    camera, pose = model.cameras[image.camera], image.world_T_camera
+    grey = _read(images / image.name, camera)
+    points = np.array([model.points[number] for number in image.points.tolist()])
+    depth = (points - pose[:3, 3]) @ pose[:3, 2]
+    if camera.distortion_model != 'none':
+        grey = np.asarray(cv2.remap(grey, *_maps(camera), cv2.INTER_LINEAR), np.uint8)
+    scale = min(1.0, longer_side / max(grey.shape))
+    size = round(camera.width * scale), round(camera.height * scale)
+    factor = np.array(size) / (camera.width, camera.height)
+    if scale < 1:
+        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+    matrix = camera.matrix.copy()
+    matrix[:2, 2] = (matrix[:2, 2] + 0.5) * factor - 0.5
+    matrix[[0, 1], [0, 1]] *= factor
+    pixels = (_ideal(camera, image.pixels) + 0.5) * factor - 0.5
+    dense = interpolate_depth(pixels, depth, (size[1], size[0]))
+    return PosedFrame(grey, dense, matrix, pose)
 
 
 def interpolate_depth(
@@ -143,25 +143,29 @@ def interpolate_depth(
     if len(pixels) < FEWEST_POINTS or min(np.ptp(pixels, axis=0)) < 1:
         return unknown
     mesh = Delaunay(pixels)
-    corners = pixels[mesh.simplices]
-    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
-    at_corners = inverse[mesh.simplices]
-    flat = at_corners.max(axis=1) < DEPTH_STEP * at_corners.min(axis=1)
-    good = flat & (edges < LONGEST_EDGE * max(size))
+    good = _small_and_flat(pixels[mesh.simplices], inverse[mesh.simplices], max(size))
     rows, columns = -(-height // STRIDE), -(-width // STRIDE)
-    centre = (STRIDE - 1) / 2
-    x, y = np.meshgrid(np.arange(columns) * STRIDE + centre, np.arange(rows) * STRIDE + centre)
-    places = np.column_stack([x.ravel(), y.ravel()])
+    x, y = (np.arange(count) * STRIDE + (STRIDE - 1) / 2 for count in (columns, rows))
+    places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     triangle = mesh.find_simplex(places)
     known = (triangle >= 0) & good[triangle]
     transform = mesh.transform[triangle[known]]
     two = np.einsum('nij,nj->ni', transform[:, :2], places[known] - transform[:, 2])
     weights = np.column_stack([two, 1 - two.sum(axis=1)])
     values = np.full(len(places), np.nan, np.float32)
-    values[known] = (weights * at_corners[triangle[known]]).sum(axis=1)
-    grid = values.reshape(rows, columns)
-    whole = cv2.resize(grid, (columns * STRIDE, rows * STRIDE), interpolation=cv2.INTER_LINEAR)
+    values[known] = (weights * inverse[mesh.simplices[triangle[known]]]).sum(axis=1)
+    shape = columns * STRIDE, rows * STRIDE
+    whole = cv2.resize(values.reshape(rows, columns), shape, interpolation=cv2.INTER_LINEAR)
     return np.asarray(1 / whole[:height, :width], np.float32)
+
+
+def _small_and_flat(
+    corners: NDArray[np.float64], inverse: NDArray[np.float64], longer_side: int
+) -> NDArray[np.bool_]:
+    """Whether no edge is likely within triangles (T, 3, 2), by their inverse depths (T, 3)."""
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    flat = inverse.max(axis=1) < DEPTH_STEP * inverse.min(axis=1)
+    return np.asarray(flat & (edges < LONGEST_EDGE * longer_side), np.bool_)
 
 
 def _read(path: Path, camera: ColmapCamera) -> NDArray[np.uint8]:
@@ -192,7 +196,7 @@ def _maps(camera: ColmapCamera) -> tuple[NDArray[np.float32], NDArray[np.float32
     """Where each pixel of the camera without distortion lies in the image."""
     size = camera.width, camera.height
     start = cv2.fisheye if camera.distortion_model == 'equidistant' else cv2
-    maps = start.initUndistortRectifyMap(  # type: ignore[attr-defined]
+    maps = start.initUndistortRectifyMap(
         camera.matrix, camera.distortion, np.eye(3), camera.matrix, size, cv2.CV_32FC1
     )
     return maps[0], maps[1]

@@ -7,7 +7,7 @@ import math
 import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from .reconstructions import Reconstruction
     from .sequences import PosedFrame
     from .validation import PoseMeasure
+
+Tensors: TypeAlias = 'tuple[Tensor, ...] | list[Tensor]'
 
 LOWEST_CONFIDENCE = 0.01
 """Confidence is calibrated from here on, so that it holds for every threshold of a user."""
@@ -326,10 +328,12 @@ def pair_losses(
     return coarse_loss(scores, pairs.labels), fine_loss(predicted, labels.offset / unit)
 
 
-def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+def moving_average(
+    decay: float,
+) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """Exponential average for `AveragedModel`, of fewer steps at first: the start is forgotten."""
 
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         now = min(decay, (1 + int(count)) / (10 + int(count)))
         for mean, value in zip(averaged, current, strict=True):
             if mean.is_floating_point():
