@@ -96,15 +96,15 @@ def add_reconstruct(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser.add_argument('images', type=Path, help='folder of photographs of one scene')
     parser.add_argument('-o', '--output', type=Path, required=True, help='folder of the scene')
     parser.add_argument('--features', type=int, default=4096, help='of each photograph, at most')
+    parser.add_argument('--focal', type=float, help='focal length of all photographs, px, if known')
     parser.add_argument('--threads', type=int, default=-1, help='-1: all cores')
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from loftr_ros.training.reconstruct import reconstruct
+    from loftr_ros.training.reconstruct import ReconstructionOptions, reconstruct
 
-    sizes = reconstruct(
-        options.images, options.output, features=options.features, threads=options.threads
-    )
+    how = ReconstructionOptions(options.features, options.focal, options.threads)
+    sizes = reconstruct(options.images, options.output, how)
     for number, size in enumerate(sizes):
         print(f'{options.output / "sparse" / str(number)}: {size} photographs')
     return 0

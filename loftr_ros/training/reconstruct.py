@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,33 @@ FEWEST_IMAGES = 4
 """Smaller models are not written: they hold hardly a pair that consecutive images do not."""
 
 
+@dataclass(frozen=True)
+class ReconstructionOptions:
+    """How COLMAP reconstructs.
+
+    Attributes:
+        features: Greatest number of each photograph; the time of matching grows with its square.
+        focal: Focal length of all photographs, px; None where unknown: it is estimated, which takes
+            wide views of the scene.
+        threads: Of COLMAP; -1 takes all cores. One thread gives the same model again.
+    """
+
+    features: int = 4096
+    focal: float | None = None
+    threads: int = -1
+
+    def __post_init__(self) -> None:
+        """Refuse what COLMAP cannot work with.
+
+        Raises:
+            ValueError: Says which and what is expected.
+        """
+        if self.features < 1 or (self.focal is not None and not self.focal > 0):
+            raise ValueError('features and focal must be positive')
+
+
 def reconstruct(
-    images: Path, output: Path, *, features: int = 4096, threads: int = -1
+    images: Path, output: Path, options: ReconstructionOptions = ReconstructionOptions()
 ) -> list[int]:
     """Reconstruct a folder of photographs with COLMAP, from RootSIFT.
 
@@ -28,8 +54,7 @@ def reconstruct(
     Args:
         images: Folder of photographs; folders within are not searched.
         output: Folder of the models, made anew.
-        features: Greatest number of each photograph; the time of matching grows with its square.
-        threads: Of COLMAP; -1 takes all cores. One thread gives the same model again.
+        options: How COLMAP reconstructs.
 
     Returns:
         Number of registered images of each model, the largest first.
@@ -47,14 +72,14 @@ def reconstruct(
     pycolmap = _pycolmap()
     with tempfile.TemporaryDirectory() as temporary:
         database = Path(temporary) / 'database.db'
-        _extract(pycolmap, database, images, names, (features, threads))
-        matching = pycolmap.FeatureMatchingOptions(num_threads=threads, use_gpu=False)
+        _extract(pycolmap, database, images, names, options)
+        matching = pycolmap.FeatureMatchingOptions(num_threads=options.threads, use_gpu=False)
         pycolmap.match_exhaustive(database, matching)
-        options = pycolmap.IncrementalPipelineOptions()
-        options.num_threads = options.mapper.num_threads = threads
-        options.min_model_size = FEWEST_IMAGES
-        options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = 0
-        models = pycolmap.incremental_mapping(database, images, temporary, options)
+        mapping = pycolmap.IncrementalPipelineOptions()
+        mapping.num_threads = mapping.mapper.num_threads = options.threads
+        mapping.min_model_size = FEWEST_IMAGES
+        mapping.random_seed = mapping.mapper.random_seed = mapping.triangulation.random_seed = 0
+        models = pycolmap.incremental_mapping(database, images, temporary, mapping)
     found = sorted(models.values(), key=lambda model: -model.num_reg_images())
     found = [model for model in found if model.num_reg_images() >= FEWEST_IMAGES]
     if not found:
@@ -74,17 +99,19 @@ def _extract(
     database: Path,
     images: Path,
     names: Sequence[str],
-    limits: tuple[int, int],
+    options: ReconstructionOptions,
 ) -> None:
-    """Detect features, with limits of number and threads; photographs of a size share a camera."""
-    options = pycolmap.FeatureExtractionOptions(num_threads=limits[1], use_gpu=False)
-    options.sift.max_num_features = limits[0]
-    reader = pycolmap.ImageReaderOptions(camera_model='SIMPLE_RADIAL')
+    """Detect features; photographs of one size share a camera."""
+    extraction = pycolmap.FeatureExtractionOptions(num_threads=options.threads, use_gpu=False)
+    extraction.sift.max_num_features = options.features
     sized = sorted((_size(images / name), name) for name in names)
-    for _, group in itertools.groupby(sized, key=lambda pair: pair[0]):
+    for (height, width), group in itertools.groupby(sized, key=lambda pair: pair[0]):
+        reader = pycolmap.ImageReaderOptions(camera_model='SIMPLE_RADIAL')
+        if options.focal is not None:
+            reader.camera_params = f'{options.focal},{width / 2},{height / 2},0'
         chosen = [name for _, name in group]
         mode = pycolmap.CameraMode.SINGLE
-        pycolmap.extract_features(database, images, chosen, mode, reader, options)
+        pycolmap.extract_features(database, images, chosen, mode, reader, extraction)
 
 
 def _size(path: Path) -> tuple[int, int]:
