@@ -59,18 +59,24 @@ class TrainingData:
         self._frames = [part[0] for part in parts]
         self._held_out_frames = [part[1] for part in parts]
         self.scenes, self.held_out_scenes = split_scenes([one.scene for one in reconstructions])
+        self.skipped: dict[str, None] = {}
+        """Why models are not drawn from; a dictionary keeps the order and repeats nothing."""
         self._models = [one for one in reconstructions if one.scene in self.scenes]
+        if self._banks is None and not sequences and not self.held_out_scenes:
+            raise ValueError(
+                'nothing is held out of a single reconstruction: add photographs or another scene'
+            )
         self._held_out_models = [one for one in reconstructions if one.scene not in self.scenes]
 
     def training(self, seed: int) -> PairSource:
         """Pairs to learn from: rendered ones, real ones, or both with the share of the options."""
         generator = self._generator(seed)
-        real = self._real(self._frames, self._models, generator)
-        if self._banks is None:
-            return real
-        rendered = self._rendered(self._banks[0], generator)
-        if not self._frames and not self._models:
+        rendered = None if self._banks is None else self._rendered(self._banks[0], generator)
+        if rendered is not None and not self._frames and not self._models:
             return rendered
+        real = self._real(self._frames, self._models, generator)
+        if rendered is None:
+            return real
         share = self.options.sequence_share
         return SharedPairs([rendered, real], [1 - share, share], generator)
 
@@ -109,26 +115,26 @@ class TrainingData:
             for frames in sequences
         ]
         shares = [1.0] * len(sources)
-        images = sum(len(model.frames) for model in models)
-        for model in models:
-            sources.append(self._of_model(model, generator, degraded=degraded))
-            shares.append(len(models) * len(model.frames) / images)
-        return SharedPairs(sources, shares, generator)
+        found = [(self._of_model(model, generator, degraded), model) for model in models]
+        usable = [(source, len(model.frames)) for source, model in found if source is not None]
+        if not sources and not usable:
+            raise ValueError('; '.join(self.skipped))
+        images = sum(count for _, count in usable)
+        shares += [len(usable) * count / images for _, count in usable]
+        return SharedPairs([*sources, *(source for source, _ in usable)], shares, generator)
 
     def _of_model(
-        self, model: Reconstruction, generator: torch.Generator, *, degraded: bool
-    ) -> SequencePairs:
+        self, model: Reconstruction, generator: torch.Generator, degraded: bool
+    ) -> SequencePairs | None:
+        """Pairs of a model; None where no two of its images see the same, which is noted."""
+        size, overlap = self.options.size, SPARSE_OVERLAP
         try:
             return SequencePairs(
-                model.frames,
-                self.config,
-                self.options.size,
-                generator,
-                degraded=degraded,
-                overlap=SPARSE_OVERLAP,
+                model.frames, self.config, size, generator, degraded=degraded, overlap=overlap
             )
         except ValueError as error:
-            raise ValueError(f'reconstruction {model.scene}: {error}') from error
+            self.skipped[f'reconstruction {model.scene}: {error}'] = None
+            return None
 
 
 def held_out_sets(

@@ -182,6 +182,8 @@ class Trainer:
             return
         # The step is part of the seed: a resumed piece draws new pairs, reproducibly.
         source = self.data.training(options.seed * 1_000_003 + self.step)
+        for reason in self.data.skipped:
+            self.console.print(f'skipped: {reason}', soft_wrap=True, highlight=False)
         limit = self.seconds + 60 * options.minutes if options.minutes else math.inf
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
         hidden = not self.console.is_terminal

@@ -33,8 +33,8 @@ DATA = Path(
 def options(photographs: Path, steps: int, **changes: object) -> TrainOptions:
     values: dict[str, Any] = {'batch': 2, 'width': 96, 'height': 64, 'validation_pairs': 8}
     values |= {'steps': steps, 'every': 2, **changes}
-    values = {'output': photographs.parent / 'run', **values}
-    return TrainOptions(photographs, **values)
+    given = {'output': photographs.parent / 'run', **values}
+    return TrainOptions(photographs, **given)
 
 
 @pytest.fixture
@@ -334,14 +334,36 @@ def test_training_on_reconstructions_alone_is_possible(tmp_path: Path) -> None:
     assert (tmp_path / 'run' / 'checkpoint.pt').exists()
 
 
-def test_a_reconstruction_without_pairs_is_named(tmp_path: Path) -> None:
-    alone = room('hall', 0)
-    lonely = Reconstruction('hall', (alone.frames[0], replace_pose(alone.frames[1])))
-    values = options(tmp_path, 2, reconstructions=(Path('hall'),))
-    trainer = Trainer(replace(values, photographs=None), reconstructions=[lonely])
+@pytest.mark.usefixtures('small_bank')
+def test_a_reconstruction_without_pairs_is_named(photographs: Path) -> None:
+    values = options(photographs, 2, reconstructions=(Path('hall'),))
+    trainer = Trainer(values, reconstructions=[fragment()])
 
     with pytest.raises(ValueError, match='reconstruction hall: no two of the 2 frames'):
         trainer.run()
+
+
+@pytest.mark.usefixtures('small_bank')
+def test_a_fragment_without_pairs_is_skipped_and_said(
+    photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = options(photographs, 1, reconstructions=(Path('hall'),))
+    Trainer(values, reconstructions=[room('hall', 0), fragment()]).run()
+
+    assert 'skipped: reconstruction hall: no two of the 2 frames' in capsys.readouterr().out
+
+
+def test_a_single_reconstruction_alone_leaves_nothing_to_validate_on(tmp_path: Path) -> None:
+    values = options(tmp_path, 2, reconstructions=(Path('hall'),), output=tmp_path / 'run')
+
+    with pytest.raises(ValueError, match='nothing is held out of a single reconstruction'):
+        Trainer(replace(values, photographs=None), reconstructions=[room('hall', 0)])
+
+
+def fragment() -> Reconstruction:
+    """Two images that see nothing of each other's."""
+    whole = room('hall', 0)
+    return Reconstruction('hall', (whole.frames[0], replace_pose(whole.frames[1])))
 
 
 def replace_pose(frame: PosedFrame) -> PosedFrame:
