@@ -23,6 +23,7 @@ COMMANDS = {
     'report': 'write the results of evaluate as one HTML file',
     'compare': 'put results of evaluate side by side and name regressions',
     'train': 'train from photographs, or fine-tune on sequences with depth and poses',
+    'reconstruct': 'make a COLMAP model of photographs, to train from their pairs',
     'training-curves': 'draw the progress of training runs',
     'evaluate': 'run every frame of bags and datasets through the tracker, and measure',
     'evaluate-live': 'play a bag to the real node, over DDS, and compare with evaluate',

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from loftr_ros.commands.posed_frames import posed_frames
 
+LISTS = 'exclude', 'sequences', 'reconstructions'
+"""Options that take several values."""
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
@@ -20,7 +23,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--config', type=Path, help='YAML or JSON file of options')
     parser.add_argument('-o', '--output', type=Path, help='folder of the run; default: training')
     parser.add_argument('--sequences', type=Path, nargs='+', help='datasets or bags, depth + poses')
-    parser.add_argument('--sequence-share', type=float, help='share of their batches')
+    parser.add_argument('--reconstructions', type=Path, nargs='+', help='COLMAP workspaces, scenes')
+    parser.add_argument('--average-decay', type=float, help='of the moving average of the weights')
+    parser.add_argument('--sequence-share', type=float, help='share of real pairs')
     parser.add_argument('--init', help='weights to start from, such as lite')
     parser.add_argument('--resume', type=Path, help='checkpoint to go on from')
     parser.add_argument('--steps', type=int, help='in total, those of earlier pieces included')
@@ -31,6 +36,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--warmup-steps', type=int)
     parser.add_argument('--decay-steps', type=int)
     parser.add_argument('--fine-matches', type=int, help='windows per pair')
+    parser.add_argument(
+        '--fine-every', type=int, help='steps from one with the fine loss to the next'
+    )
     parser.add_argument('--fine-weight', type=float, help='of the fine loss')
     parser.add_argument('--every', type=int, help='steps between reports')
     parser.add_argument('--keep-every', type=int, help='steps between checkpoints that are kept')
@@ -49,16 +57,20 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from loftr_ros.evaluation.matchers.pose_figures import pose_figures
     from loftr_ros.training.configuration import read_options
+    from loftr_ros.training.reconstructions import read_reconstructions
     from loftr_ros.training.train import Trainer
 
     given = {k: v for k, v in vars(options).items() if k not in ('command', 'run', 'config')}
     # A positional argument is there even where it is not given.
     if given['photographs'] is None:
         del given['photographs']
-    given |= {k: tuple(given[k]) for k in ('exclude', 'sequences') if k in given}
+    given |= {k: tuple(given[k]) for k in LISTS if k in given}
     train_options = read_options(getattr(options, 'config', None), given)
     sequences = [posed_frames(path) for path in train_options.sequences]
-    trainer = Trainer(train_options, sequences=sequences, pose_measure=pose_figures)
+    models = [one for path in train_options.reconstructions for one in read_reconstructions(path)]
+    trainer = Trainer(
+        train_options, sequences=sequences, reconstructions=models, pose_measure=pose_figures
+    )
     trainer.run()
     print(f'weights: {trainer.export()}')
     return 0

@@ -18,7 +18,8 @@ def coarse_loss(scores: Tensor, labels: Labels) -> Tensor:
 
     Args:
         scores: (B, L, S) similarity before the softmax.
-        labels: The true matches; a batch without any costs only its false confidence.
+        labels: The true matches; a batch without any costs only its false confidence. Two cells of
+            which nothing is known cost nothing.
     """
     log_confidence = scores.log_softmax(dim=1) + scores.log_softmax(dim=2)
     confidence = log_confidence.exp()
@@ -26,6 +27,9 @@ def coarse_loss(scores: Tensor, labels: Labels) -> Tensor:
     true = log_confidence[labels.batch, labels.cells0, labels.cells1]
     positive = -ALPHA * (1 - true.exp()) ** GAMMA * true
     negative = -ALPHA * confidence**GAMMA * torch.log1p(-confidence.clamp(max=1 - 1e-6))
+    if labels.known0 is not None and labels.known1 is not None:
+        # A cell that is known to match something else, or nothing, tells about all others.
+        negative = negative * (labels.known0[:, :, None] | labels.known1[:, None, :])
     true_negative = negative[labels.batch, labels.cells0, labels.cells1]
     return (positive.sum() + negative.sum() - true_negative.sum()) / count
 

@@ -14,7 +14,8 @@ class TrainOptions:
         photographs: Folder of photographs, the textures of rendered scenes; None for none.
         output: Folder of checkpoints, weights and the progress table.
         sequences: Folders of datasets, or bags, with depth (or a right camera) and poses.
-        sequence_share: Share of the batches that come from the sequences.
+        reconstructions: Folders of COLMAP workspaces, each a scene.
+        sequence_share: Share of the pairs that come from sequences and reconstructions.
         init: Weights to start from, a name or a file; None for random ones.
         resume: Checkpoint to go on from. Like ``init`` it only counts while the output has none.
         steps: Total steps, those of earlier pieces included; 0 just calibrates ``init`` anew.
@@ -22,10 +23,13 @@ class TrainOptions:
         width: Image width, px.
         height: Image height, px.
         learning_rate: Peak rate of AdamW.
+        average_decay: Of the moving average of the weights, per step; the average is validated and
+            exported. 0 takes the weights as they are.
         warmup_steps: Steps of linear increase.
         decay_steps: Steps of cosine decay at the end of ``steps``.
         fine_weight: Weight of the fine loss.
         fine_matches: True matches per pair whose windows are refined.
+        fine_every: Steps from one with the fine loss to the next; those between cost less.
         seed: Of weights and pairs.
         device: ``cpu`` or ``cuda``.
         mixed_precision: bfloat16 in the backbone and the transformers.
@@ -40,6 +44,7 @@ class TrainOptions:
     photographs: Path | None
     output: Path
     sequences: tuple[Path, ...] = ()
+    reconstructions: tuple[Path, ...] = ()
     sequence_share: float = 0.5
     init: str | None = None
     resume: Path | None = None
@@ -48,10 +53,12 @@ class TrainOptions:
     width: int = 320
     height: int = 240
     learning_rate: float = 1e-3
+    average_decay: float = 0.998
     warmup_steps: int = 300
     decay_steps: int = 4000
     fine_weight: float = 1.0
     fine_matches: int = 40
+    fine_every: int = 1
     seed: int = 0
     device: str = 'cpu'
     mixed_precision: bool = True
@@ -70,7 +77,14 @@ class TrainOptions:
         """
         if self.steps < 0:
             raise ValueError(f'steps must be at least 0, not {self.steps}')
-        for name in ('batch', 'warmup_steps', 'fine_matches', 'every', 'validation_pairs'):
+        for name in (
+            'batch',
+            'warmup_steps',
+            'fine_matches',
+            'fine_every',
+            'every',
+            'validation_pairs',
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f'{name} must be at least 1, not {getattr(self, name)}')
         if self.width % 16 or self.height % 16 or min(self.width, self.height) < 64:
@@ -81,8 +95,12 @@ class TrainOptions:
             )
         if not 0 < self.sequence_share <= 1:
             raise ValueError(f'sequence_share must be within (0, 1], not {self.sequence_share}')
-        if self.photographs is None and not self.sequences:
-            raise ValueError('there is nothing to train on: give photographs, sequences, or both')
+        if not 0 <= self.average_decay < 1:
+            raise ValueError(f'average_decay must be within [0, 1), not {self.average_decay}')
+        if self.photographs is None and not self.sequences and not self.reconstructions:
+            raise ValueError(
+                'there is nothing to train on: give photographs, sequences or reconstructions'
+            )
 
     @property
     def size(self) -> tuple[int, int]:

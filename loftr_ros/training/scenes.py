@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,11 +11,17 @@ from torch import Tensor
 from loftr_ros.rendering.planes import PinholeCameras, PlaneScene, transfer
 
 PLANES = 12
-ZOOMED = 0.15
+ZOOMED = 0.35
 """Share of the pairs whose cameras differ in focal length."""
-ROLLED = 0.15
+ROLLED = 0.3
 """Share of the pairs whose query camera is rolled by up to ``ROLL`` rad beside the usual."""
-ROLL = 0.8
+ROLL = math.pi
+ZOOM_OCTAVES = 1.5
+SWUNG = 0.3
+"""Share of the query cameras that look aside by up to a third of the view: no cell stays."""
+SWING = 0.22
+PLAIN = 0.2
+"""Share of the surfaces that hardly have a texture."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ class SceneSampler:
         )
         tiled = self.chance(0.12, batch, count)
         repeat = torch.where(tiled, self.uniform(2, 5, batch, count).round(), 1.0)
-        plain = self.chance(0.12, batch, count)
+        plain = self.chance(PLAIN, batch, count)
         contrast = torch.where(plain, 0.12, self.uniform(0.6, 1.2, batch, count))
         brightness = self.uniform(0.35, 0.65, batch, count)
         return PlaneScene(
@@ -158,9 +165,9 @@ class SceneSampler:
         return PinholeCameras(matrix, first), PinholeCameras(self._zoomed(matrix), second)
 
     def _zoomed(self, matrix: Tensor) -> Tensor:
-        """Camera matrices (B, 3, 3) with another focal length, up to a factor of 2, for a few."""
+        """Camera matrices (B, 3, 3) with another focal length, 0.35 to 2.8 times, for some."""
         batch = len(matrix)
-        zoom = 2 ** self.uniform(-1, 1, batch)
+        zoom = 2 ** self.uniform(-ZOOM_OCTAVES, ZOOM_OCTAVES, batch)
         zoom = torch.where(self.chance(ZOOMED, batch), zoom, 1.0)
         scale = torch.stack([zoom, zoom, torch.ones_like(zoom)], dim=1)
         return torch.cat([matrix[:, :, :2] * scale[:, :, None], matrix[:, :, 2:]], dim=2)
@@ -179,6 +186,8 @@ class SceneSampler:
         jitter = jitter * torch.cat(
             [torch.full((batch, 2), 0.09, device=self.device), roll_scale], 1
         )
+        swing = self.chance(SWUNG, batch, 1) * self.uniform(-SWING, SWING, batch, 2)
+        jitter[:, :2] += swing
         rolled = self.chance(ROLLED, batch) * self.uniform(-ROLL, ROLL, batch)
         roll = torch.stack([torch.zeros_like(rolled), torch.zeros_like(rolled), rolled], 1)
         return turn @ first[:, :3, :3] @ self.rotations(jitter) @ self.rotations(roll)

@@ -117,8 +117,17 @@ class SequencePairs:
         generator: torch.Generator,
         *,
         degraded: bool = True,
+        overlap: tuple[float, float] = OVERLAP,
     ) -> None:
         """Put the frames on the generator's device, at the size (H, W) of training.
+
+        Args:
+            frames: Of one sequence, or of one reconstruction.
+            config: Of the network that learns from them.
+            size: Height and width of the images, px.
+            generator: Draws the pairs.
+            degraded: Whether the images are degraded as a camera does it.
+            overlap: Least and greatest share of its view that a frame sees of another's.
 
         Raises:
             ValueError: No two frames see enough of the same surfaces.
@@ -127,6 +136,7 @@ class SequencePairs:
         self.size = size
         self.generator = generator
         self.degraded = degraded
+        self.overlap = overlap
         fitted = [fit_frame(frame, size) for frame in frames]
         device = generator.device
         self.images = _stack([frame.image for frame in fitted], device)
@@ -160,27 +170,29 @@ class SequencePairs:
         count = len(self.images)
         everyone = torch.arange(count, device=self.generator.device)
         shares = [self._overlap(everyone[number], everyone) for number in range(count)]
-        share = torch.stack(shares) if shares else torch.zeros(0, 0)
-        both = torch.minimum(share, share.T).fill_diagonal_(0)
-        enough = both >= OVERLAP[0]
+        share = torch.stack(shares) if shares else torch.zeros(0, 0, 2)
+        both = torch.minimum(share, share.transpose(0, 1))
+        enough = (both[..., 0] >= self.overlap[0]).fill_diagonal_(False)
         # Views that hardly differ teach little: they are taken only where there are no others.
-        differing = enough & (both <= OVERLAP[1])
+        differing = enough & (both[..., 1] <= self.overlap[1])
         pairs = torch.nonzero(differing if differing.any() else enough)
         if not len(pairs):
             raise ValueError(
-                f'no two of the {count} frames see {OVERLAP[0]:.0%} of the same surfaces: '
+                f'no two of the {count} frames see {self.overlap[0]:.0%} of the same surfaces: '
                 'check depth scale, intrinsics and poses'
             )
         return pairs
 
     def _overlap(self, first: Tensor, others: Tensor) -> Tensor:
-        """Share (N,) of the first frame's probes that other frames see."""
+        """Shares (N, 2) of the first frame's probes that other frames see, of all and of known."""
         height, width = self.size
         y, x = (torch.linspace(0.04, 0.96, n, device=others.device) for n in PROBES)
         probes = torch.stack(torch.meshgrid(x * (width - 1), y * (height - 1), indexing='xy'), -1)
         truth = self.truth(first.expand(len(others)), others)
-        _, seen = truth.transfer(probes.view(1, -1, 2).expand(len(others), -1, -1))
-        return seen.float().mean(dim=1)
+        places, seen = truth.transfer(probes.view(1, -1, 2).expand(len(others), -1, -1))
+        count = seen.sum(dim=1)
+        known = (~places.isnan().any(-1)).sum(dim=1).clamp(min=1)
+        return torch.stack([count / seen.shape[1], count / known], dim=-1)
 
 
 def fit_frame(frame: PosedFrame, size: tuple[int, int]) -> PosedFrame:

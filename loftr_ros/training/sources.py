@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .pairs import MixedPairs, PairSource, RenderedPairs
+from .pairs import PairSource, RenderedPairs, SharedPairs
 from .photographs import load_bank, split_photographs
+from .reconstructions import split_scenes
 from .scenes import SceneSampler
 from .sequences import PosedFrame, SequencePairs
 
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from loftr_ros.rendering.textures import TextureBank
 
     from .options import TrainOptions
+    from .reconstructions import Reconstruction
 
 HELD_OUT_SEED = 12345
 CALIBRATION_SEED = 54321
 HELD_OUT_SHARE = 0.15
+SPARSE_OVERLAP = (0.05, 0.97)
+"""Of a reconstruction, whose depth is known in a part of the image."""
 
 
 class TrainingData:
@@ -33,6 +37,7 @@ class TrainingData:
         options: TrainOptions,
         config: LoFTRConfig,
         sequences: Sequence[Sequence[PosedFrame]] = (),
+        reconstructions: Sequence[Reconstruction] = (),
     ) -> None:
         """Load the photographs onto the training device.
 
@@ -41,6 +46,8 @@ class TrainingData:
         """
         if bool(options.sequences) != bool(sequences):
             raise ValueError('the frames of the sequences must be given together with their paths')
+        if bool(options.reconstructions) != bool(reconstructions):
+            raise ValueError('reconstructions must be given together with their paths')
         self.options = options
         self.config = config
         self.device = torch.device(options.device)
@@ -51,25 +58,40 @@ class TrainingData:
         parts = [split_frames(frames) for frames in sequences]
         self._frames = [part[0] for part in parts]
         self._held_out_frames = [part[1] for part in parts]
+        self.scenes, self.held_out_scenes = split_scenes([one.scene for one in reconstructions])
+        self.skipped: dict[str, None] = {}
+        """Why models are not drawn from; a dictionary keeps the order and repeats nothing."""
+        self._models = [one for one in reconstructions if one.scene in self.scenes]
+        if self._banks is None and not sequences and not self.held_out_scenes:
+            raise ValueError(
+                'nothing is held out of a single reconstruction: add photographs or another scene'
+            )
+        self._held_out_models = [one for one in reconstructions if one.scene not in self.scenes]
 
     def training(self, seed: int) -> PairSource:
-        """Pairs to learn from."""
+        """Pairs to learn from: rendered ones, real ones, or both with the share of the options."""
         generator = self._generator(seed)
-        sources: list[PairSource] = []
-        if self._banks is not None:
-            sources.append(self._rendered(self._banks[0], generator))
-        if self._frames:
-            sources.append(self._sequences(self._frames, generator))
-        if len(sources) == 1:
-            return sources[0]
-        return MixedPairs(sources[0], sources[1], self.options.sequence_share, generator)
+        rendered = None if self._banks is None else self._rendered(self._banks[0], generator)
+        if rendered is not None and not self._frames and not self._models:
+            return rendered
+        real = self._real(self._frames, self._models, generator)
+        if rendered is None:
+            return real
+        share = self.options.sequence_share
+        return SharedPairs([rendered, real], [1 - share, share], generator)
 
     def held_out(self, seed: int = HELD_OUT_SEED) -> PairSource:
-        """Always the same pairs: of photographs where there are any, else of sequences."""
+        """Always the same pairs: of photographs where there are any, else real ones."""
         generator = self._generator(seed)
         if self._banks is not None:
             return self._rendered(self._banks[1], generator)
-        return self._sequences(self._held_out_frames, generator)
+        return self._real(self._held_out_frames, self._held_out_models, generator)
+
+    def held_out_reconstructions(self, seed: int = HELD_OUT_SEED) -> PairSource | None:
+        """Always the same pairs of scenes held out, as they are; None where there are none."""
+        if not self._held_out_models:
+            return None
+        return self._real([], self._held_out_models, self._generator(seed), degraded=False)
 
     def _generator(self, seed: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(seed)
@@ -78,16 +100,41 @@ class TrainingData:
         sampler = SceneSampler(bank.count, generator)
         return RenderedPairs(sampler, bank, self.config, self.options.size)
 
-    def _sequences(
-        self, parts: Sequence[Sequence[PosedFrame]], generator: torch.Generator
+    def _real(
+        self,
+        sequences: Sequence[Sequence[PosedFrame]],
+        models: Sequence[Reconstruction],
+        generator: torch.Generator,
+        *,
+        degraded: bool = True,
     ) -> PairSource:
-        """Pairs within each sequence; every sequence is drawn from equally often."""
+        """Pairs within each sequence, all equally often, and each model, by its images."""
         size = self.options.size
-        sources = [SequencePairs(frames, self.config, size, generator) for frames in parts]
-        mixed: PairSource = sources[0]
-        for number, source in enumerate(sources[1:], start=2):
-            mixed = MixedPairs(mixed, source, 1 / number, generator)
-        return mixed
+        sources = [
+            SequencePairs(frames, self.config, size, generator, degraded=degraded)
+            for frames in sequences
+        ]
+        shares = [1.0] * len(sources)
+        found = [(self._of_model(model, generator, degraded), model) for model in models]
+        usable = [(source, len(model.frames)) for source, model in found if source is not None]
+        if not sources and not usable:
+            raise ValueError('; '.join(self.skipped))
+        images = sum(count for _, count in usable)
+        shares += [len(usable) * count / images for _, count in usable]
+        return SharedPairs([*sources, *(source for source, _ in usable)], shares, generator)
+
+    def _of_model(
+        self, model: Reconstruction, generator: torch.Generator, degraded: bool
+    ) -> SequencePairs | None:
+        """Pairs of a model; None where no two of its images see the same, which is noted."""
+        size, overlap = self.options.size, SPARSE_OVERLAP
+        try:
+            return SequencePairs(
+                model.frames, self.config, size, generator, degraded=degraded, overlap=overlap
+            )
+        except ValueError as error:
+            self.skipped[f'reconstruction {model.scene}: {error}'] = None
+            return None
 
 
 def held_out_sets(

@@ -7,13 +7,14 @@ import math
 import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from loftr_ros.matching.coarse_matching import CoarseMatches, similarity
 from loftr_ros.matching.config import LITE, LoFTRConfig
@@ -29,15 +30,18 @@ from .sources import CALIBRATION_SEED, TrainingData
 from .validation import fit_confidence, fit_sigma, match_held_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from .options import TrainOptions
     from .pairs import PairSource, TrainingPairs
+    from .reconstructions import Reconstruction
     from .sequences import PosedFrame
     from .validation import PoseMeasure
+
+Tensors: TypeAlias = 'tuple[Tensor, ...] | list[Tensor]'
 
 LOWEST_CONFIDENCE = 0.01
 """Confidence is calibrated from here on, so that it holds for every threshold of a user."""
@@ -52,6 +56,7 @@ class Trainer:
         config: LoFTRConfig = LITE,
         *,
         sequences: Sequence[Sequence[PosedFrame]] = (),
+        reconstructions: Sequence[Reconstruction] = (),
         pose_measure: PoseMeasure | None = None,
     ) -> None:
         """Load the data and the state to start from.
@@ -60,6 +65,7 @@ class Trainer:
             options: Of the run.
             config: Of a network that starts from random weights.
             sequences: Frames of ``options.sequences``.
+            reconstructions: Models of ``options.reconstructions``.
             pose_measure: Adds its figures of held-out pairs to the table; None adds none.
 
         Raises:
@@ -81,11 +87,19 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=options.learning_rate, weight_decay=1e-3
         )
+        # Its batch norms have averaged statistics, too.
+        self.average = AveragedModel(
+            self.network,
+            multi_avg_fn=moving_average(options.average_decay),
+            use_buffers=True,
+        )
         if state is not None:
+            if 'average' in state:
+                self.average.load_state_dict(state['average'])
             self.optimizer.load_state_dict(state['optimizer'])
             self.step, self.pairs = state['step'], state['pairs']
             self.seconds = state['seconds']
-        self.data = TrainingData(options, self.config, sequences)
+        self.data = TrainingData(options, self.config, sequences, reconstructions)
         options.output.mkdir(parents=True, exist_ok=True)
         self.log = ProgressLog(options.output, tensorboard=options.tensorboard)
         write_options(options, options.output / 'options.yaml')
@@ -124,6 +138,7 @@ class Trainer:
         """Write the state so that a crash in between leaves the old one."""
         state = {
             'network': self.network.state_dict(),
+            'average': self.average.state_dict(),
             'optimizer': self.optimizer.state_dict(),
             'step': self.step,
             'pairs': self.pairs,
@@ -146,7 +161,7 @@ class Trainer:
         """
         source = self.data.held_out(CALIBRATION_SEED)
         found = match_held_out(
-            self.network, source, 2 * self.options.validation_pairs, LOWEST_CONFIDENCE
+            self.averaged, source, 2 * self.options.validation_pairs, LOWEST_CONFIDENCE
         ).samples
         usual = found.select(found.confidence > self.config.confidence_threshold)
         scale, exponent = fit_sigma(usual.select(~usual.aligned))
@@ -160,7 +175,7 @@ class Trainer:
             confidence_knots=fit_confidence(found),
         )
         calibrated = LoFTR(config)
-        calibrated.load_state_dict(self.network.state_dict())
+        calibrated.load_state_dict(self.averaged.state_dict())
         path = self.options.output / 'weights.safetensors'
         save_weights(calibrated, path, {'training_pairs': str(self.pairs)})
         return path
@@ -172,6 +187,8 @@ class Trainer:
             return
         # The step is part of the seed: a resumed piece draws new pairs, reproducibly.
         source = self.data.training(options.seed * 1_000_003 + self.step)
+        for reason in self.data.skipped:
+            self.console.print(f'skipped: {reason}', soft_wrap=True, highlight=False)
         limit = self.seconds + 60 * options.minutes if options.minutes else math.inf
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
         hidden = not self.console.is_terminal
@@ -192,7 +209,7 @@ class Trainer:
             done = self.step >= self.options.steps or self.seconds > limit
             if done or self.step % self.options.every == 0:
                 speed = len(losses) * self.options.batch / (time.monotonic() - since)
-                self.report(np.mean(losses, axis=0), speed)
+                self.report(_means(losses), speed)
                 self.save()
                 since, losses = time.monotonic(), []
             yield
@@ -213,14 +230,19 @@ class Trainer:
         self.network.train()
         for group in self.optimizer.param_groups:
             group['lr'] = learning_rate(self.options, self.step)
+        refined = self.step % self.options.fine_every == 0
         coarse, fine = pair_losses(
-            self.network, pairs, self.options.fine_matches, self.options.mixed_precision
+            self.network,
+            pairs,
+            self.options.fine_matches if refined else 0,
+            self.options.mixed_precision,
         )
         self.optimizer.zero_grad(set_to_none=True)
         (coarse + self.options.fine_weight * fine).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
-        return coarse.item(), fine.item()
+        self.average.update_parameters(self.network)
+        return coarse.item(), fine.item() if refined else math.nan
 
     def report(self, losses: NDArray[np.float64], pairs_per_second: float) -> None:
         """Validate on held-out pairs; add a row to the table and print it."""
@@ -239,10 +261,24 @@ class Trainer:
         text = '  '.join(f'{name} {value}' for name, value in row.items())
         self.console.print(text, soft_wrap=True, highlight=False)
 
+    @property
+    def averaged(self) -> LoFTR:
+        """The network with the moving average of the weights."""
+        network = self.average.module
+        assert isinstance(network, LoFTR)
+        return network
+
     def validate(self) -> dict[str, float]:
-        """Figures of always the same held-out pairs."""
-        source = self.data.held_out()
-        found = match_held_out(self.network, source, self.options.validation_pairs)
+        """Figures of always the same held-out pairs; of real scenes they begin with ``real_``."""
+        figures = self._figures(self.data.held_out())
+        real = self.data.held_out_reconstructions()
+        if real is not None:
+            of_scenes = self._figures(real)
+            figures |= {f'real_{name}': value for name, value in of_scenes.items()}
+        return figures
+
+    def _figures(self, source: PairSource) -> dict[str, float]:
+        found = match_held_out(self.averaged, source, self.options.validation_pairs)
         poses = {} if self.pose_measure is None else self.pose_measure(found.posed)
         return {**found.figures(), **poses}
 
@@ -277,13 +313,16 @@ def learning_rate(options: TrainOptions, step: int) -> float:
 def pair_losses(
     network: LoFTR, pairs: TrainingPairs, fine_matches: int, mixed_precision: bool
 ) -> tuple[Tensor, Tensor]:
-    """Coarse and fine loss of a batch."""
+    """Coarse and fine loss of a batch; the fine one is zero without matches."""
     config, batch = network.config, len(pairs.images0)
     images = torch.cat([pairs.images0, pairs.images1])
     with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed_precision):
         row, column = torch.randint(0, 25, (2,)).tolist()
         maps0, maps1 = network.encode(images, origin=(row, column)).halves()
         coarse0, coarse1 = network.transform(maps0, maps1)
+        if not fine_matches:
+            scores = similarity(coarse0, coarse1, config.temperature)
+            return coarse_loss(scores, pairs.labels), scores.new_zeros(())
         labels = sample_labels(pairs.labels, batch * fine_matches)
         matches = CoarseMatches(labels.batch, labels.cells0, labels.cells1, labels.offset[:, 0])
         windows0, windows1 = network.fine_windows(coarse0, coarse1, maps0, maps1, matches)
@@ -294,6 +333,28 @@ def pair_losses(
     unit = config.fine_window // 2 * config.resolution[1]
     scores = similarity(coarse0, coarse1, config.temperature)
     return coarse_loss(scores, pairs.labels), fine_loss(predicted, labels.offset / unit)
+
+
+def moving_average(
+    decay: float,
+) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """Exponential average for `AveragedModel`, of fewer steps at first: the start is forgotten."""
+
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value.detach().to(mean.dtype), 1 - now)
+            else:
+                mean.copy_(value)
+
+    return update
+
+
+def _means(losses: list[tuple[float, float]]) -> NDArray[np.float64]:
+    """Means of the losses (2,) over the steps that had them; NaN without one."""
+    columns = np.array(losses, np.float64).T
+    return np.array([np.mean(some) if len(some := c[~np.isnan(c)]) else np.nan for c in columns])
 
 
 def sample_labels(labels: Labels, count: int) -> Labels:

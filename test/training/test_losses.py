@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -23,6 +25,20 @@ def test_confidence_where_there_is_no_match_costs() -> None:
     confident, unsure = torch.eye(4)[None] * 20, torch.zeros(1, 4, 4)
 
     assert coarse_loss(confident, diagonal(0)) > coarse_loss(unsure, diagonal(0))
+
+
+def test_two_cells_of_which_nothing_is_known_cost_nothing() -> None:
+    confident, unsure = torch.eye(4)[None] * 20, torch.zeros(1, 4, 4)
+    known, unknown = torch.ones(1, 4, dtype=torch.bool), torch.zeros(1, 4, dtype=torch.bool)
+    labels = diagonal(0)
+
+    def loss(scores: torch.Tensor, known0: torch.Tensor, known1: torch.Tensor) -> torch.Tensor:
+        return coarse_loss(scores, dataclasses.replace(labels, known0=known0, known1=known1))
+
+    assert loss(confident, unknown, unknown) == 0
+    assert loss(confident, known, unknown) == coarse_loss(confident, labels)
+    assert loss(confident, unknown, known) == coarse_loss(confident, labels)
+    assert loss(unsure, unknown, unknown) == 0
 
 
 def test_the_loss_stays_finite_for_extreme_scores() -> None:

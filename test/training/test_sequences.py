@@ -177,3 +177,31 @@ def test_samples_are_selected_together() -> None:
 
     assert chosen.errors.tolist() == [5]
     assert chosen.sigma.tolist() == [2]
+
+
+def test_cells_without_depth_are_unknown_and_not_unmatched() -> None:
+    left_unknown = np.full(SIZE, 2.0, np.float32)
+    left_unknown[:, :32] = np.nan
+    there = source(frame(0, left_unknown), frame(0.1, 2.0), aside(frame(0, 2.0)))
+
+    labels = label_cells(there.truth(torch.tensor([0]), torch.tensor([1])), LITE, SIZE)
+
+    assert labels.known0 is not None
+    assert labels.known1 is not None
+    columns = torch.arange(ROWS * COLUMNS) % COLUMNS
+    assert torch.equal(labels.known0[0], columns >= 2)
+    # What the left cells of image 1 see could be in the unknown part of image 0.
+    assert not labels.known1[0, columns < 2].any()
+    assert labels.known1[0, columns >= 2].all()
+
+
+def test_a_cell_that_cannot_tell_takes_the_nearest_projection() -> None:
+    centres_unknown = np.full(SIZE, 2.0, np.float32)
+    centres_unknown[1::16, 1::16] = centres_unknown[2::16, 2::16] = np.nan
+    centres_unknown[1::16, 2::16] = centres_unknown[2::16, 1::16] = np.nan
+
+    cells0, cells1, offset = pair_of(frame(0, 2.0), frame(0.1, centres_unknown))
+
+    assert torch.equal(cells0, cells1)
+    assert len(cells0) == ROWS * (COLUMNS - 1)
+    torch.testing.assert_close(offset[:, 0], torch.full((len(cells0),), -5.0), atol=1e-3, rtol=0)
