@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loftr_ros.data import euroc, kitti, middlebury, sevenscenes, tum
+from loftr_ros.data import colmap_layout, euroc, kitti, middlebury, sevenscenes, tum
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.sequences import (
     FrameEntry,
@@ -65,6 +65,7 @@ LAYOUTS = (
         sevenscenes.is_sevenscenes,
         sevenscenes.open_sevenscenes,
     ),
+    Layout('colmap', colmap_layout.LOOKS_FOR, colmap_layout.is_colmap, colmap_layout.open_colmap),
 )
 
 
@@ -81,8 +82,8 @@ def open_sequence(
     """Open a dataset folder or a ROS 2 bag.
 
     Args:
-        path: Folder of a KITTI, EuRoC (ASL), TUM RGB-D or 7-Scenes sequence, or a bag (its folder,
-            or a single .mcap or .db3 file).
+        path: Folder of a KITTI, EuRoC (ASL), TUM RGB-D or 7-Scenes sequence or of a COLMAP model,
+            or a bag (its folder, or a single .mcap or .db3 file).
         camera: Which camera of the dataset (its folder, as 'cam1'), or image topic of the bag; by
             default the first.
         mode: One of `MODES`: what the frames carry besides their image.

@@ -68,6 +68,7 @@ class FrameEntry:
         world_T_camera: float64 (4, 4) or None, as in `GroundTruthFrame`.
         depth_path: File of the depth image, or None.
         right_path: File of the right camera's image, or None.
+        camera: Calibration of this image, where it is not that of the sequence; or None.
 
     """
 
@@ -76,6 +77,7 @@ class FrameEntry:
     world_T_camera: NDArray[np.float64] | None = None
     depth_path: Path | None = None
     right_path: Path | None = None
+    camera: Camera | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,17 +136,18 @@ class ImageSequence:
 
         """
         entry = self.entries[index]
+        camera = entry.camera or self.camera
         image = read_image(entry.image_path)
-        _check_size(image, self.camera, entry.image_path)
+        _check_size(image, camera, entry.image_path)
         depth = None
         if entry.depth_path is not None:
             depth = read_depth(entry.depth_path, self.depth_scale)
-            _check_size(depth, self.camera, entry.depth_path)
+            _check_size(depth, camera, entry.depth_path)
         frame = Frame(
             entry.stamp_ns,
             image,
             self.frame_id,
-            self.camera,
+            camera,
             depth if self.carry_depth else None,
             self._right_view(entry),
         )

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 LOOKS_FOR = 'frame-*.color.png with frame-*.pose.txt'
 RATE_HZ = 30
-# The published 585 px belong to the depth camera; 525 px fit the colour images (epipolar error).
+INTRINSICS_FILE = 'camera-intrinsics.txt'
 INTRINSICS = (525.0, 525.0, 320.0, 240.0)
+DEPTH_FOCAL_LENGTH = 585.0
+"""7-Scenes ships the focal length of its depth camera; 525 px fit its colour images (epipolar
+error)."""
 
 
 def is_sevenscenes(path: Path) -> bool:
@@ -44,10 +47,26 @@ def open_sevenscenes(path: Path, camera: str | None = None) -> ImageSequence:
     if not images:
         raise DatasetError(path, 'there are no images', f'Looked for {LOOKS_FOR}.')
     entries = tuple(_entry(number, images[number]) for number in sorted(images))
-    calibration = camera_of_images(
-        entries[0].image_path, intrinsic_matrix(*INTRINSICS), source=path
-    )
+    calibration = camera_of_images(entries[0].image_path, _intrinsics(path), source=path)
     return ImageSequence(path.name, 'sevenscenes', entries, calibration)
+
+
+def _intrinsics(path: Path) -> NDArray[np.float64]:
+    """Read the intrinsics (3, 3) beside the frames; those of 7-Scenes are replaced.
+
+    Raises:
+        DatasetError: If the file is malformed.
+
+    """
+    file = path / INTRINSICS_FILE
+    if not file.is_file():
+        return intrinsic_matrix(*INTRINSICS)
+    matrix = read_table(file, (3,))
+    if matrix.shape != (3, 3):
+        raise DatasetError(file, f'{len(matrix)} rows, expected 3', 'Complete it.')
+    if matrix[0, 0] == matrix[1, 1] == DEPTH_FOCAL_LENGTH:
+        return intrinsic_matrix(*INTRINSICS)
+    return matrix
 
 
 def _number(file: Path) -> int:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
-from loftr_ros.commands.main import main
 
+from loftr_ros.commands.main import main
 from loftr_ros.data.colmap import read_model
 from loftr_ros.rendering.room import BODY_R_OPTICAL, RenderedView, render_room_sequence
 from loftr_ros.training.reconstruct import ReconstructionOptions, reconstruct

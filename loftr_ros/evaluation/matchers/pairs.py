@@ -47,6 +47,7 @@ RULES: dict[str, tuple[PairRule, ...]] = {
     'euroc': (PairRule('', 20, 10, 20),),
     'tum': (PairRule('', 30, 25, 65),),
     'sevenscenes': (PairRule('', 30, 30, 60),),
+    'colmap': (PairRule('', 1, 1, 4),),
 }
 
 
