@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from .aggregated_attention import AggregatedTransformer
 from .config import EfficientConfig
 from .fine_fusion import FineFusion
+from .fine_matching import FineOffsets
 from .pair_network import FeatureMaps, PairNetwork
 from .repvgg import RepVGG
 from .two_stage import CELL, half_windows, refine_windows
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .coarse_matching import CoarseMatches
-    from .fine_matching import FineOffsets
 
 
 class EfficientLoFTR(PairNetwork[EfficientConfig]):
@@ -75,12 +74,21 @@ class EfficientLoFTR(PairNetwork[EfficientConfig]):
     def refiner(
         self, coarse0: Tensor, coarse1: Tensor, maps0: FeatureMaps, maps1: FeatureMaps
     ) -> Callable[[CoarseMatches], FineOffsets]:
-        """Fuse the maps once, and refine block by block."""
-        fused0, fused1 = self.fused(coarse0, maps0), self.fused(coarse1, maps1)
+        """Refine block by block; maps are fused once, and not at all without a match."""
         fixed = None
         if self.config.fixed_reference and maps0.corners is not None:
             fixed = reference_pixels(maps0.corners.pixels[:, :, 0], maps0.grid[1], self.config)
-        return partial(self._refine, fused0, fused1, (maps0.grid[1], maps1.grid[1]), fixed)
+        fused: list[Tensor] = []
+
+        def refine(matches: CoarseMatches) -> FineOffsets:
+            if not len(matches.batch):
+                point = coarse0.new_empty(0, 2, dtype=torch.float32)
+                return FineOffsets(point, point[:, 0], point)
+            if not fused:
+                fused.extend((self.fused(coarse0, maps0), self.fused(coarse1, maps1)))
+            return self._refine(fused[0], fused[1], (maps0.grid[1], maps1.grid[1]), fixed, matches)
+
+        return refine
 
     def fused(self, coarse: Tensor, maps: FeatureMaps) -> Tensor:
         """Map (N, C_f, H / 2, W / 2) of transformed coarse features (N, L, C)."""

@@ -142,3 +142,14 @@ def test_a_track_keeps_its_id_and_its_point_while_the_keyframe_lasts(matcher: Ma
             assert points.setdefault(int(track), tuple(point)) == tuple(point)
 
     assert seen > 3
+
+
+def test_without_a_match_nothing_is_fused() -> None:
+    network = randomized(dataclasses.replace(EFFICIENT, confidence_threshold=1.0))
+    calls: list[int] = []
+    network.fine_preprocess.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        found = network(smooth_noise(1, (64, 64)), smooth_noise(1, (64, 64)))
+
+    assert len(found.points0) == 0
+    assert not calls
