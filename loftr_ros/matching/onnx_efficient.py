@@ -13,7 +13,7 @@ from .pair_network import FeatureMaps
 
 if TYPE_CHECKING:
     from .config import EfficientConfig
-    from .onnx_network import Stages
+    from .onnx_stages import Stages
 
 
 class OnnxEfficientLoFTR(EfficientLoFTR):

@@ -4,57 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .config import EfficientConfig, LoFTRConfig
 from .efficient import EfficientLoFTR
-from .errors import ImageError, WeightsError
+from .errors import WeightsError
 from .fine_matching import FineOffsets, window_patches
 from .network import FeatureMaps, LoFTR
 from .onnx_efficient import OnnxEfficientLoFTR
 from .onnx_folder import COARSE, ENCODER, FINE, STAGES, graph_path, read_manifest
 from .onnx_providers import TENSORRT, chosen_providers, load_runtime, tensorrt_options
+from .onnx_stages import Stages
 from .weights import LoadedWeights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from .coarse_matching import CoarseMatches
     from .onnx_folder import Manifest
-
-
-class Stages:
-    """Sessions of ONNX Runtime, one for each stage."""
-
-    def __init__(self, manifest: Manifest, sessions: Mapping[str, Any]) -> None:
-        """Take the sessions by the names of their stages."""
-        self._sessions = dict(sessions)
-        size = manifest.size
-        self.fixed_size = None if size is None else (size[1], size[0])
-
-    def check_size(self, images: Tensor) -> None:
-        """Refuse images that the graphs do not take.
-
-        Raises:
-            ImageError: The graphs are for images of another size.
-        """
-        height, width = images.shape[-2:]
-        if self.fixed_size not in (None, (height, width)):
-            only = f'{self.fixed_size[1]}x{self.fixed_size[0]}' if self.fixed_size else ''
-            raise ImageError(
-                f'the image is matched at {width}x{height}, the export takes {only} alone: export '
-                f'with --size {width}x{height} or --dynamic (longer_side shrinks images before)'
-            )
-
-    def run(self, stage: str, **inputs: Tensor) -> list[Tensor]:
-        """Outputs of a stage, where its inputs are."""
-        device = next(iter(inputs.values())).device
-        arrays = {name: np.ascontiguousarray(x.cpu().numpy()) for name, x in inputs.items()}
-        outputs = self._sessions[stage].run(None, arrays)
-        return [torch.from_numpy(output).to(device) for output in outputs]
 
 
 class OnnxLoFTR(LoFTR):
