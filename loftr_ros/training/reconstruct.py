@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
+from .photographs import SUFFIXES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 FEWEST_IMAGES = 4
 """Smaller models are not written: they hold hardly a pair that consecutive images do not."""
 
