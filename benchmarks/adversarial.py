@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,10 @@ def sources(
         noise = truth_noise(list(pairs_of(folder, 1, RootSift())))
         found[folder.name] = frames, TruthNoise(*noise)
     for seed in seeds:
-        found[f'room {seed}'] = room(count, seed), TruthNoise()
+        frames = room(count, seed)
+        found[f'room {seed}'] = frames, TruthNoise()
+        bare = [replace(one, frame=replace(one.frame, depth=None)) for one in frames]
+        found[f'room {seed} mono'] = bare, TruthNoise()
     return found
 
 
@@ -60,7 +64,7 @@ def room(count: int, seed: int) -> list[GroundTruthFrame]:
     for view in render_room_sequence(count, seed=seed):
         height, width = view.image.shape
         camera = Camera(width, height, view.matrix)
-        frame = Frame(view.stamp_ns, view.image, 'camera', camera)
+        frame = Frame(view.stamp_ns, view.image, 'camera', camera, view.depth)
         frames.append(GroundTruthFrame(frame, view.world_T_camera))
     return frames
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 LIMIT_DEGREES = 5.0
 LIMIT_SIGMAS = 3.0
+LIMIT_LENGTH = 0.1
+"""Error of a position in metres that is wrong, as a share of the distance travelled."""
 NOISE = 2.0
 GAP = slice(4, 8)
 """The frames that a gap takes away: one more than the failures that end a keyframe."""
@@ -136,6 +138,74 @@ def repeated_texture(frames: Frames, rng: np.random.Generator) -> Frames:
     return _before_wall(frames[0], wall, _passing(), rng)
 
 
+def crossing_board(share: float) -> Callable[[Frames, np.random.Generator], Frames]:
+    """A textured board with consistent depth crosses a share of the view, 1 m before the camera."""
+
+    def case(frames: Frames, rng: np.random.Generator) -> Frames:
+        if any(item.frame.depth is None for item in frames):
+            return []
+        height, width = frames[0].frame.image.shape[:2]
+        size = round(height * np.sqrt(share)), round(width * np.sqrt(share))
+        texture = procedural_texture(max(size), rng)[: size[0], : size[1]]
+        room, step = width - size[1], 0.6 * (width - size[1]) / len(frames)
+        corrupted = []
+        for index, item in enumerate(frames):
+            image, depth = _grey(item.frame.image).copy(), np.array(item.frame.depth)
+            left, top = round(0.2 * room + step * index), (height - size[0]) // 2
+            window = np.s_[top : top + size[0], left : left + size[1]]
+            image[window], depth[window] = texture, 1.0
+            frame = replace(item.frame, image=_noisy(image, rng), depth=depth)
+            corrupted.append(replace(item, frame=frame))
+        return corrupted
+
+    case.__name__ = f'crossing_board_{round(100 * share)}'
+    return case
+
+
+def constant_depth(frames: Frames, rng: np.random.Generator) -> Frames:  # noqa: ARG001
+    """The depth camera reports 2 m everywhere."""
+    return _with_depths(frames, [np.full_like(d, 2.0) for d in _depths(frames)])
+
+
+def mirrored_depth(frames: Frames, rng: np.random.Generator) -> Frames:  # noqa: ARG001
+    """The depth image is mirrored."""
+    return _with_depths(frames, [np.ascontiguousarray(d[:, ::-1]) for d in _depths(frames)])
+
+
+def late_depth(frames: Frames, rng: np.random.Generator) -> Frames:  # noqa: ARG001
+    """Each depth image belongs to the frame two before."""
+    depths = _depths(frames)
+    return _with_depths(frames, [depths[max(n - 2, 0)] for n in range(len(depths))])
+
+
+def late_right_view(frames: Frames, rng: np.random.Generator) -> Frames:  # noqa: ARG001
+    """The right image comes a frame late."""
+    if any(item.frame.right is None for item in frames):
+        return []
+    return [
+        replace(item, frame=replace(item.frame, right=before.frame.right))
+        for before, item in zip([frames[0], *frames], frames, strict=False)
+    ]
+
+
+def wrong_principal_point(share: float) -> Callable[[Frames, np.random.Generator], Frames]:
+    """The principal point is off by a share of the width."""
+
+    def case(frames: Frames, rng: np.random.Generator) -> Frames:  # noqa: ARG001
+        corrupted = []
+        for item in frames:
+            camera = item.frame.camera
+            if camera is None:
+                return []
+            matrix = camera.matrix + share * camera.width * np.array([[0, 0, 1], [0] * 3, [0] * 3])
+            frame = replace(item.frame, camera=replace(camera, matrix=matrix))
+            corrupted.append(replace(item, frame=frame))
+        return corrupted
+
+    case.__name__ = f'wrong_principal_point_{round(100 * share)}'
+    return case
+
+
 CASES: dict[str, Callable[[Frames, np.random.Generator], Frames]] = {
     case.__name__: case
     for case in (
@@ -150,6 +220,15 @@ CASES: dict[str, Callable[[Frames, np.random.Generator], Frames]] = {
         frozen_image,
         swapped_views,
         wrong_intrinsics,
+        crossing_board(0.15),
+        crossing_board(0.3),
+        crossing_board(0.5),
+        constant_depth,
+        mirrored_depth,
+        late_depth,
+        late_right_view,
+        wrong_principal_point(0.05),
+        wrong_principal_point(0.1),
     )
 }
 
@@ -234,7 +313,19 @@ def is_wrong(
         miss = np.array([np.deg2rad(degrees), 0.0])
     share = noise.position / float(np.linalg.norm(true))
     spread = basis.T @ pose.covariance[:3, :3] @ basis / length**2 + share**2 * np.eye(2)
-    return degrees > LIMIT_DEGREES and _beyond(miss, spread)
+    if degrees > LIMIT_DEGREES and _beyond(miss, spread):
+        return True
+    return pose.metric and _misses_length(pose, true, noise)
+
+
+def _misses_length(pose: RelativePose, true: NDArray[np.float64], noise: TruthNoise) -> bool:
+    """Tell if a position in metres misses by more than `LIMIT_LENGTH` and 3 deviations."""
+    if pose.reference_T_query is None or pose.covariance is None:
+        return False
+    error = true - pose.reference_T_query[:3, 3]
+    spread = pose.covariance[:3, :3] + noise.position**2 * np.eye(3)
+    far = np.linalg.norm(error) > LIMIT_LENGTH * float(np.linalg.norm(true))
+    return bool(far) and _beyond(error, spread)
 
 
 def _beyond(error: NDArray[np.float64], covariance: NDArray[np.float64]) -> bool:
@@ -251,6 +342,19 @@ def _within_gap(frames: Frames, spoil: Callable[[Image], Image]) -> Frames:
 
 def _with_image(item: GroundTruthFrame, image: Image) -> GroundTruthFrame:
     return replace(item, frame=replace(item.frame, image=image, depth=None, right=None))
+
+
+def _depths(frames: Frames) -> list[NDArray[np.float32]]:
+    """Return the depth images, none where a frame has none."""
+    depths = [item.frame.depth for item in frames]
+    return [] if any(depth is None for depth in depths) else [d for d in depths if d is not None]
+
+
+def _with_depths(frames: Frames, depths: list[NDArray[np.float32]]) -> Frames:
+    return [
+        replace(item, frame=replace(item.frame, depth=depth))
+        for item, depth in zip(frames, depths, strict=False)
+    ]
 
 
 def _with_camera(item: GroundTruthFrame, factor: float) -> GroundTruthFrame:

@@ -13,7 +13,7 @@ import numpy as np
 
 from loftr_ros.geometry.covariance import tile_members
 from loftr_ros.geometry.likelihood import MatchPrior
-from loftr_ros.geometry.models import Model, motion_model
+from loftr_ros.geometry.models import Model, motion_model, parallax
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import Check, PoseState
 from loftr_ros.geometry.rays import RayPairs
@@ -27,13 +27,19 @@ pairs of equally good motions are told apart by chance (one-sided normal)."""
 LIKE = np.deg2rad(3.0)
 """Motions whose rotations and directions differ by less are one."""
 RIVAL = 0.4
-"""Support of a second motion, as a share of the first, from which it is not told which of the two
-is that of the scene."""
+"""Area of the image that follows a second motion, as a share of the first's, from which on nobody
+can tell which of the two is that of the scene."""
 AGREEMENT = 0.5
 """Share of the matches stated as right that have to agree with a motion. In difficult pairs the
 matcher overstates; the poses of those where it does so twice over are as often wrong as right."""
 PRECISE = 0.5
 """Sigma below which matches hardly differ in what they tell about the pair, px."""
+BLURRED = 1.0
+"""Median deviation of the matches of a motion from which on the images are blurred, px; it is 0.1
+to 0.6 px in sharp ones."""
+CLEAR_PARALLAX = 30.0
+"""Median parallax, by that deviation, that tells the motion in spite of it: blur shifts whole parts
+of an image alike, by about as much, and no number of matches removes that."""
 CHANCE_WIDTH = 6.0
 """Width of the band around an epipolar line in which a wrong match agrees, in units of sigma."""
 
@@ -105,6 +111,16 @@ def agreement(weights: Array, prior: MatchPrior) -> float:
     return float(weights @ value / (prior.probability @ value))
 
 
+def is_blurred(evidence: Evidence) -> bool:
+    """Tell if the matches are too inaccurate for the little that points move."""
+    best, kept = evidence.best, evidence.best.inliers
+    sigma = best.fit.scale * float(np.median(evidence.prior.sigma[kept])) if kept.any() else 0.0
+    if sigma < BLURRED or best.method == 'rotation':
+        return False
+    along, _ = parallax(best.motion, evidence.pairs.select(kept))
+    return float(np.nanmedian(np.abs(along))) < CLEAR_PARALLAX * sigma
+
+
 def is_ambiguous(evidence: Evidence) -> bool:
     """Tell if another motion explains the matches as well.
 
@@ -130,16 +146,43 @@ def are_alike(one: Model, other: Model) -> bool:
 
 def has_second_motion(evidence: Evidence) -> bool:
     """Tell if the other matches support another motion, as those of a large object do."""
-    prior = evidence.prior
-    others: Flags = ~evidence.best.inliers
-    needed = max(RIVAL * supported(evidence.best.weights, prior), evidence.options.min_support)
-    if prior.probability[others].sum() < needed:
+    prior, best = evidence.prior, evidence.best
+    others: Flags = ~best.inliers
+    if prior.probability[others].sum() < evidence.options.min_support:
         return False
     pairs, rest = evidence.pairs.select(others), prior.select(others)
     start = first_motion(pairs, evidence.focal_length, evidence.options)
     if start is None:
         return False
-    return supported(motion_model(start, pairs, rest).weights, rest) >= needed
+    rival = motion_model(start, pairs, rest).weights
+    return rivals(best.weights, rival, others, evidence.pairs, prior, evidence.options)
+
+
+def rivals(
+    first: Array,
+    second: Array,
+    others: Flags,
+    pairs: RayPairs,
+    prior: MatchPrior,
+    options: TwoViewOptions,
+) -> bool:
+    """Tell if a second motion covers so much of the image that either may be that of the scene.
+
+    What counts is the area and not the number of matches: a texture that is rich has more of them.
+
+    Args:
+        first: (N,), the probability that each match is right under the first motion.
+        second: (M,), the same under the second one, of the matches that do not follow the first.
+        others: (N,), which these are.
+        pairs: All N matches.
+        prior: Of all matches.
+        options: Say what is support enough.
+    """
+    if supported(second, prior.select(others)) < options.min_support:
+        return False
+    crowd = np.bincount(pairs.tiles, minlength=int(pairs.tiles.max()) + 1)[pairs.tiles]
+    area = float(first @ (1.0 / crowd))
+    return float(second @ (1.0 / crowd[others])) >= RIVAL * area
 
 
 def lacks_support(evidence: Evidence) -> bool:
@@ -164,6 +207,12 @@ CHECKS = (
         PoseState.LOST,
         'fewer than half of the matches that seem to be right agree on a motion',
         lacks_agreement,
+    ),
+    Rule(
+        Check.BLUR,
+        PoseState.DEGENERATE,
+        'the matches are too inaccurate, as those of blurred images, for how little points move',
+        is_blurred,
     ),
     Rule(
         Check.AMBIGUITY,

@@ -8,7 +8,8 @@ limit. Here the image is divided into tiles, and
 - each tile has an error of its own of `shared_sigma` px, common to all its matches, which no number
   of matches removes: the effective number of matches is at most that of the tiles. It grows by
   `shared_growth` of the distance that the rotation moves the points, since what the calibration
-  leaves is the same for near pixels and cancels;
+  leaves is the same for near pixels and cancels. Blur moves neighbours alike, so that of matches
+  that are less certain it is the same share;
 - the spread of the tiles' summed gradients shows how much the errors within a tile agree
   (a cluster-robust estimate: K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using
   generalized linear models", 1986). Its ratio to the spread that the above would show inflates the
@@ -35,6 +36,8 @@ _REAL_SHARE = 0.1
 """Of the information in each direction at least this share is no noise."""
 _LEAST_DEPTH = 0.1
 """Smallest z of a rotated ray: beyond, it is hardly seen."""
+_SHARP = 0.6
+"""The sigma, px, above which neighbours share more than `shared_sigma`, in proportion to it."""
 _CONDITION = 1e12
 
 
@@ -70,7 +73,8 @@ def fit_covariance(
     inverse = np.linalg.inv(_without(information, noise))
 
     member = tile_members(pairs)
-    shared = member @ (weighted * (shared_sigma / sigma)[:, None, None]).reshape(count, -1)
+    shares = shared_sigma / np.minimum(sigma, _SHARP)
+    shared = member @ (weighted * shares[:, None, None]).reshape(count, -1)
     shared = shared.reshape(-1, parameters)
     expected = fit.scale**2 * information + shared.T @ shared
     gradients = member @ np.sum(weighted * fit.errors[..., None], axis=1)

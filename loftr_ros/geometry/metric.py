@@ -2,7 +2,7 @@
 
 The likelihood is that of the two-view estimate (see `likelihood`), with the errors of the
 reprojection in the query image and of what measured the depths. Depth that contradicts the matches
-is no depth: a motion that needs none then explains many more of them.
+is no depth: a motion that needs none then explains them better.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.camera import Camera
-from loftr_ros.geometry.checks import AGREEMENT, RIVAL, agreement, supported
+from loftr_ros.geometry.checks import AGREEMENT, agreement, rivals, supported
 from loftr_ros.geometry.covariance import fit_covariance, is_within, shared_deviations
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.epipolar import Motion
@@ -34,8 +34,9 @@ from loftr_ros.geometry.types import Array, Flags
 
 START_ERROR = 2.0
 """Error from which a point costs no more in the first estimate, px: depths err, too."""
-EXPLAINED = 0.6
-"""Share of the matches of a motion without depth that the motion in metres has to explain."""
+CONTRADICTION = 2.0
+"""Scale of the errors in metres, by that of the errors across the epipolar lines, from which on the
+depth contradicts the matches: their variances differ fourfold, by chance never (F-test)."""
 _SMALLEST_STEP = 1e-6
 
 
@@ -164,10 +165,10 @@ def _estimate(
     if fit is None or _support(fit, scene) < options.min_support:
         reason = 'too few points agree on a motion beyond those that agree by chance'
         return RelativePose.failed(PoseState.LOST, reason, len(scene.prior), Check.SUPPORT)
-    if Check.AGREEMENT.label not in options.without and _overstates(fit, scene):
+    free = _free_motion(scene)
+    if Check.AGREEMENT.label not in options.without and _overstates(free, scene):
         reason = 'fewer than half of the matches that seem to be right agree on a motion'
         return RelativePose.failed(PoseState.LOST, reason, len(scene.prior), Check.AGREEMENT)
-    free = _free_motion(scene)
     doubt = _doubt(fit, free, scene)
     if doubt is not None:
         return doubt
@@ -200,27 +201,33 @@ def _support(fit: Fit[Array], scene: _Scene) -> float:
     return supported(fit.weights, scene.prior, dimensions=2)
 
 
-def _overstates(fit: Fit[Array], scene: _Scene) -> bool:
-    return agreement(fit.weights, scene.prior) < AGREEMENT
+def _overstates(free: Model | None, scene: _Scene) -> bool:
+    """Tell if fewer matches agree on a motion, at any depth, than state that they are right."""
+    return free is None or agreement(free.weights, scene.prior) < AGREEMENT
 
 
 def _doubt(fit: Fit[Array], free: Model | None, scene: _Scene) -> RelativePose | None:
     """Return why the pose is refused, or None."""
     count, without = len(scene.prior), scene.options.without
-    others = fit.weights < INLIER
-    needed = max(RIVAL * _support(fit, scene), scene.options.min_support)
-    if Check.SECOND_MOTION.label not in without and scene.prior.probability[others].sum() > needed:
-        rest = scene.select(others)
-        rival = rest.solve()
-        if rival is not None and _support(rival, rest) > needed:
-            reason = 'the points follow two motions, and either may be that of the scene'
-            return RelativePose.failed(PoseState.DEGENERATE, reason, count, Check.SECOND_MOTION)
-    if Check.DEPTH.label not in without and free is not None and _contradicts(fit, free):
+    if Check.SECOND_MOTION.label not in without and _has_second_motion(fit, scene):
+        reason = 'the points follow two motions, and either may be that of the scene'
+        return RelativePose.failed(PoseState.DEGENERATE, reason, count, Check.SECOND_MOTION)
+    if Check.DEPTH.label not in without and free is not None and _contradicts(fit, free, scene):
         reason = (
             'the depth contradicts the matches: they agree on a motion that it does not explain'
         )
         return RelativePose.failed(PoseState.DEGENERATE, reason, count, Check.DEPTH)
     return None
+
+
+def _has_second_motion(fit: Fit[Array], scene: _Scene) -> bool:
+    others = fit.weights < INLIER
+    if scene.prior.probability[others].sum() < scene.options.min_support:
+        return False
+    rival = scene.select(others).solve()
+    return rival is not None and rivals(
+        fit.weights, rival.weights, others, scene.seen.pairs, scene.prior, scene.options
+    )
 
 
 def _free_motion(scene: _Scene) -> Model | None:
@@ -234,9 +241,17 @@ def _free_motion(scene: _Scene) -> Model | None:
     return free if enough else None
 
 
-def _contradicts(fit: Fit[Array], free: Model) -> bool:
-    """Tell if the motion without depth explains many more of the matches."""
-    return bool(np.sum(fit.weights[free.inliers]) < EXPLAINED * np.sum(free.inliers))
+def _contradicts(fit: Fit[Array], free: Model, scene: _Scene) -> bool:
+    """Tell if a motion that does not use the depth explains the matches better.
+
+    A depth that is right says where each point is to be seen, within its sigma; the motion alone
+    says that it lies on a line, at a parallax of the usual size. So right depth makes the matches
+    far more likely, and leaves errors as small as those across the lines.
+    """
+    squares = np.sum(fit.errors**2, axis=1)
+    _, gains = scene.prior.posterior(squares, fit.errors.shape[1], fit.scale)
+    less_likely = float(gains.sum()) < float(free.gains.sum())
+    return less_likely or fit.scale > CONTRADICTION * free.fit.scale
 
 
 def _disagreement(fit: Fit[Array], covariance: Array, free: Model, scene: _Scene) -> float:

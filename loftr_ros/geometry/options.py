@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ESTIMATORS = ('auto', 'poselib', 'opencv')
-CHECKS = ('support', 'agreement', 'ambiguity', 'second_motion', 'depth')
+CHECKS = ('support', 'agreement', 'blur', 'ambiguity', 'second_motion', 'depth')
 """Checks that refuse a pose which a model explains; see `checks` and docs/poses.md."""
 
 

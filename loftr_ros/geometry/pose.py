@@ -47,6 +47,7 @@ class Check(enum.IntEnum):
     UNCERTAIN = 6
     CALIBRATION = 7
     DEPTH = 8
+    BLUR = 9
 
     @property
     def label(self) -> str:

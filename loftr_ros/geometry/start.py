@@ -21,6 +21,9 @@ START_SIGMA = 0.7
 
 NEAR_LINE = 2.0
 """Distance from the first motion's line of matches that tell how much they err, px."""
+MOST_UNDERSTATED = 1.5
+"""Beyond this factor it is not sigma that is too small: matches of blurred images are spread
+evenly, and those near the lines are there by chance."""
 ROBUST_SCALE = 1.4826
 """Standard deviation of normal errors, by the median of their sizes."""
 
@@ -44,7 +47,7 @@ def first_motion(pairs: RayPairs, focal_length: float, options: TwoViewOptions) 
 
 
 def understatement(motion: Motion, pairs: RayPairs, sigma: Array) -> float:
-    """Return the factor, 1 or more, by which the surest matches err more than they state.
+    """Return the factor, 1 to `MOST_UNDERSTATED`, by which the surest matches err too much.
 
     Weights whose sigma was calibrated on easier images, or never, state too little.
 
@@ -59,7 +62,7 @@ def understatement(motion: Motion, pairs: RayPairs, sigma: Array) -> float:
     near = errors * sigma < NEAR_LINE
     if near.sum() < FEWEST // 2:
         return 1.0
-    return max(1.0, ROBUST_SCALE * float(np.median(errors[near])))
+    return float(np.clip(ROBUST_SCALE * np.median(errors[near]), 1.0, MOST_UNDERSTATED))
 
 
 def surest(pairs: RayPairs) -> npt.NDArray[np.int64]:

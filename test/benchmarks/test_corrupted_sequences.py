@@ -13,7 +13,10 @@ from loftr_ros.geometry.rotations import rotation_from_vector
 CAMERA = Camera(160, 120, np.array([[130, 0, 79.5], [0, 130, 59.5], [0, 0, 1]]))
 
 
-def frames(count: int = 12) -> list[GroundTruthFrame]:
+OF_DEPTH = {'constant_depth', 'mirrored_depth', 'late_depth'}
+
+
+def frames(count: int = 12, *, depth: bool = False) -> list[GroundTruthFrame]:
     made, baseline = [], np.eye(4)
     baseline[0, 3] = 0.1
     for index in range(count):
@@ -21,15 +24,16 @@ def frames(count: int = 12) -> list[GroundTruthFrame]:
         left, right = rng.integers(0, 255, (2, 120, 160), np.uint8)
         pose = np.eye(4)
         pose[0, 3] = 0.1 * index
-        view = RightView(right, CAMERA, baseline)
-        frame = Frame((index + 1) * 10**8, left, 'camera', CAMERA, right=view)
+        view = None if depth else RightView(right, CAMERA, baseline)
+        distance = rng.uniform(1, 3, (120, 160)).astype(np.float32) if depth else None
+        frame = Frame((index + 1) * 10**8, left, 'camera', CAMERA, distance, view)
         made.append(GroundTruthFrame(frame, pose))
     return made
 
 
 @pytest.mark.parametrize('name', list(CASES))
 def test_each_case_is_a_sequence_that_the_tracker_takes(name: str) -> None:
-    original = frames()
+    original = frames(depth=name in OF_DEPTH or name.startswith('crossing_board'))
     spoilt = CASES[name](original, np.random.default_rng(0))
     stamps = [item.frame.stamp_ns for item in spoilt]
     assert len(spoilt) >= 10
@@ -40,9 +44,30 @@ def test_each_case_is_a_sequence_that_the_tracker_takes(name: str) -> None:
     same = [
         np.array_equal(before.frame.image, after.frame.image)
         and before.frame.camera is after.frame.camera
+        and before.frame.depth is after.frame.depth
+        and before.frame.right is after.frame.right
         for before, after in zip(original, spoilt, strict=False)
     ]
     assert not all(same)
+
+
+def test_a_case_of_depth_needs_depth() -> None:
+    for name in (*OF_DEPTH, 'crossing_board_30'):
+        assert CASES[name](frames(), np.random.default_rng(0)) == []
+    assert CASES['late_right_view'](frames(depth=True), np.random.default_rng(0)) == []
+
+
+def test_a_position_in_metres_may_be_wrong_by_its_length() -> None:
+    truth = np.eye(4)
+    truth[0, 3] = 0.1
+    estimate = np.eye(4)
+    estimate[0, 3] = 0.12
+    inliers = np.ones(30, np.bool_)
+    for sigma, wrong in ((0.001, True), (0.02, False)):
+        pose = RelativePose.in_metres(
+            estimate, np.eye(6) * sigma**2, method='pnp', inliers=inliers, median_residual=0.1
+        )
+        assert is_wrong(pose, truth) == wrong
 
 
 def test_a_gap_is_black_and_ends() -> None:
