@@ -65,7 +65,7 @@ class Peer:
 
     def match(self, reference: Keypoints, query: Keypoints) -> Matches:
         found = self._matcher.match(reference, query)
-        return replace(found, confidence=np.ones(len(found), np.float32))
+        return replace(found, confidence=np.full(len(found), 0.8, np.float32))
 
 
 @dataclass

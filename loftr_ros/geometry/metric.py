@@ -120,7 +120,7 @@ def estimate_metric_pose(
         reference_camera: Camera of the reference image.
         query_camera: Camera of the query image.
         sigma: (N,) standard deviation of each query point per axis, px; None if unknown: 1 px.
-        confidence: (N,) probability that each match is right, 0..1; None if unknown.
+        confidence: (N,) probability that each match is right, 0..1; None if unknown: 0.8.
         options: Options of the estimate.
         metric: Options of depth.
 

@@ -28,6 +28,8 @@ from loftr_ros.geometry.start import first_motion, understatement
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.geometry.types import Array
 
+UNKNOWN = 0.8
+"""Confidence of matches whose matcher states none."""
 LEAST_SIGMA = 0.1
 """No match is more accurate than this, px: what sigma leaves out, added in quadrature."""
 
@@ -49,7 +51,7 @@ def estimate_relative_pose(
         reference_camera: Camera of the reference image.
         query_camera: Camera of the query image.
         sigma: (N,) standard deviation of each query point per axis, px; None if unknown: 1 px.
-        confidence: (N,) probability that each match is right, 0..1; None if unknown.
+        confidence: (N,) probability that each match is right, 0..1; None if unknown: 0.8.
         options: Options of the estimate.
 
     Returns:
@@ -90,7 +92,8 @@ def usable_matches(
         ValueError: The arrays do not belong together.
     """
     count, size = len(points[0]), cameras[1].size
-    sigmas, shares = _per_match(sigma, count, 'sigma'), _per_match(confidence, count, 'confidence')
+    sigmas = _per_match(sigma, count, 'sigma', 1.0)
+    shares = _per_match(confidence, count, 'confidence', UNKNOWN)
     pairs = RayPairs.from_points(*points, *cameras, sigmas)
     chosen = np.flatnonzero(pairs.usable() & (shares > 0))
     pairs = pairs.select(chosen)
@@ -217,10 +220,10 @@ def as_points(values: npt.ArrayLike, name: str) -> Array:
     return points
 
 
-def _per_match(values: npt.ArrayLike | None, count: int, name: str) -> Array:
-    """Return one value for each match; 1 if unknown, NaN for those that are not positive."""
+def _per_match(values: npt.ArrayLike | None, count: int, name: str, unknown: float) -> Array:
+    """Return one value for each match; NaN for those that are not positive."""
     if values is None:
-        return np.ones(count)
+        return np.full(count, unknown)
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.shape != (count,):
         raise ValueError(f'{name} must have the shape ({count},), not {numbers.shape}')

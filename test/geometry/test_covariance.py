@@ -57,6 +57,7 @@ def mean_error(scene: MakeScene, sigma: float | None, **kwargs: object) -> float
             made.camera,
             made.camera,
             sigmas,
+            np.full(len(made.query_points), 0.95),
             options=options,
         )
         errors.append(normalized_error(pose, made.reference_T_query))
@@ -174,6 +175,7 @@ def test_the_order_is_translation_then_rotation_about_the_reference_axes(
             made.camera,
             made.camera,
             np.full(strip.sum(), 0.5),
+            np.full(strip.sum(), 0.95),
             options=TwoViewOptions(shared_sigma=0.0, shared_growth=0.0, max_direction_sigma=1.0),
         )
         if pose.state is PoseState.OK and pose.covariance is not None:

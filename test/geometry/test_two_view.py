@@ -390,8 +390,8 @@ def test_matches_in_a_small_part_of_the_image_tell_the_motion_less_surely(
 
 
 def test_a_check_that_is_left_out_refuses_nothing(scene: MakeScene) -> None:
-    made = scene(count=500, outliers=0.8)
-    sigma = np.full(500, 0.3)
+    made = scene(count=800, outliers=0.65)
+    sigma = np.full(800, 0.3)
     points = made.reference_points, made.query_points
     doubted = estimate_relative_pose(*points, CAMERA, CAMERA, sigma)
     assert doubted.check is Check.AGREEMENT
