@@ -12,8 +12,8 @@ from loftr_ros.geometry.pose import Check
 
 _LARGEST_ERROR = 0.1
 """Error of the focal length that is one of calibration, not of what the model leaves out."""
-_DEVIATIONS = 4.0
-"""False alarms of one in 16,000 frames (two-sided normal)."""
+_DEVIATIONS = 3.0
+"""False alarms of one in 370 estimates (two-sided normal), which have to be off by 10 % as well."""
 _MEMORY = 0.9
 """Weight of what earlier frames told, by each later frame."""
 

@@ -409,3 +409,35 @@ def test_inaccurate_matches_tell_the_motion_only_where_points_move_far(
     pose = estimate_relative_pose(*points, CAMERA, CAMERA, np.full(600, 1.5))
     assert (pose.state is PoseState.OK) == believed, pose.reason
     assert believed or pose.check is Check.BLUR
+
+
+@pytest.mark.parametrize(
+    ('changed', 'state'),
+    [
+        ({'min_support': 400.0}, PoseState.LOST),
+        ({'min_matches': 301}, PoseState.TOO_FEW_MATCHES),
+        ({'max_direction_sigma': 1e-4}, PoseState.ROTATION_ONLY),
+        ({'max_rotation_sigma': 1e-5}, PoseState.DEGENERATE),
+    ],
+)
+def test_each_limit_changes_what_is_believed(
+    scene: MakeScene, changed: dict[str, float], state: PoseState
+) -> None:
+    made = scene(count=300)
+    arguments = made.reference_points, made.query_points, CAMERA, CAMERA, np.full(300, 0.3)
+    assert estimate_relative_pose(*arguments).state is PoseState.OK
+    options = TwoViewOptions(**changed)  # type: ignore[arg-type]
+    assert estimate_relative_pose(*arguments, options=options).state is state
+
+
+@pytest.mark.parametrize('changed', [{'shared_sigma': 1.0}, {'shared_growth': 0.1}])
+def test_errors_that_neighbours_share_widen_the_covariance(
+    scene: MakeScene, changed: dict[str, float]
+) -> None:
+    made = scene(count=300)
+    arguments = made.reference_points, made.query_points, CAMERA, CAMERA, np.full(300, 0.3)
+    usual = estimate_relative_pose(*arguments).covariance
+    wide = estimate_relative_pose(*arguments, options=TwoViewOptions(**changed)).covariance  # type: ignore[arg-type]
+    assert usual is not None
+    assert wide is not None
+    assert (np.diag(wide)[3:] > 2.0 * np.diag(usual)[3:]).all()
