@@ -28,7 +28,7 @@ def test_a_certain_frame_is_enough(log_ratio: float) -> None:
 def test_uncertain_frames_add_up() -> None:
     error = FocalError(-0.25, 0.15)
     assert after(error).problem == ''
-    assert after(*[error] * 4).problem != ''
+    assert after(*[error] * 6).problem != ''
 
 
 def test_small_errors_are_those_of_the_model() -> None:
