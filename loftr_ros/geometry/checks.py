@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from loftr_ros.geometry.covariance import tile_members
-from loftr_ros.geometry.likelihood import MatchPrior
+from loftr_ros.geometry.likelihood import INLIER, Fit, MatchPrior
 from loftr_ros.geometry.models import Model, motion_model, parallax
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import Check, PoseState
@@ -26,7 +27,7 @@ AMBIGUITY = 2.33
 pairs of equally good motions are told apart by chance (one-sided normal)."""
 LIKE = np.deg2rad(3.0)
 """Motions whose rotations and directions differ by less are one."""
-RIVAL = 0.4
+RIVAL = 0.6
 """Area of the image that follows a second motion, as a share of the first's, from which on nobody
 can tell which of the two is that of the scene."""
 AGREEMENT = 0.5
@@ -147,7 +148,7 @@ def are_alike(one: Model, other: Model) -> bool:
 def has_second_motion(evidence: Evidence) -> bool:
     """Tell if the other matches support another motion, as those of a large object do."""
     prior, best = evidence.prior, evidence.best
-    others: Flags = ~best.inliers
+    others = stray(best.fit, best.weights)
     if prior.probability[others].sum() < evidence.options.min_support:
         return False
     pairs, rest = evidence.pairs.select(others), prior.select(others)
@@ -156,6 +157,12 @@ def has_second_motion(evidence: Evidence) -> bool:
         return False
     rival = motion_model(start, pairs, rest).weights
     return rivals(best.weights, rival, others, evidence.pairs, prior, evidence.options)
+
+
+def stray(fit: Fit[Any], weights: Array) -> Flags:
+    """Tell which matches (N,) do not follow a model, and are no inaccurate ones of it either."""
+    errors = np.sqrt(np.sum(fit.errors**2, axis=1))
+    return np.asarray((weights < INLIER) & (errors > CHANCE_WIDTH * fit.scale))
 
 
 def rivals(
@@ -178,11 +185,16 @@ def rivals(
         prior: Of all matches.
         options: Say what is support enough.
     """
-    if supported(second, prior.select(others)) < options.min_support:
+    rest = prior.select(others)
+    # Wrong matches hit the lines of some motion by chance, but most of them do not.
+    if supported(second, rest) < options.min_support or agreement(second, rest) < AGREEMENT:
         return False
-    crowd = np.bincount(pairs.tiles, minlength=int(pairs.tiles.max()) + 1)[pairs.tiles]
-    area = float(first @ (1.0 / crowd))
-    return float(second @ (1.0 / crowd[others])) >= RIVAL * area
+    tiles = int(pairs.tiles.max()) + 1
+    of_first = np.bincount(pairs.tiles, first, tiles)
+    of_second = np.bincount(pairs.tiles[others], second, tiles)
+    # An object fills its part of the image; inaccurate matches lie among accurate ones.
+    area = np.sum(of_second > of_first), np.sum(of_first >= np.maximum(of_second, INLIER))
+    return bool(area[0] >= RIVAL * area[1])
 
 
 def lacks_support(evidence: Evidence) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.camera import Camera
-from loftr_ros.geometry.checks import AGREEMENT, agreement, rivals, supported
+from loftr_ros.geometry.checks import AGREEMENT, agreement, rivals, stray, supported
 from loftr_ros.geometry.covariance import fit_covariance, is_within, shared_deviations
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.epipolar import Motion
@@ -221,7 +221,7 @@ def _doubt(fit: Fit[Array], free: Model | None, scene: _Scene) -> RelativePose |
 
 
 def _has_second_motion(fit: Fit[Array], scene: _Scene) -> bool:
-    others = fit.weights < INLIER
+    others = stray(fit, fit.weights)
     if scene.prior.probability[others].sum() < scene.options.min_support:
         return False
     rival = scene.select(others).solve()
