@@ -142,7 +142,10 @@ def without_depth(metric: MetricWorld) -> list[tuple[Frame, str]]:
         (replace(rgbd, depth=np.zeros_like(rgbd.depth)), '0 matches have a depth'),
         (replace(rgbd, depth=-rgbd.depth), '0 matches have a depth'),
         (replace(stereo, right=black), '0 matches have a depth'),
-        (swapped, 'matches have a depth|do not determine|agree on a motion'),
+        (
+            swapped,
+            'matches have a depth|do not determine|agree on a motion|two motions|contradicts',
+        ),
     ]
 
 
