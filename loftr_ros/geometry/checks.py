@@ -102,7 +102,7 @@ def agreement(weights: Array, prior: MatchPrior) -> float:
     """Return how many matches are right under a model, as a share of those that state to be.
 
     Precise matches count most, since a matcher that is precise is rarely wrong: each counts by the
-    inverse of its variance and that of one pixel or so, which all have in common.
+    inverse of its variance and that of `PRECISE`, which all have in common.
 
     Args:
         weights: (N,), the probability that each match is right under the model.
@@ -149,7 +149,7 @@ def has_second_motion(evidence: Evidence) -> bool:
     """Tell if the other matches support another motion, as those of a large object do."""
     prior, best = evidence.prior, evidence.best
     others = stray(best.fit, best.weights)
-    if prior.probability[others].sum() < evidence.options.min_support:
+    if prior.probability[others].sum() <= evidence.options.min_support:
         return False
     pairs, rest = evidence.pairs.select(others), prior.select(others)
     start = first_motion(pairs, evidence.focal_length, evidence.options)

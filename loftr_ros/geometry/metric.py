@@ -38,6 +38,7 @@ CONTRADICTION = 2.0
 """Scale of the errors in metres, by that of the errors across the epipolar lines, from which on the
 depth contradicts the matches: their variances differ fourfold, by chance never (F-test)."""
 _SMALLEST_STEP = 1e-6
+_FAR_ERROR = 1e4
 
 
 class AbsoluteEstimator(Protocol):
@@ -92,9 +93,6 @@ class _Scene:
         return np.where(behind, _FAR_ERROR, result.errors), np.where(
             behind[..., None], 0.0, result.slopes
         )
-
-
-_FAR_ERROR = 1e4
 
 
 def estimate_metric_pose(
@@ -222,7 +220,7 @@ def _doubt(fit: Fit[Array], free: Model | None, scene: _Scene) -> RelativePose |
 
 def _has_second_motion(fit: Fit[Array], scene: _Scene) -> bool:
     others = stray(fit, fit.weights)
-    if scene.prior.probability[others].sum() < scene.options.min_support:
+    if scene.prior.probability[others].sum() <= scene.options.min_support:
         return False
     rival = scene.select(others).solve()
     return rival is not None and rivals(

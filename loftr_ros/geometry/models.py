@@ -2,12 +2,12 @@
 
 Each is refined by the likelihood of its errors, and then scored by the density of the query points
 in the image, in which models of different dimension can be compared. A rotation tells where a point
-is; a motion tells only its epipolar line. Along that line a point moves by its
-parallax, from the place of a point at infinity on, and right matches have positive depth. Their
-parallax is taken as exponentially distributed, with one mean for the pair. So a camera that stands
-still, far points and points behind the camera need no rules of their own: P. H. S. Torr,
-"An assessment of information criteria for motion model selection", CVPR 1997, with a density along
-the line in place of a constant.
+is; a motion tells only its epipolar line. Along that line a point moves by its parallax, from the
+place of a point at infinity on, and right matches have positive depth. Their parallax is taken as
+exponentially distributed, with one mean for the pair. So a camera that stands still, far points and
+points behind the camera need no rules of their own: P. H. S. Torr, "An assessment of information
+criteria for motion model selection", CVPR 1997, with a density along the line in place of a
+constant.
 """
 
 from __future__ import annotations

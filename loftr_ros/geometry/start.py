@@ -17,8 +17,6 @@ FEWEST = 100
 """So many are sampled however large their sigma is."""
 START_SIGMA = 0.7
 """Sigma of the matches that are sampled, and the error from which one costs no more, px."""
-
-
 NEAR_LINE = 2.0
 """Distance from the first motion's line of matches that tell how much they err, px."""
 MOST_UNDERSTATED = 1.5

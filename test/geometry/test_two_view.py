@@ -441,3 +441,13 @@ def test_errors_that_neighbours_share_widen_the_covariance(
     assert usual is not None
     assert wide is not None
     assert (np.diag(wide)[3:] > 2.0 * np.diag(usual)[3:]).all()
+
+
+@BOTH
+def test_no_other_matches_are_no_second_motion_even_if_no_support_is_asked_for(
+    scene: MakeScene, estimator: str
+) -> None:
+    made = scene(count=300, noise=0.0)
+    options = TwoViewOptions(estimator=estimator, min_support=0.0)
+    arguments = made.reference_points, made.query_points, CAMERA, CAMERA, np.full(300, 0.3)
+    assert estimate_relative_pose(*arguments, options=options).state is PoseState.OK
