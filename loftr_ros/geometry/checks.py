@@ -11,28 +11,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from loftr_ros.geometry.covariance import tile_members
 from loftr_ros.geometry.likelihood import INLIER, Fit, MatchPrior
 from loftr_ros.geometry.models import Model, motion_model, parallax
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import Check, PoseState
 from loftr_ros.geometry.rays import RayPairs
-from loftr_ros.geometry.rotations import angle_between, rotation_vector
 from loftr_ros.geometry.start import first_motion
 from loftr_ros.geometry.types import Array, Flags
 
-AMBIGUITY = 2.33
-"""Deviations by which the likelihood of a motion has to exceed that of another one: 1 % of the
-pairs of equally good motions are told apart by chance (one-sided normal)."""
-LIKE = np.deg2rad(3.0)
-"""Motions whose rotations and directions differ by less are one."""
 RIVAL = 0.6
 """Area of the image that follows a second motion, as a share of the first's, from which on nobody
 can tell which of the two is that of the scene."""
-AGREEMENT = 0.5
-"""Share of the matches stated as right that have to agree with a motion. In difficult pairs the
-matcher overstates; the poses of those where it does so twice over are as often wrong as right."""
+UNITED = 0.5
+"""Share of the stray matches that state to be right which have to agree with a second motion: wrong
+ones hit the lines of some motion by chance, but most of them do not."""
 PRECISE = 0.5
 """Sigma below which matches hardly differ in what they tell about the pair, px."""
 BLURRED = 1.0
@@ -51,7 +45,6 @@ class Evidence:
 
     Attributes:
         best: The model that explains the matches best.
-        rivals: Other models of a motion.
         pairs: All N matches.
         prior: Of all matches.
         focal_length: px, of both cameras.
@@ -59,7 +52,6 @@ class Evidence:
     """
 
     best: Model
-    rivals: tuple[Model, ...]
     pairs: RayPairs
     prior: MatchPrior
     focal_length: float
@@ -83,16 +75,27 @@ class Rule:
     holds: Callable[[Evidence], bool]
 
 
-def supported(weights: Array, prior: MatchPrior, dimensions: int = 1) -> float:
-    """Return the expected number of right matches that agree with a model, beyond chance.
+def support(weights: Array, prior: MatchPrior, dimensions: int = 1) -> float:
+    """Return how many right matches a model has, and how united the matches are about it.
 
-    A wrong match agrees by chance if it lies in the band around its epipolar line, or, where a
-    model says where the point is, in a square.
+    It is the expected number S of right matches that agree beyond chance, times their share a of
+    those that state to be right. With C of these, S a is about S^2 / C: the square of S in standard
+    deviations of what chance makes agree, which grows with the root of C.
 
     Args:
         weights: (N,), the probability that each match is right under the model.
         prior: Of the matches.
         dimensions: Of the errors of the model.
+    """
+    beyond = supporters(weights, prior, dimensions)
+    return beyond * min(agreement(weights, prior), 1.0)
+
+
+def supporters(weights: Array, prior: MatchPrior, dimensions: int = 1) -> float:
+    """Return the expected number of right matches that agree with a model, beyond chance.
+
+    A wrong match agrees by chance if it lies in the band around its epipolar line, or, where a
+    model says where the point is, in a square.
     """
     chance = np.minimum(CHANCE_WIDTH * prior.sigma / prior.side, 1.0) ** dimensions
     return float(np.sum(weights - chance))
@@ -122,34 +125,14 @@ def is_blurred(evidence: Evidence) -> bool:
     return float(np.nanmedian(np.abs(along))) < CLEAR_PARALLAX * sigma
 
 
-def is_ambiguous(evidence: Evidence) -> bool:
-    """Tell if another motion explains the matches as well.
-
-    Q. H. Vuong, "Likelihood ratio tests for model selection and non-nested hypotheses",
-    Econometrica, 1989, with the gains of a tile summed up, since its matches err together.
-    """
-    best, member = evidence.best, tile_members(evidence.pairs)
-    for rival in evidence.rivals:
-        if are_alike(best, rival):
-            continue
-        gains = member @ (best.line_gains - rival.line_gains)
-        if float(gains.sum()) < AMBIGUITY * float(np.sqrt(np.sum(gains**2))):
-            return True
-    return False
-
-
-def are_alike(one: Model, other: Model) -> bool:
-    """Tell if two models are hardly different motions."""
-    turn = rotation_vector(one.motion.rotation @ other.motion.rotation.T)
-    across = angle_between(one.motion.translation, other.motion.translation)
-    return max(float(np.linalg.norm(turn)), across) < LIKE
-
-
 def has_second_motion(evidence: Evidence) -> bool:
     """Tell if the other matches support another motion, as those of a large object do."""
     prior, best = evidence.prior, evidence.best
     others = stray(best.fit, best.weights)
-    if prior.probability[others].sum() <= evidence.options.min_support:
+    least = evidence.options.min_support
+    if prior.probability[others].sum() <= least or not may_rival(
+        best.weights, others, evidence.pairs
+    ):
         return False
     pairs, rest = evidence.pairs.select(others), prior.select(others)
     start = first_motion(pairs, evidence.focal_length, evidence.options)
@@ -157,6 +140,19 @@ def has_second_motion(evidence: Evidence) -> bool:
         return False
     rival = motion_model(start, pairs, rest).weights
     return rivals(best.weights, rival, others, evidence.pairs, prior, evidence.options)
+
+
+def may_rival(first: Array, others: Flags, pairs: RayPairs) -> bool:
+    """Tell if the stray matches cover enough of the image, if all of them followed one motion.
+
+    Args:
+        first: (N,), the probability that each match is right under the first motion.
+        others: (N,), the matches that do not follow it.
+        pairs: All N matches.
+    """
+    tiles = int(pairs.tiles.max()) + 1
+    of_first = np.bincount(pairs.tiles, first, tiles)
+    return _covers(of_first, np.bincount(pairs.tiles[others], minlength=tiles))
 
 
 def stray(fit: Fit[Any], weights: Array) -> Flags:
@@ -186,51 +182,37 @@ def rivals(
         options: Say what is support enough.
     """
     rest = prior.select(others)
-    # Wrong matches hit the lines of some motion by chance, but most of them do not.
-    if supported(second, rest) < options.min_support or agreement(second, rest) < AGREEMENT:
+    if support(second, rest) < options.min_support or agreement(second, rest) < UNITED:
         return False
     tiles = int(pairs.tiles.max()) + 1
     of_first = np.bincount(pairs.tiles, first, tiles)
-    of_second = np.bincount(pairs.tiles[others], second, tiles)
+    return _covers(of_first, np.bincount(pairs.tiles[others], second, tiles))
+
+
+def _covers(of_first: npt.NDArray[Any], of_second: npt.NDArray[Any]) -> bool:
+    """Compare the areas of two motions, by the right matches (T,) of each in each tile."""
     # An object fills its part of the image; inaccurate matches lie among accurate ones.
     area = np.sum(of_second > of_first), np.sum(of_first >= np.maximum(of_second, INLIER))
     return bool(area[0] >= RIVAL * area[1])
 
 
 def lacks_support(evidence: Evidence) -> bool:
-    """Tell if too few matches agree with the motion beyond chance."""
-    return supported(evidence.best.weights, evidence.prior) < evidence.options.min_support
-
-
-def lacks_agreement(evidence: Evidence) -> bool:
-    """Tell if fewer matches agree with the motion than state that they are right."""
-    return agreement(evidence.best.weights, evidence.prior) < AGREEMENT
+    """Tell if chance may have made the matches agree with the motion."""
+    return support(evidence.best.weights, evidence.prior) < evidence.options.min_support
 
 
 CHECKS = (
     Rule(
         Check.SUPPORT,
         PoseState.LOST,
-        'too few matches agree on a motion beyond those that agree by chance',
+        'too few of the matches that seem to be right agree on a motion',
         lacks_support,
-    ),
-    Rule(
-        Check.AGREEMENT,
-        PoseState.LOST,
-        'fewer than half of the matches that seem to be right agree on a motion',
-        lacks_agreement,
     ),
     Rule(
         Check.BLUR,
         PoseState.DEGENERATE,
         'the matches are too inaccurate, as those of blurred images, for how little points move',
         is_blurred,
-    ),
-    Rule(
-        Check.AMBIGUITY,
-        PoseState.DEGENERATE,
-        'two different motions explain the matches equally well',
-        is_ambiguous,
     ),
     Rule(
         Check.SECOND_MOTION,

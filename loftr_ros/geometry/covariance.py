@@ -6,14 +6,16 @@ the image. Counting the matches as independent makes the covariance shrink with 
 limit. Here the image is divided into tiles, and
 
 - each tile has an error of its own of `shared_sigma` px, common to all its matches, which no number
-  of matches removes: the effective number of matches is at most that of the tiles. It grows by
-  `shared_growth` of the distance that the rotation moves the points, since what the calibration
-  leaves is the same for near pixels and cancels. Blur moves neighbours alike, so that of matches
-  that are less certain it is the same share;
+  of matches removes: the effective number of matches is at most that of the tiles. Blur moves
+  neighbours alike, so that of matches that are less certain it is the same share;
+- all matches err alike by a rotation of `shared_growth` of the distance that points move: what time
+  stamps, shutter and calibration leave grows with the motion, and no tile shows it;
 - the spread of the tiles' summed gradients shows how much the errors within a tile agree
   (a cluster-robust estimate: K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using
   generalized linear models", 1986). Its ratio to the spread that the above would show inflates the
-  covariance; it never deflates it.
+  covariance; it never deflates it. It is measured on as many tiles as hold a right match, so that
+  the error of the parameters has a t-distribution with as many degrees of freedom, less the
+  parameters: in few tiles the variance is much larger, in seven or fewer there is none.
 
 Where points move hardly more than their noise, the slopes are noisy too, and their squares promise
 more than there is to know about the direction of translation. The caller may state how much of them
@@ -30,7 +32,7 @@ import numpy.typing as npt
 from loftr_ros.geometry.likelihood import Fit
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.rays import TILES, RayPairs
-from loftr_ros.geometry.types import Array
+from loftr_ros.geometry.types import Array, Flags
 
 _REAL_SHARE = 0.1
 """Of the information in each direction at least this share is no noise."""
@@ -39,13 +41,15 @@ _LEAST_DEPTH = 0.1
 _SHARP = 0.6
 """The sigma, px, above which neighbours share more than `shared_sigma`, in proportion to it."""
 _CONDITION = 1e12
+_LEAST_FREEDOM = 2.0
+"""Degrees of freedom up to which a t-distribution has no variance."""
 
 
 def fit_covariance(
     fit: Fit[Any],
     pairs: RayPairs,
     sigma: Array,
-    shared_sigma: Array,
+    shared_sigma: float,
     slope_noise: Array | None = None,
 ) -> Array:
     """Compute the covariance of the parameters of a fit.
@@ -54,8 +58,7 @@ def fit_covariance(
         fit: A fit of P parameters to N matches.
         pairs: These matches.
         sigma: float64 (N,), the standard deviations in units of which the fit has its errors, px.
-        shared_sigma: float64 (N,), standard deviation of the error that the matches share with
-            their tile, px; see `shared_deviations`.
+        shared_sigma: Standard deviation of the error that the matches of a tile share, px.
         slope_noise: float64 (N, P, P), what the noise of the points adds to the squared slopes of
             each match; None where it is negligible.
 
@@ -78,10 +81,14 @@ def fit_covariance(
     shared = shared.reshape(-1, parameters)
     expected = fit.scale**2 * information + shared.T @ shared
     gradients = member @ np.sum(weighted * fit.errors[..., None], axis=1)
-    few_tiles = len(gradients) / max(len(gradients) - parameters, 1)
     # The fit makes the sum over all tiles zero; comparing with `expected` treats all axes alike.
     ratio = np.sum((gradients @ np.linalg.inv(expected)) * gradients)
-    inflation = max(1.0, few_tiles * float(ratio) / parameters)
+    held = float(np.minimum(member @ fit.weights, 1.0).sum())
+    freedom = held - parameters
+    if freedom <= _LEAST_FREEDOM:
+        return np.full((parameters, parameters), np.inf)
+    inflation = max(1.0, held / freedom * float(ratio) / parameters)
+    inflation *= freedom / (freedom - 2.0)
     covariance = inflation * inverse @ expected @ inverse
     return np.asarray((covariance + covariance.T) / 2)
 
@@ -93,20 +100,18 @@ def tile_members(pairs: RayPairs) -> Array:
     return np.asarray(member[member.any(axis=1)])
 
 
-def shared_deviations(pairs: RayPairs, rotation: Array, options: TwoViewOptions) -> Array:
-    """Return the standard deviation (N,) of the error that each match shares with its tile, px.
+def common_variance(pairs: RayPairs, agreeing: Flags, options: TwoViewOptions) -> float:
+    """Return the variance, rad^2 about each axis, of a rotation that all matches err by alike.
 
     Args:
-        pairs: The matches.
-        rotation: (3, 3), that of `reference_T_query`; it moves the points across the image.
-        options: The error of points that stay where they are, and its growth.
+        pairs: N matches.
+        agreeing: (N,), those that a model explains.
+        options: Say how much that is for points that move by 1 rad.
     """
-    rotated = pairs.reference @ rotation
-    moved = rotated[:, :2] / np.maximum(rotated[:, 2:], _LEAST_DEPTH) - pairs.reference[:, :2]
-    scale = pairs.query_scale
-    moved = scale[:, :, 0] * moved[:, :1] + scale[:, :, 1] * moved[:, 1:]
-    distance = np.hypot(moved[:, 0], moved[:, 1])
-    return np.asarray(np.hypot(options.shared_sigma, options.shared_growth * distance))
+    if not agreeing.any():
+        return np.inf
+    moved = pairs.query[agreeing, :2] - pairs.reference[agreeing, :2]
+    return (options.shared_growth * float(np.median(np.hypot(*moved.T)))) ** 2
 
 
 def is_within(covariance: Array, deviations: npt.ArrayLike) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from loftr_ros.geometry.camera import Camera
-from loftr_ros.geometry.covariance import fit_covariance, shared_deviations
+from loftr_ros.geometry.covariance import fit_covariance
 from loftr_ros.geometry.epipolar import Motion, epipolar_errors
 from loftr_ros.geometry.likelihood import Fit
 from loftr_ros.geometry.options import TwoViewOptions
@@ -25,9 +25,11 @@ MODEL_SIGMA = 0.05
 """Error of one estimate that comes from distortion and shutter, as a share of the focal length. A
 frame with little motion promises less."""
 _FEWEST = 30
-_STEPS = 2
+_STEPS = 3
 _LARGEST_STEP = 0.2
-_DIFFERENCE = 0.02
+_LINEAR = 0.05
+"""Largest step after which the errors need not be linearized anew."""
+_DIFFERENCE = 1e-4
 """Change of the logarithm of the focal length over which the derivative is taken."""
 _CHANCE = 2.0
 """What the square of the error reaches by chance, in units of its variance."""
@@ -68,8 +70,8 @@ class FocalError:
 def estimate_focal_error(
     motion: Motion,
     points: tuple[Array, Array],
+    pairs: RayPairs,
     cameras: tuple[Camera, Camera],
-    sigma: Array,
     options: TwoViewOptions,
 ) -> FocalError | None:
     """Estimate the error of the focal length together with the motion.
@@ -77,53 +79,65 @@ def estimate_focal_error(
     Args:
         motion: The motion that fits the calibration.
         points: (N, 2) px each, reference and query points of the matches that agree with it.
+        pairs: Their rays by the calibration.
         cameras: Camera of the reference and of the query image.
-        sigma: (N,), standard deviation of the query points per axis, px.
         options: Options of the estimate.
 
     Returns:
         The error, or None where too few matches agree.
     """
-    if len(sigma) < _FEWEST:
+    if len(pairs) < _FEWEST:
         return None
-    state, log_ratio = motion, 0.0
+    state, log_ratio, seen = motion, 0.0, pairs
     for _ in range(_STEPS):
-        pairs, errors, slopes = _linearize(state, log_ratio, points, cameras, sigma)
+        errors, slopes = _linearize(state, seen, points, cameras)
         information = slopes.T @ slopes
         if not np.isfinite(information).all():
             return None
         step = -np.linalg.pinv(information, rcond=1e-12, hermitian=True) @ (slopes.T @ errors)
         state = state.moved(step[:5])
+        before = log_ratio
         log_ratio += float(np.clip(step[5], -_LARGEST_STEP, _LARGEST_STEP))
+        if abs(log_ratio - before) < _LINEAR:
+            break
+        seen = _seen_with(log_ratio, points, cameras, pairs.sigma)
     scale = float(np.sqrt(np.mean(errors**2)))
     fit = Fit(state, errors[:, None], slopes[:, None], np.ones(len(errors)), scale, 0.0)
-    shared = shared_deviations(pairs, state.rotation, options)
-    covariance = fit_covariance(fit, pairs, sigma[: len(errors)], shared)
+    covariance = fit_covariance(fit, seen, pairs.sigma, options.shared_sigma)
     turn, shift = np.split(motion.step_to(state), [3])
     bend = np.concatenate([tangent_basis(motion.translation) @ shift, turn])
     return FocalError(log_ratio, float(np.sqrt(covariance[5, 5])), bend)
 
 
 def _linearize(
-    motion: Motion,
-    log_ratio: float,
-    points: tuple[Array, Array],
-    cameras: tuple[Camera, Camera],
-    sigma: Array,
-) -> tuple[RayPairs, Array, Array]:
+    motion: Motion, pairs: RayPairs, points: tuple[Array, Array], cameras: tuple[Camera, Camera]
+) -> tuple[Array, Array]:
     """Return the errors (N,) at a focal length, and their slopes (N, 6) by motion and focal length.
 
-    The derivative by the logarithm of the focal length is a difference quotient.
+    The derivative by the logarithm of the focal length is a difference quotient: a longer one has
+    the rays of points that lie nearer to the centre.
     """
-    here = _seen_with(log_ratio, points, cameras, sigma)
-    there = _seen_with(log_ratio + _DIFFERENCE, points, cameras, sigma)
-    errors, slopes = epipolar_errors(motion, here, sigma)
-    change = (epipolar_errors(motion, there, sigma)[0] - errors) / _DIFFERENCE
+    errors, slopes = epipolar_errors(motion, pairs, pairs.sigma)
+    there = replace(
+        pairs,
+        reference=_nearer(pairs.reference, pairs.reference_pixel, points[0], cameras[0]),
+        query=_nearer(pairs.query, pairs.query_pixel, points[1], cameras[1]),
+        query_pixel=pairs.query_pixel * (1.0 - _DIFFERENCE),
+    )
+    change = (epipolar_errors(motion, there, pairs.sigma)[0] - errors) / _DIFFERENCE
     # Far from the calibrated focal length no ray may reach a point at the border of the image.
     usable = np.isfinite(errors) & np.isfinite(change)
     errors, change = np.where(usable, errors, 0.0), np.where(usable, change, 0.0)
     slopes = np.where(usable[:, None], slopes, 0.0)
-    return here, errors, np.column_stack([slopes, change])
+    return errors, np.column_stack([slopes, change])
+
+
+def _nearer(rays: Array, by_pixel: Array, points: Array, camera: Camera) -> Array:
+    """Return the rays (N, 3) of points (N, 2) moved towards the centre by `_DIFFERENCE`."""
+    shift = _DIFFERENCE * (camera.matrix[:2, 2] - points)
+    moved = rays.copy()
+    moved[:, :2] += by_pixel[:, :, 0] * shift[:, :1] + by_pixel[:, :, 1] * shift[:, 1:]
+    return moved
 
 
 def _seen_with(

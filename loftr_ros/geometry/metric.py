@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.camera import Camera
-from loftr_ros.geometry.checks import AGREEMENT, agreement, rivals, stray, supported
-from loftr_ros.geometry.covariance import fit_covariance, is_within, shared_deviations
+from loftr_ros.geometry.checks import may_rival, rivals, stray, support
+from loftr_ros.geometry.covariance import common_variance, fit_covariance, is_within
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.epipolar import Motion
 from loftr_ros.geometry.focal import estimate_focal_error
@@ -160,13 +160,10 @@ def _estimate(
     scene: _Scene, points: tuple[Array, Array], cameras: tuple[Camera, Camera]
 ) -> RelativePose:
     fit, options = scene.solve(), scene.options
-    if fit is None or _support(fit, scene) < options.min_support:
-        reason = 'too few points agree on a motion beyond those that agree by chance'
+    if fit is None or support(fit.weights, scene.prior, dimensions=2) < options.min_support:
+        reason = 'too few of the points that seem to be right agree on a motion'
         return RelativePose.failed(PoseState.LOST, reason, len(scene.prior), Check.SUPPORT)
     free = _free_motion(scene)
-    if Check.AGREEMENT.label not in options.without and _overstates(free, scene):
-        reason = 'fewer than half of the matches that seem to be right agree on a motion'
-        return RelativePose.failed(PoseState.LOST, reason, len(scene.prior), Check.AGREEMENT)
     doubt = _doubt(fit, free, scene)
     if doubt is not None:
         return doubt
@@ -178,7 +175,8 @@ def _estimate(
     focal_error = None
     if motion is not None and np.isfinite(covariance).all():
         seen = points[0][kept], points[1][kept]
-        focal_error = estimate_focal_error(motion, seen, cameras, scene.prior.sigma[kept], options)
+        pairs = scene.seen.pairs.select(kept)
+        focal_error = estimate_focal_error(motion, seen, pairs, cameras, options)
         if focal_error is not None:
             covariance = covariance + focal_error.covariance(length)
     if not is_within(covariance, _largest_deviations(fit, scene)):
@@ -193,15 +191,6 @@ def _estimate(
         median_residual=float(np.median(distances[kept])),
     )
     return replace(pose, focal_error=focal_error)
-
-
-def _support(fit: Fit[Array], scene: _Scene) -> float:
-    return supported(fit.weights, scene.prior, dimensions=2)
-
-
-def _overstates(free: Model | None, scene: _Scene) -> bool:
-    """Tell if fewer matches agree on a motion, at any depth, than state that they are right."""
-    return free is None or agreement(free.weights, scene.prior) < AGREEMENT
 
 
 def _doubt(fit: Fit[Array], free: Model | None, scene: _Scene) -> RelativePose | None:
@@ -222,6 +211,8 @@ def _has_second_motion(fit: Fit[Array], scene: _Scene) -> bool:
     others = stray(fit, fit.weights)
     if scene.prior.probability[others].sum() <= scene.options.min_support:
         return False
+    if not may_rival(fit.weights, others, scene.seen.pairs):
+        return False
     rival = scene.select(others).solve()
     return rival is not None and rivals(
         fit.weights, rival.weights, others, scene.seen.pairs, scene.prior, scene.options
@@ -235,7 +226,7 @@ def _free_motion(scene: _Scene) -> Model | None:
     if start is None:
         return None
     free = motion_model(start, pairs, scene.prior)
-    enough = supported(free.weights, scene.prior) >= scene.options.min_support
+    enough = support(free.weights, scene.prior) >= scene.options.min_support
     return free if enough else None
 
 
@@ -275,12 +266,12 @@ def _disagreement(fit: Fit[Array], covariance: Array, free: Model, scene: _Scene
 
 def _covariance(fit: Fit[Array], scene: _Scene) -> Array:
     pairs = scene.seen.pairs
-    shared = shared_deviations(pairs, fit.state[:3, :3], scene.options)
-    covariance = fit_covariance(fit, pairs, scene.prior.sigma, shared)
+    covariance = fit_covariance(fit, pairs, scene.prior.sigma, scene.options.shared_sigma)
     if not np.isfinite(covariance).all():
         return covariance
     common = _shared_step(fit, scene)
-    return covariance + np.outer(common, common)
+    alike = common_variance(pairs, fit.weights >= INLIER, scene.options)
+    return covariance + np.outer(common, common) + alike * np.diag([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
 
 
 def _largest_deviations(fit: Fit[Array], scene: _Scene) -> Array:

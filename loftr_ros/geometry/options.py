@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ESTIMATORS = ('auto', 'poselib', 'opencv')
-CHECKS = ('support', 'agreement', 'blur', 'ambiguity', 'second_motion', 'depth')
+CHECKS = ('support', 'blur', 'second_motion', 'depth')
 """Checks that refuse a pose which a model explains; see `checks` and docs/poses.md."""
 
 
@@ -20,13 +20,15 @@ class TwoViewOptions:
             the same samples with every seed.)
         min_matches: With fewer usable matches than this the state is TOO_FEW_MATCHES.
         min_support: With less support than this the state is LOST: the expected number of right
-            matches among those that agree with the motion, less what chance would put there.
+            matches that agree with the motion beyond chance, times their share of all that seem to
+            be right; see `checks.support`.
         max_direction_sigma: The direction of the translation is unknown (ROTATION_ONLY) if it has a
             larger standard deviation than this, rad.
         max_rotation_sigma: The state is DEGENERATE if the rotation has a larger one, rad.
         shared_sigma: Standard deviation of the error that neighbouring matches share, from
             calibration and shutter, px; it bounds what many matches can gain.
-        shared_growth: Its growth with the distance that the rotation moves a point, as a share.
+        shared_growth: Standard deviation of the rotation, about each axis, that all matches err by
+            alike, as a share of the distance that points move.
         without: Names of `CHECKS` that are left out, to measure what they are worth.
 
     Raises:
@@ -39,8 +41,8 @@ class TwoViewOptions:
     min_support: float = 10.0
     max_direction_sigma: float = 0.35
     max_rotation_sigma: float = 0.1
-    shared_sigma: float = 0.25
-    shared_growth: float = 0.001
+    shared_sigma: float = 0.2
+    shared_growth: float = 0.007
     without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

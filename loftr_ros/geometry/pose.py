@@ -41,13 +41,12 @@ class Check(enum.IntEnum):
     NONE = 0
     MATCHES = 1
     SUPPORT = 2
-    AGREEMENT = 3
-    AMBIGUITY = 4
-    SECOND_MOTION = 5
-    UNCERTAIN = 6
-    CALIBRATION = 7
-    DEPTH = 8
-    BLUR = 9
+    AMBIGUITY = 3
+    SECOND_MOTION = 4
+    UNCERTAIN = 5
+    CALIBRATION = 6
+    DEPTH = 7
+    BLUR = 8
 
     @property
     def label(self) -> str:

@@ -1,4 +1,4 @@
-"""A first motion from samples of the surest matches."""
+"""First motions from samples of the matches, the surest first."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ FEWEST = 100
 """So many are sampled however large their sigma is."""
 START_SIGMA = 0.7
 """Sigma of the matches that are sampled, and the error from which one costs no more, px."""
+USUAL_SIGMA = 1.0
+"""The same for the other starts of pairs that are difficult, px."""
 NEAR_LINE = 2.0
 """Distance from the first motion's line of matches that tell how much they err, px."""
 MOST_UNDERSTATED = 1.5
@@ -37,10 +39,36 @@ def first_motion(pairs: RayPairs, focal_length: float, options: TwoViewOptions) 
     Returns:
         The motion, or None where there is none.
     """
-    chosen = surest(pairs)
+    return _sampled(pairs, surest(pairs), focal_length, START_SIGMA, options)
+
+
+def other_motions(pairs: RayPairs, focal_length: float, options: TwoViewOptions) -> list[Motion]:
+    """Find motions from more and less certain matches than `first_motion` samples.
+
+    Where few matches agree, the likelihood has several maxima; a start finds the nearest one.
+
+    Args:
+        pairs: N matches.
+        focal_length: Of both cameras, px.
+        options: Names the estimator.
+    """
+    everyone = np.arange(len(pairs))
+    usual = np.flatnonzero(pairs.sigma < USUAL_SIGMA)
+    chosen = [usual if len(usual) >= FEWEST else surest(pairs), everyone]
+    found = [_sampled(pairs, one, focal_length, USUAL_SIGMA, options) for one in chosen]
+    return [motion for motion in found if motion is not None]
+
+
+def _sampled(
+    pairs: RayPairs,
+    chosen: npt.NDArray[np.int64],
+    focal_length: float,
+    threshold: float,
+    options: TwoViewOptions,
+) -> Motion | None:
     rays = pairs.reference[chosen, :2], pairs.query[chosen, :2]
     estimator = robust_estimator(options.estimator)
-    found = estimator.relative_pose(*rays, focal_length, START_SIGMA, options.seed)
+    found = estimator.relative_pose(*rays, focal_length, threshold, options.seed)
     return Motion(*found) if found else None
 
 

@@ -13,9 +13,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.geometry.ambiguity import spread
 from loftr_ros.geometry.camera import Camera
-from loftr_ros.geometry.checks import Evidence, doubt
-from loftr_ros.geometry.covariance import fit_covariance, is_within, shared_deviations
+from loftr_ros.geometry.checks import Evidence, doubt, support
+from loftr_ros.geometry.covariance import common_variance, fit_covariance, is_within
 from loftr_ros.geometry.epipolar import Motion, slope_noise
 from loftr_ros.geometry.focal import estimate_focal_error
 from loftr_ros.geometry.likelihood import MatchPrior
@@ -24,12 +25,15 @@ from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import Check, PoseState, RelativePose
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import tangent_basis
-from loftr_ros.geometry.start import first_motion, understatement
+from loftr_ros.geometry.start import first_motion, other_motions, understatement
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.geometry.types import Array
 
 UNKNOWN = 0.8
 """Confidence of matches whose matcher states none."""
+EASY = 100.0
+"""Support beyond which other starts lead to the same motion."""
+_UNDETERMINED = 'the matches do not determine the motion'
 LEAST_SIGMA = 0.1
 """No match is more accurate than this, px: what sigma leaves out, added in quadrature."""
 
@@ -115,36 +119,40 @@ def _estimate(
         reason = 'no motion explains the matches'
         return RelativePose.failed(PoseState.LOST, reason, len(pairs), Check.SUPPORT)
     prior = prior.scaled(understatement(start, pairs, prior.sigma))
-    turned, motions = explain(start, pairs, prior)
+    turned, motions = explain(start, pairs, prior, focal_length, options)
     best = max(motions, key=lambda model: float(model.line_gains.sum()))
-    rivals = tuple(model for model in motions if model is not best)
-    if turned.evidence >= best.evidence:
-        lost = doubt(Evidence(turned, (), pairs, prior, focal_length, options))
-        if lost is not None:
-            return RelativePose.failed(lost.state, lost.reason, len(pairs), lost.check)
-        reason = 'a rotation alone explains the matches: there is no parallax'
-        return _rotation_only(turned, pairs, prior, reason, options)
-    rule = doubt(Evidence(best, rivals, pairs, prior, focal_length, options))
+    model = turned if turned.evidence >= best.evidence else best
+    rule = doubt(Evidence(model, pairs, prior, focal_length, options))
     if rule is not None:
         return RelativePose.failed(rule.state, rule.reason, len(pairs), rule.check)
+    if model is turned:
+        reason = 'a rotation alone explains the matches: there is no parallax'
+        return _rotation_only(turned, pairs, prior, reason, options)
     covariance = motion_covariance(best, pairs, prior, options)
     kept = best.inliers
-    focal_error = estimate_focal_error(
-        best.motion, (points[0][kept], points[1][kept]), cameras, prior.sigma[kept], options
-    )
+    agreeing = replace(pairs.select(kept), sigma=prior.sigma[kept])
+    seen = points[0][kept], points[1][kept]
+    focal_error = estimate_focal_error(best.motion, seen, agreeing, cameras, options)
     if focal_error is not None:
         covariance = covariance + focal_error.covariance()
-    pose = _believed(best, covariance, options)
+    rivals = [model for model in motions if model is not best]
+    pose = _believed(best, covariance, spread(best, rivals, pairs), options)
     return replace(pose, focal_error=focal_error)
 
 
-def explain(start: Motion, pairs: RayPairs, prior: MatchPrior) -> tuple[Model, list[Model]]:
+def explain(
+    start: Motion, pairs: RayPairs, prior: MatchPrior, focal_length: float, options: TwoViewOptions
+) -> tuple[Model, list[Model]]:
     """Return the best rotation without a translation, and the motions that may explain matches."""
-    general = motion_model(start, pairs, prior)
+    motions = [motion_model(start, pairs, prior)]
+    if support(motions[0].weights, prior) < EASY:
+        others = other_motions(pairs, focal_length, options)
+        motions += [motion_model(motion, pairs, prior) for motion in others]
+    general = max(motions, key=lambda model: float(model.line_gains.sum()))
     starts = [general.motion.rotation, general.motion.twisted().rotation]
     turned = rotation_model(starts, pairs, prior)
     planar = planar_motions(general, pairs, prior)
-    return turned, [general, *(motion_model(motion, pairs, prior) for motion in planar)]
+    return turned, [*motions, *(motion_model(motion, pairs, prior) for motion in planar)]
 
 
 def motion_covariance(
@@ -154,23 +162,26 @@ def motion_covariance(
     noise = None
     if model.method == 'essential':
         noise = slope_noise(model.motion, pairs, prior.sigma)
-    shared = shared_deviations(pairs, model.motion.rotation, options)
-    covariance = fit_covariance(model.fit, pairs, prior.sigma, shared, noise)[:5, :5]
+    covariance = fit_covariance(model.fit, pairs, prior.sigma, options.shared_sigma, noise)
     # The fit has the rotation first and two tangents; a pose has the translation first.
     widen = np.zeros((6, 5))
     widen[:3, 3:], widen[3:, :3] = tangent_basis(model.motion.translation), np.eye(3)
     if not np.isfinite(covariance).all():
         return np.full((6, 6), np.inf)
-    return np.asarray(widen @ covariance @ widen.T)
+    common = common_variance(pairs, model.inliers, options) * np.diag(
+        [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+    )
+    return np.asarray(widen @ covariance @ widen.T) + common
 
 
-def _believed(best: Model, covariance: Array, options: TwoViewOptions) -> RelativePose:
-    """Return as much of the motion as the covariance lets believe."""
-    if not np.isfinite(covariance).all() or not is_within(
-        covariance[3:, 3:], [options.max_rotation_sigma] * 3
-    ):
-        reason = 'the matches do not determine the motion'
-        return RelativePose.failed(PoseState.DEGENERATE, reason, len(best.weights), Check.UNCERTAIN)
+def _believed(best: Model, own: Array, choice: Array, options: TwoViewOptions) -> RelativePose:
+    """Return as much of the motion as the covariances, of itself and of its choice, let believe."""
+    covariance, largest = own + choice, [options.max_rotation_sigma] * 3
+    if not np.isfinite(own).all() or not is_within(covariance[3:, 3:], largest):
+        alone = np.isfinite(own).all() and is_within(own[3:, 3:], largest)
+        check = Check.AMBIGUITY if alone else Check.UNCERTAIN
+        reason = 'two different motions explain the matches' if alone else _UNDETERMINED
+        return RelativePose.failed(PoseState.DEGENERATE, reason, len(best.weights), check)
     residual = float(np.median(best.distances[best.inliers]))
     if not is_within(covariance[:3, :3], [options.max_direction_sigma] * 3):
         return RelativePose.rotation_only(
@@ -193,8 +204,8 @@ def _believed(best: Model, covariance: Array, options: TwoViewOptions) -> Relati
 def _rotation_only(
     turned: Model, pairs: RayPairs, prior: MatchPrior, reason: str, options: TwoViewOptions
 ) -> RelativePose:
-    shared = shared_deviations(pairs, turned.motion.rotation, options)
-    covariance = fit_covariance(turned.fit, pairs, prior.sigma, shared)
+    covariance = fit_covariance(turned.fit, pairs, prior.sigma, options.shared_sigma)
+    covariance += common_variance(pairs, turned.inliers, options) * np.eye(3)
     if not is_within(covariance, [options.max_rotation_sigma] * 3):
         reason = 'the matches do not determine the rotation'
         return RelativePose.failed(PoseState.DEGENERATE, reason, len(pairs), Check.UNCERTAIN)

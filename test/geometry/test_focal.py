@@ -40,7 +40,7 @@ def measure(scene: Scene, camera: Camera) -> FocalError | None:
     # Wide enough for the errors that a wrong focal length makes.
     prior = MatchPrior.of(np.full(len(sigma), 0.9), np.full(len(sigma), 3.0), 554.0)
     found = motion_model(start, pairs, prior)
-    return estimate_focal_error(found.motion, points, (camera, camera), sigma, OPTIONS)
+    return estimate_focal_error(found.motion, points, pairs, (camera, camera), OPTIONS)
 
 
 @pytest.mark.parametrize('camera', [PINHOLE, BARREL])

@@ -142,8 +142,20 @@ def test_a_plane_approached_obliquely_allows_two_motions(
 ) -> None:
     made = scene(plane_tilt=30, translation=(0, 0, 0.5), outliers=0.2, seed=seed)
     pose = estimate(made, estimator=estimator)
-    assert pose.state is PoseState.DEGENERATE
-    assert 'two different motions' in pose.reason
+    assert pose.state is PoseState.OK, pose.reason
+    assert pose.covariance is not None
+    # Whichever of the two is taken, the truth is within what the pose states.
+    sigma = np.sqrt(np.trace(pose.covariance[:3, :3]))
+    assert np.deg2rad(errors_of(pose, made)[1]) < 3.0 * sigma
+    assert sigma > 0.1
+
+
+@BOTH
+def test_two_motions_far_apart_leave_nothing_to_believe(scene: MakeScene, estimator: str) -> None:
+    made = scene(plane_tilt=50, translation=(0, 0.8, 0.8), outliers=0.2)
+    pose = estimate(made, estimator=estimator)
+    assert pose.state in (PoseState.DEGENERATE, PoseState.ROTATION_ONLY), pose.reason
+    assert 'motion' in pose.reason or 'direction' in pose.reason
 
 
 def test_the_scene_beside_a_plane_decides_between_its_motions(scene: MakeScene) -> None:
@@ -342,7 +354,7 @@ def test_an_object_that_fills_half_of_the_view_makes_the_motion_doubtful(scene: 
     _, points = seen_with_object(scene, (320, 0))
     pose = estimate_relative_pose(*points, CAMERA, CAMERA, np.full(len(points[0]), 0.3))
     assert not pose.state.has_pose
-    assert pose.check in (Check.SECOND_MOTION, Check.AGREEMENT)
+    assert pose.check is Check.SECOND_MOTION
 
 
 def test_an_object_in_a_quarter_of_the_view_leaves_the_motion_of_the_scene(
@@ -366,8 +378,11 @@ def test_wrong_matches_among_right_ones_are_no_object_even_if_they_agree(scene: 
     assert pose.state is PoseState.OK, pose.reason
 
 
-@pytest.mark.parametrize(('outliers', 'state'), [(0.3, PoseState.OK), (0.65, PoseState.LOST)])
-def test_a_motion_needs_the_majority_of_the_matches(
+@pytest.mark.parametrize(
+    ('outliers', 'state'),
+    [(0.3, PoseState.OK), (0.65, PoseState.OK), (0.9, PoseState.LOST)],
+)
+def test_a_motion_needs_more_matches_the_more_of_them_are_wrong(
     scene: MakeScene, outliers: float, state: PoseState
 ) -> None:
     assert estimate(scene(outliers=outliers, count=800)).state is state
@@ -390,14 +405,14 @@ def test_matches_in_a_small_part_of_the_image_tell_the_motion_less_surely(
 
 
 def test_a_check_that_is_left_out_refuses_nothing(scene: MakeScene) -> None:
-    made = scene(count=800, outliers=0.65)
+    made = scene(count=800, outliers=0.9)
     sigma = np.full(800, 0.3)
     points = made.reference_points, made.query_points
     doubted = estimate_relative_pose(*points, CAMERA, CAMERA, sigma)
-    assert doubted.check is Check.AGREEMENT
-    options = TwoViewOptions(without=('agreement',))
+    assert doubted.check is Check.SUPPORT
+    options = TwoViewOptions(without=('support',))
     pose = estimate_relative_pose(*points, CAMERA, CAMERA, sigma, options=options)
-    assert pose.check is not Check.AGREEMENT
+    assert pose.check is not Check.SUPPORT
 
 
 @pytest.mark.parametrize(('move', 'believed'), [(0.1, False), (1.5, True)])
@@ -430,7 +445,7 @@ def test_each_limit_changes_what_is_believed(
     assert estimate_relative_pose(*arguments, options=options).state is state
 
 
-@pytest.mark.parametrize('changed', [{'shared_sigma': 1.0}, {'shared_growth': 0.1}])
+@pytest.mark.parametrize('changed', [{'shared_sigma': 2.0}, {'shared_growth': 0.1}])
 def test_errors_that_neighbours_share_widen_the_covariance(
     scene: MakeScene, changed: dict[str, float]
 ) -> None:
