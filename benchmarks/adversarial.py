@@ -116,7 +116,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    matcher = load_matcher(NodeParameters(weights=arguments.weights, device=arguments.device))
+    chosen = {'matcher.weights': arguments.weights, 'matcher.device': arguments.device}
+    matcher = load_matcher(NodeParameters().with_values(chosen))
     found = sources(arguments.data, arguments.start, arguments.frames, arguments.rooms)
     options = TrackerOptions(reference=arguments.reference)
     print(HEADER)

@@ -143,7 +143,8 @@ def main() -> None:
         known_noise(views, gap, white, smooth)
     if not arguments.data:
         return
-    matcher: Any = load_matcher(NodeParameters(weights=arguments.weights, device=arguments.device))
+    chosen = {'matcher.weights': arguments.weights, 'matcher.device': arguments.device}
+    matcher: Any = load_matcher(NodeParameters().with_values(chosen))
     print(
         f'{"sequence":22} {"pairs":>5} {"NEES":>8} {"median":>8} {"p90":>8}   '
         f'{"truth":>20} {CORRECTED:>8}'

@@ -164,7 +164,9 @@ def main() -> int:
     parser.add_argument('--views', type=int, default=45, help='images that are rendered')
     parser.add_argument('--json', action='store_true', help='print JSON rather than a table')
     parser.add_argument(
-        'parameters', nargs='*', help='of the node, such as longer_side:=480 weights:=lite'
+        'parameters',
+        nargs='*',
+        help='of the node, such as matcher.longer_side:=480 matcher.weights:=lite',
     )
     arguments = parser.parse_args()
     size = arguments.width, arguments.height

@@ -331,7 +331,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    matcher = load_matcher(NodeParameters(weights=arguments.weights))
+    matcher = load_matcher(NodeParameters().with_values({'matcher.weights': arguments.weights}))
     print(HEADER)
     for case in cases(arguments.data):
         if arguments.case and not case.name.startswith(tuple(arguments.case)):

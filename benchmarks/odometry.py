@@ -173,7 +173,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     options = TrackerOptions(reference=arguments.reference)
-    parameters = NodeParameters(weights=arguments.weights, longer_side=arguments.longer_side)
+    parameters = NodeParameters().with_values(
+        {'matcher.weights': arguments.weights, 'matcher.longer_side': arguments.longer_side}
+    )
     print(HEADER)
     for name in arguments.sequence or SEQUENCES:
         folder = arguments.data / name

@@ -144,8 +144,8 @@ def prepare(subject: Subject, weights: Path, threshold: float, size: tuple[int, 
     keep_freed_memory()
     chosen: dict[str, tuple[str | Path, float | None, int | None]] = {
         'full': (weights, threshold, None),
-        'efficient': (weights.with_name(EFFICIENT_FILE), 0.0, NodeParameters().max_matches),
-        'lite': ('lite', None, NodeParameters().max_matches),
+        'efficient': (weights.with_name(EFFICIENT_FILE), 0.0, NodeParameters().matcher.max_matches),
+        'lite': ('lite', None, NodeParameters().matcher.max_matches),
     }
     file, least, most = chosen[subject.weights]
     matcher = Matcher(

@@ -88,7 +88,7 @@ def start_node(
     """Start the node, time its first pose and later ones."""
     reset = player.node.create_client(Trigger, 'loftr/reset')
     # Of two frames none must get lost on the way, or be dropped for the other.
-    parameters = ['process_every_frame:=true', 'reliability:=reliable', *parameters]
+    parameters = ['input.process_every_frame:=true', 'input.reliability:=reliable', *parameters]
     launched = time.perf_counter()
     with node_process(parameters):
         wait_until(lambda: player.images.get_subscription_count(), 'subscription')
@@ -156,7 +156,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument('--starts', type=int, default=3, help='processes that are started')
     parser.add_argument('--runs', type=int, default=15, help='later poses in each of them')
     parser.add_argument('--json', type=Path, help='file for all figures')
-    parser.add_argument('parameters', nargs='*', help='of the node, such as weights:=lite')
+    parser.add_argument('parameters', nargs='*', help='of the node, such as matcher.weights:=lite')
     return parser.parse_args()
 
 

@@ -146,7 +146,8 @@ def main() -> None:
     parser.add_argument('--picture', type=Path, help='file for the lengths as a curve')
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    matcher = load_matcher(NodeParameters(weights=arguments.weights, device=arguments.device))
+    chosen = {'matcher.weights': arguments.weights, 'matcher.device': arguments.device}
+    matcher = load_matcher(NodeParameters().with_values(chosen))
     options = TrackerOptions(reference=arguments.reference, track_tolerance=arguments.tolerance)
     drift, everything = Drift({}), {}
     shares = ' '.join(f'{f">={least}":>5}' for least in LENGTHS)

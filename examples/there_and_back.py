@@ -59,12 +59,12 @@ TOPICS = {
 }
 NODE_PARAMETERS = (
     # Nothing may be lost: the next frame waits for the result of this one.
-    'process_every_frame:=true',
-    'reliability:=reliable',
+    'input.process_every_frame:=true',
+    'input.reliability:=reliable',
     # The sequences are short.
-    'loop_closures:=true',
-    'loop_min_age:=3.0',
-    'loop_interval:=0.0',
+    'loop.enabled:=true',
+    'loop.min_age:=3.0',
+    'loop.interval:=0.0',
 )
 GRAPH_TOPICS = (f'relative_pose:={POSES}', 'odometry:=/loftr/odometry')
 
@@ -257,7 +257,7 @@ def node_arguments(film: Film, options: argparse.Namespace) -> list[str]:
     if film.left_T_right is not None:
         rotation, position = film.left_T_right[:3, :3], film.left_T_right[:3, 3]
         numbers = [*position, *quaternion_from_rotation(rotation)]
-        values.append(f'left_T_right:=[{", ".join(f"{number:.12f}" for number in numbers)}]')
+        values.append(f'input.left_T_right:=[{", ".join(f"{number:.12f}" for number in numbers)}]')
     return ['--ros-args', *with_flag('-p', values)]
 
 

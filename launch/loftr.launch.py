@@ -1,13 +1,20 @@
 """Start the LoFTR node: `ros2 launch loftr_ros loftr.launch.py --show-args` lists the arguments."""
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from loftr_ros.settings.names import REMOVED, RENAMED, name_problem
+from loftr_ros.settings.parameters import parameter_fields
 
 IMAGES = {
     'image': ('image', 'images of the camera (modes mono and rgbd)'),
@@ -25,21 +32,26 @@ CAMERA_INFOS = {
     'camera_info1': ('camera_info1', 'image1'),
 }
 OTHER_TOPICS = {
-    'speed': ('speed', 'wheel odometry that gives mode mono its scale (odometry_scale)'),
+    'speed': ('speed', 'wheel odometry that gives mode mono its scale (odometry.scale)'),
 }
 PARAMETERS = {
-    'mode': (str, 'mono, stereo or rgbd: frames of a moving camera; pair: two cameras'),
-    'weights': (str, 'lite, outdoor, indoor, or the path of a .safetensors or .ckpt file'),
-    'device': (str, 'auto, cpu, cuda, or cuda with a number as in cuda:1'),
-    'image_transport': (str, 'raw or compressed'),
-    'depth_transport': (str, 'raw or compressedDepth'),
-    'odom_frame': (str, 'frame that odometry starts in'),
-    'base_frame': (str, 'frame that odometry is the pose of'),
-    'odometry_scale': (str, 'scale of mode mono: none, odometry or twist (on the topic speed)'),
-    'publish_tf': (bool, 'publish the transform odom_frame -> base_frame: true or false'),
-    'autostart': (bool, 'configure and activate the node by itself: true or false'),
-    'use_sim_time': (bool, 'take the time from /clock: true or false'),
+    'mode': 'mono, stereo or rgbd: frames of a moving camera; pair: two cameras',
+    'reference': 'keyframe or previous: the frame that others are matched to',
+    'matcher.weights': 'lite, outdoor, indoor, or the path of a .safetensors or .ckpt file',
+    'matcher.device': 'auto, cpu, cuda, or cuda with a number as in cuda:1',
+    'matcher.longer_side': 'size at which images are matched, px',
+    'input.image_transport': 'raw or compressed',
+    'input.depth_transport': 'raw or compressedDepth',
+    'input.rectified': 'the images are rectified (image_rect): true or false',
+    'odometry.odom_frame': 'frame that odometry starts in',
+    'odometry.base_frame': 'frame that odometry is the pose of',
+    'odometry.scale': 'scale of mode mono: none, odometry or twist (on the topic speed)',
+    'loop.enabled': 'find places again: true or false',
+    'publish.tf': 'publish the transform odom_frame -> base_frame: true or false',
+    'autostart': 'configure and activate the node by itself: true or false',
+    'use_sim_time': 'take the time from /clock: true or false',
 }
+"""The usual ones, for --show-args; every other parameter of the node is an argument as well."""
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -48,10 +60,10 @@ def generate_launch_description() -> LaunchDescription:
     arguments = {
         'namespace': ('', 'namespace of the node and of its relative topics'),
         'node_name': ('loftr', 'name of the node'),
-        'parameter_file': (str(default_file), 'YAML file with parameters of the node'),
+        'parameters': (str(default_file), 'YAML file with parameters of the node'),
         **{
-            name: ('', f'{description}; when empty the parameter file decides')
-            for name, (_, description) in PARAMETERS.items()
+            name: ('', f'{description}; when empty the file of parameters decides')
+            for name, description in PARAMETERS.items()
         },
         **{
             name: (topic, f'topic: {description}')
@@ -68,28 +80,33 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in arguments.items()
     ]
-    return LaunchDescription([*declarations, OpaqueFunction(function=describe_node)])
+    return LaunchDescription(
+        [*declarations, OpaqueFunction(function=describe_node, args=[[*arguments]])]
+    )
 
 
-def describe_node(context: LaunchContext) -> list[Node]:
-    """Return the node as the values of the arguments have it.
+def describe_node(context: LaunchContext, declared: list[str]) -> list[Node]:
+    """Return the node as the values of the arguments have it, those `declared` and parameters.
 
     Raises:
-        ValueError: a remapping is not of the form from:=to, or the parameter file does not exist.
+        ValueError: a remapping is not of the form from:=to, the file of parameters does not exist,
+            or an argument has a name of version 0.1.
     """
 
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    # Arguments that were not given stay out, so that they never overrule the parameter file.
+    types = parameter_types()
+    check_names(context, [*declared, *types])
+    # Arguments that were not given stay out, so that they never overrule the file of parameters.
     given = {
         name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, (kind, _) in PARAMETERS.items()
-        if value(name)
+        for name, kind in types.items()
+        if context.launch_configurations.get(name)
     }
-    parameter_file = Path(value('parameter_file')).expanduser()
+    parameter_file = Path(value('parameters')).expanduser()
     if not parameter_file.is_file():
-        raise ValueError(f'parameter_file: there is no file {parameter_file}')
+        raise ValueError(f'parameters: there is no file {parameter_file}')
     topics = {topic: value(name) for name, (topic, _) in {**IMAGES, **OTHER_TOPICS}.items()}
     for name, (topic, image) in CAMERA_INFOS.items():
         default = IMAGES[image][0]
@@ -108,6 +125,35 @@ def describe_node(context: LaunchContext) -> list[Node]:
             emulate_tty=True,
         )
     ]
+
+
+def parameter_types() -> dict[str, Any]:
+    """Return the type of each parameter of the node by its name."""
+    types: dict[str, Any] = {'use_sim_time': bool}
+    for name, field in parameter_fields().items():
+        default = field.default
+        types[name] = list[type(default[0])] if isinstance(default, tuple) else type(default)
+    return types
+
+
+def check_names(context: LaunchContext, declared: Iterable[str]) -> None:
+    """Warn of arguments of the command line that look misspelt.
+
+    Raises:
+        ValueError: an argument has a name of version 0.1, and the one of now is not given.
+    """
+    given = context.launch_configurations
+    for name, successor in RENAMED.items():
+        if name in given and name not in declared and not given.get(successor):
+            raise ValueError(f'launch argument: {name_problem(name)}')
+    # Others may belong to a file that includes this one.
+    for name in (argument.partition(':=')[0] for argument in context.argv):
+        if name not in declared and name_problem(name):
+            nearest = difflib.get_close_matches(name, declared, 1, 0.75)
+            if name in REMOVED or nearest:
+                hint = f'; did you mean {nearest[0]}?' if nearest else ''
+                problem = name_problem(name) if name in REMOVED else f'there is no {name}{hint}'
+                get_logger('loftr.launch').warning(f'launch argument: {problem}')
 
 
 def camera_info_beside(image: str, unmapped: str, default: str) -> str:

@@ -1,6 +1,6 @@
 """Start the LoFTR node and the filter of robot_localization on its odometry.
 
-It takes all arguments of loftr.launch.py, but publish_tf is false, because the filter publishes
+It takes all arguments of loftr.launch.py, but publish.tf is false, because the filter publishes
 odom -> base_link: `ros2 launch loftr_ros robot_localization.launch.py mode:=rgbd depth:=/depth`
 """
 
@@ -32,7 +32,7 @@ def generate_launch_description() -> LaunchDescription:
                 default_value='false',
                 description='take the time from /clock, in both nodes: true or false',
             ),
-            IncludeLaunchDescription(included, launch_arguments=[('publish_tf', 'false')]),
+            IncludeLaunchDescription(included, launch_arguments=[('publish.tf', 'false')]),
             Node(
                 package='robot_localization',
                 executable='ekf_node',

@@ -18,6 +18,14 @@ TOPICS = {
     'right_camera_info': 'topic of its calibration',
 }
 
+SHORTCUTS = {
+    'mode': 'mode',
+    'reference': 'reference',
+    'weights': 'matcher.weights',
+    'device': 'matcher.device',
+}
+"""Options of the command line that are parameters of the node."""
+
 
 def add_tracking(parser: argparse.ArgumentParser) -> None:
     """Add what is tracked, and how."""
@@ -42,13 +50,13 @@ def add_tracking(parser: argparse.ArgumentParser) -> None:
 def tracking(options: argparse.Namespace) -> dict[str, Any]:
     """Return what `add_tracking` asks for."""
     from loftr_ros.data.bags.topics import TopicNames
-    from loftr_ros.settings.files import read_parameters, with_values
+    from loftr_ros.settings.files import read_parameters
 
     parameters = read_parameters(options.parameters, options.parameter)
-    names = 'mode reference weights device'
-    shortcuts = {name: getattr(options, name) for name in names.split()}
+    given = {name: getattr(options, short) for short, name in SHORTCUTS.items()}
+    given = {name: value for name, value in given.items() if value is not None}
     return {
-        'parameters': with_values(parameters, shortcuts),
+        'parameters': parameters.with_values(given),
         'topics': TopicNames(**{name: getattr(options, name) for name in TOPICS}),
     }
 

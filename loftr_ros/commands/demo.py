@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loftr_ros.commands.arguments import SHORTCUTS
+
 if TYPE_CHECKING:
     import argparse
 
@@ -33,8 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from loftr_ros.evaluation.demo.command import DemoOptions, run_demo
 
-    names = 'mode reference weights device'
-    parameters = {name: str(getattr(options, name)) for name in names.split()}
+    parameters = {name: str(getattr(options, short)) for short, name in SHORTCUTS.items()}
     for assignment in options.parameter:
         name, separator, value = assignment.partition(':=')
         if not separator:

@@ -42,19 +42,17 @@ class KeyframeHistory:
 def needs_keyframe(
     history: KeyframeHistory,
     keyframe: Frame,
-    frame: Frame,
     matches: Matches,
     options: TrackerOptions,
     pose_failed: bool = False,
 ) -> bool:
-    """Decide whether `frame` should be the next keyframe, and update the history.
+    """Decide whether a frame with these matches should be the next keyframe; update the history.
 
     It should if too few matches would survive in the frame after it, if too little of the keyframe
-    would still be in view there, if the matches have moved far enough for a good triangulation, or
-    if the keyframe is old. The next frame counts since this one is the last that can link it. A
-    frame without matches, or whose pose is not believed, says nothing about the view (it may be
-    black or blurred) and would be a bad link to the next keyframe: only several of them in a row
-    end one.
+    would still be in view there, or if the matches have moved far enough for a good triangulation.
+    The next frame counts since this one is the last that can link it. A frame without matches, or
+    whose pose is not believed, says nothing about the view (it may be black or blurred) and would
+    be a bad link to the next keyframe: only several of them in a row end one.
     """
     if pose_failed or len(matches) < options.min_matches:
         history.failures += 1
@@ -67,7 +65,6 @@ def needs_keyframe(
         survival < options.min_survival
         or overlap < options.min_overlap
         or parallax > options.max_parallax
-        or frame.stamp_ns - keyframe.stamp_ns > options.max_age_s * 1e9
     )
 
 

@@ -24,7 +24,6 @@ class TrackerOptions:
         min_overlap: Smallest part of the keyframe's image that may be expected to have matches in
             the next frame, as a share of the largest part that had.
         max_parallax: Largest median displacement of the matches, as a share of the image width.
-        max_age_s: Largest time since the keyframe, s; infinity for no limit.
         min_matches: A frame with fewer matches counts as failed, not as a new view; so does one
             whose pose is not believed.
         max_failures: So many failed frames in a row end a keyframe, since the scene is another.
@@ -41,7 +40,6 @@ class TrackerOptions:
     min_survival: float = 0.6
     min_overlap: float = 0.5
     max_parallax: float = 0.1
-    max_age_s: float = float('inf')
     min_matches: int = 20
     max_failures: int = 3
     track_tolerance: float = 0.6
@@ -55,9 +53,8 @@ class TrackerOptions:
         for name in ('min_survival', 'min_overlap'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f'{name} must be between 0 and 1, not {getattr(self, name)!r}')
-        for name in ('max_parallax', 'max_age_s'):
-            if not getattr(self, name) > 0:
-                raise ValueError(f'{name} must be positive, not {getattr(self, name)!r}')
+        if not self.max_parallax > 0:
+            raise ValueError(f'max_parallax must be positive, not {self.max_parallax!r}')
         for name in ('min_matches', 'max_failures'):
             if not getattr(self, name) >= 1:
                 raise ValueError(f'{name} must be at least 1, not {getattr(self, name)!r}')

@@ -212,7 +212,6 @@ class Tracker(Generic[Features]):
         needed = needs_keyframe(
             reference.history,
             reference.frame,
-            frame,
             survivors(attempt.matches, attempt.pose),
             self._options,
             attempt.failed,

@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from loftr_ros.settings.declarations import Change, ParameterError, plain
-from loftr_ros.settings.parameters import NodeParameters, unknown_names
+from loftr_ros.settings.declarations import Change, ParameterError
+from loftr_ros.settings.names import is_retired, name_problem
+from loftr_ros.settings.parameters import NodeParameters, parameter_fields
+
+_FIELDS = parameter_fields()
 
 
 def declare(node: Node) -> NodeParameters:
     """Declare all parameters and return their values, overrides included.
 
+    Only a node that was created with `automatically_declare_parameters_from_overrides` knows of
+    overrides that no parameter takes.
+
     Raises:
-        ParameterError: An override has the wrong type, is none of the choices or out of range.
+        ParameterError: An override has the wrong type, is none of the choices or out of range, or
+            has a name of version 0.1.
     """
+    _take_back_overrides(node)
     try:
         declared = node.declare_parameters(
-            '', [(field.name, field.default, describe(field)) for field in fields()]
+            '', [(name, each.default, describe(name, each)) for name, each in _FIELDS.items()]
         )
     except (InvalidParameterTypeException, InvalidParameterValueException) as error:
         raise ParameterError(str(error)) from error
-    warn_of_unknown(node)
-    return NodeParameters(**{each.name: plain(each.value) for each in declared})
+    return NodeParameters().with_values({each.name: each.value for each in declared})
 
 
-def fields() -> tuple[dataclasses.Field[object], ...]:
-    """Return the fields of `NodeParameters`, one for each parameter."""
-    return dataclasses.fields(NodeParameters)
+def _take_back_overrides(node: Node) -> None:
+    """Undeclare what rclpy declared of itself, and report each name that is no parameter."""
+    for name in node.get_parameters_by_prefix(''):
+        problem = name_problem(name)
+        if is_retired(name):
+            raise ParameterError(problem)
+        if problem:  # most are misspelt
+            node.get_logger().warning(f'{problem} (its value is not used)')
+        if problem or name in _FIELDS:
+            node.undeclare_parameter(name)
 
 
-def describe(field: dataclasses.Field[object]) -> ParameterDescriptor:
+def describe(name: str, field: dataclasses.Field[Any]) -> ParameterDescriptor:
     """Return what `ros2 param describe` shows of a parameter."""
     declaration = field.metadata['declaration']
     descriptor = ParameterDescriptor(
-        name=field.name,
+        name=name,
         description=declaration.description,
         read_only=declaration.change is Change.AT_START,
         additional_constraints='; '.join(
@@ -52,17 +66,3 @@ def describe(field: dataclasses.Field[object]) -> ParameterDescriptor:
         else:
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     return descriptor
-
-
-def overrides(node: Node) -> Collection[str]:
-    """Return the names of all parameters that were given a value from outside."""
-    # There is no public way to see them without declaring them all.
-    names: Collection[str] = getattr(node, '_parameter_overrides', {})
-    return names
-
-
-def warn_of_unknown(node: Node) -> None:
-    """Log each override that no parameter takes: most are misspelt."""
-    for name, nearest in unknown_names(overrides(node)).items():
-        hint = f'; did you mean {nearest}?' if nearest else ''
-        node.get_logger().warning(f'there is no parameter {name}: its value is not used{hint}')

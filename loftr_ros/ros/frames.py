@@ -94,10 +94,10 @@ class FrameReader:
             refuse: Hears of the topic and the reason of each calibration that is not used.
             lookup: Knows where the right camera stands if neither parameters nor calibration do.
         """
-        self._rectified = parameters.rectified
+        self._rectified = parameters.input.rectified
         self._refuse = refuse
         self._lookup = lookup
-        self._left_T_right = transform_from_pose(parameters.left_T_right)
+        self._left_T_right = transform_from_pose(parameters.input.left_T_right)
 
     def image(self, image: ImageInput) -> Frame:
         """Read a single image.

@@ -20,7 +20,6 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from loftr_ros.codecs.stamps import SECOND_NS, Order, StampOrder, stamp_from_msg
-from loftr_ros.ros.descriptors import overrides
 from loftr_ros.ros.frames import Arrival, DepthInput, ImageInput
 from loftr_ros.ros.monitoring import TopicMonitor, TopicReport, find_input_problems
 from loftr_ros.ros.synchronization import Subscriber, TopicSynchronizer
@@ -77,15 +76,14 @@ class Inputs:
         self._on_refusal = on_refusal
         self._on_jump = on_jump
         self._lock = threading.Lock()
-        self._synchronized = parameters.camera_info_sync == 'synchronized'
         names, info_names = TOPICS[parameters.mode]
-        self._images = [self._transported(name, parameters.image_transport) for name in names]
+        self._images = [self._transported(name, parameters.input.image_transport) for name in names]
         self._depth = (
-            [self._transported(DEPTH_TOPIC, parameters.depth_transport)]
+            [self._transported(DEPTH_TOPIC, parameters.input.depth_transport)]
             if parameters.mode == 'rgbd'
             else []
         )
-        # What needs a partner of the same time, whatever camera_info_sync says.
+        # What needs a partner of the same time; of the calibrations the last one counts.
         self._sources = [*self._images, *self._depth]
         self._infos = [node.resolve_topic_name(name) for name in info_names]
         self._latest_infos: list[CameraInfo | None] = [None] * len(self._infos)
@@ -93,9 +91,11 @@ class Inputs:
         now = time.monotonic()
         self._monitors = {name: TopicMonitor(name, now) for name in [*self._sources, *self._infos]}
         self._start = self._last_set = now
-        count = len(self._sources) + (len(self._infos) if self._synchronized else 0)
         self._synchronizer = TopicSynchronizer(
-            count, parameters.queue_size, parameters.sync_slop, self._on_set
+            len(self._sources),
+            parameters.input.queue_size,
+            parameters.input.sync_slop,
+            self._on_set,
         )
         self._group = MutuallyExclusiveCallbackGroup()
         self._latched: set[str] = set()
@@ -129,13 +129,12 @@ class Inputs:
             ]
             set_silence = now - self._last_set
         problems = find_input_problems(
-            reports[: len(self._sources)] if not self._synchronized else reports,
+            reports[: len(self._sources)],
             set_silence,
-            self._parameters.silent_timeout,
-            self._parameters.sync_slop,
+            self._parameters.input.silent_timeout,
+            self._parameters.input.sync_slop,
         )
-        if not self._synchronized:
-            problems += self._missing_calibrations(reports[len(self._sources) :])
+        problems += self._missing_calibrations(reports[len(self._sources) :])
         return reports, problems
 
     def apply(self, parameters: NodeParameters) -> None:
@@ -143,7 +142,7 @@ class Inputs:
         self._parameters = parameters
 
     def _missing_calibrations(self, reports: list[TopicReport]) -> list[str]:
-        timeout = self._parameters.silent_timeout
+        timeout = self._parameters.input.silent_timeout
         return [
             f'{report.name} has brought no calibration yet: matches come without poses'
             + (f' ({report.qos_problem})' if report.qos_problem else '')
@@ -159,8 +158,8 @@ class Inputs:
         return f'{topic}/{transport}'
 
     def _subscribe(self) -> list[Any]:
-        transports = [self._parameters.image_transport] * len(self._images)
-        transports += [self._parameters.depth_transport] * len(self._depth)
+        transports = [self._parameters.input.image_transport] * len(self._images)
+        transports += [self._parameters.input.depth_transport] * len(self._depth)
         subscribers = []
         for index, (topic, transport) in enumerate(zip(self._sources, transports, strict=True)):
             image_type = Image if transport == 'raw' else CompressedImage
@@ -179,15 +178,13 @@ class Inputs:
     ) -> Any:  # noqa: ANN401 - of message_filters where that is installed
         qos = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
-            depth=self._parameters.queue_size,
-            reliability=ReliabilityPolicy[self._parameters.reliability.upper()],
+            depth=self._parameters.input.queue_size,
+            reliability=ReliabilityPolicy[self._parameters.input.reliability.upper()],
             durability=durability,
         )
         # rclpy would declare a parameter for each policy, whose first value would then hold for
-        # ever: only what somebody did override shall win over the parameter reliability.
-        overridden = any(
-            name.startswith(f'qos_overrides.{topic}.') for name in overrides(self._node)
-        )
+        # ever: only what somebody did override shall win over input.reliability.
+        overridden = self._node.get_parameters_by_prefix(f'qos_overrides.{topic}')
         options = QoSOverridingOptions.with_default_policies() if overridden else None
         return Subscriber(
             self._node,
@@ -206,11 +203,7 @@ class Inputs:
         To ask every driver would not do: those that do not latch would log a warning.
         """
         for index, topic in enumerate(self._infos):
-            if (
-                self._latest_infos[index] is not None
-                or topic in self._latched
-                or self._synchronized
-            ):
+            if self._latest_infos[index] is not None or topic in self._latched:
                 continue
             latches = any(
                 endpoint.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
@@ -251,8 +244,6 @@ class Inputs:
     def _on_camera_info(self, message: CameraInfo, index: int) -> None:
         self._tick(self._infos[index], stamp_from_msg(message.header.stamp))
         self._latest_infos[index] = message
-        if self._synchronized:
-            self._synchronizer.add(len(self._sources) + index, message)
 
     def _tick(self, topic: str, stamp_ns: int) -> None:
         with self._lock:
@@ -262,13 +253,12 @@ class Inputs:
         now = time.monotonic()
         with self._lock:
             self._last_set = now
-        count = len(self._sources)
-        infos = messages[count:] if self._synchronized else self._latest_infos
-        if None in infos and now - self._start < self._parameters.silent_timeout:
+        infos = self._latest_infos
+        if None in infos and now - self._start < self._parameters.input.silent_timeout:
             return  # a first frame without its calibration could be the reference of many poses
         pictures = messages[: len(self._images)]
         images = zip(pictures, infos, self._images, self._infos, strict=True)
-        depth = DepthInput(messages[count - 1], self._depth[0]) if self._depth else None
+        depth = DepthInput(messages[-1], self._depth[0]) if self._depth else None
         self._on_arrival(Arrival(tuple(ImageInput(*image) for image in images), now, depth))
 
 
@@ -294,7 +284,11 @@ def _describe_misfit(publisher: TopicEndpointInfo, subscriptions: list[Any]) -> 
         if compatibility != QoSCompatibility.ERROR:
             return ''
         reasons.append(reason.strip().rstrip(';'))
-    return f'no publisher fits the QoS asked for; see reliability ({reasons[0]})' if reasons else ''
+    return (
+        f'no publisher fits the QoS asked for; see input.reliability ({reasons[0]})'
+        if reasons
+        else ''
+    )
 
 
 def _type_name(msg_type: type[Any]) -> str:

@@ -316,5 +316,5 @@ def _describe_mismatch(topics: list[TopicReport], slop: float) -> str:
     ]
     return (
         f'the stamps of {names} never match: the nearest are {max(gaps):.4f} s apart, '
-        f'allowed are {slop:g} s (sync_slop, camera_info_sync)'
+        f'allowed are {slop:g} s (input.sync_slop)'
     )

@@ -43,6 +43,7 @@ from loftr_ros.ros.transitions import transition
 from loftr_ros.ros.worker import Worker
 from loftr_ros.settings.declarations import ParameterError
 from loftr_ros.settings.matcher import NodeMatcher, load_matcher
+from loftr_ros.settings.names import name_problem
 from loftr_ros.settings.parameters import NodeParameters
 from loftr_ros.srv import MatchImages
 
@@ -69,6 +70,8 @@ class LoftrNode(LifecycleNode):
         Raises:
             ParameterError: A parameter was given a wrong value.
         """
+        # Only so can overrides be seen that no parameter takes, such as misspelt ones.
+        kwargs['automatically_declare_parameters_from_overrides'] = True
         super().__init__('loftr', **kwargs)
         self.state = 'unconfigured'
         self.paused = False
@@ -123,8 +126,8 @@ class LoftrNode(LifecycleNode):
         worker = Worker(
             self._process,
             self._on_worker_error,
-            keep_all=parameters.process_every_frame,
-            capacity=parameters.queue_size,
+            keep_all=parameters.input.process_every_frame,
+            capacity=parameters.input.queue_size,
         )
         try:
             self._set_up(worker, parameters)
@@ -150,7 +153,7 @@ class LoftrNode(LifecycleNode):
         if parameters.has_odometry:
             odometry = BaseOdometry(extrinsics_of(parameters, transforms.lookup))
         elif parameters.mode == 'mono':
-            self.get_logger().info('one camera knows no scale: no odometry (odometry_scale)')
+            self.get_logger().info('one camera knows no scale: no odometry (odometry.scale)')
         warn = self.get_logger().warning
         processor = Processor(matcher, parameters, self._refuse, transforms.lookup, warn, odometry)
         self._pipeline = Pipeline(
@@ -285,13 +288,22 @@ class LoftrNode(LifecycleNode):
         pipeline = self._pipeline
         if pipeline is None:
             return
-        if not self.parameters.process_every_frame:
+        if not self.parameters.input.process_every_frame:
             pipeline.worker.clear()
         pipeline.worker.call(pipeline.reset)
         self._work.was_reset()
         self.get_logger().warning(f'{reason}: everything before is forgotten')
 
     # --- parameters ---
+
+    def set_parameters_atomically(
+        self, parameter_list: list[Parameter[Any]]
+    ) -> SetParametersResult:
+        """Set parameters together; rclpy would not say which one a wrong name may mean."""
+        problems = [name_problem(parameter.name) for parameter in parameter_list]
+        if any(problems):
+            return SetParametersResult(successful=False, reason='; '.join(filter(None, problems)))
+        return super().set_parameters_atomically(parameter_list)
 
     def _on_set_parameters(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         values = {parameter.name: parameter.value for parameter in parameters}
@@ -399,7 +411,7 @@ def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_m
         rclpy.logging.get_logger('loftr').fatal(f'wrong parameter: {error}')
         rclpy.try_shutdown()
         return 2
-    _limit_threads(node.parameters.num_threads)
+    _limit_threads(node.parameters.matcher.num_threads)
     # Several threads would not help: the worker computes. Up to ROS 2 Kilted the executor for them
     # spins while a callback waits for its thread, and the worker starves (rclpy issue 1452).
     executor = SingleThreadedExecutor()

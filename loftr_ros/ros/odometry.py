@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 QUEUE_SIZE = 10
+PATH_LENGTH = 1000
+"""Poses that the path holds at most."""
 PATH_PERIOD_NS = 500_000_000
 """A pose is added to the path, and the path published, once in this time of the stamps."""
 
@@ -73,10 +75,11 @@ def check_extrinsics(parameters: NodeParameters) -> None:
     Raises:
         ParameterError: The parameters do.
     """
-    if parameters.extrinsics == 'tf' and not transforms.is_available():
+    if parameters.odometry.extrinsics == 'tf' and not transforms.is_available():
         raise ParameterError(
-            'extrinsics is tf, but tf2_ros is not installed (apt install ros-<distro>-tf2-ros): '
-            'set extrinsics to parameter, and base_T_camera'
+            'odometry.extrinsics is tf, but tf2_ros is not installed '
+            '(apt install ros-<distro>-tf2-ros): '
+            'set it to parameter, and odometry.base_T_camera'
         )
 
 
@@ -87,10 +90,10 @@ def extrinsics_of(parameters: NodeParameters, lookup: Lookup) -> FindExtrinsics:
         ParameterError: The parameters depend on tf2, which is not installed.
     """
     check_extrinsics(parameters)
-    if parameters.extrinsics == 'parameter' or not transforms.is_available():
-        base_T_camera = transform_from_pose(parameters.base_T_camera)
+    if parameters.odometry.extrinsics == 'parameter' or not transforms.is_available():
+        base_T_camera = transform_from_pose(parameters.odometry.base_T_camera)
         return lambda _: base_T_camera
-    return lambda camera_frame: lookup(parameters.base_frame, camera_frame)
+    return lambda camera_frame: lookup(parameters.odometry.base_frame, camera_frame)
 
 
 class OdometryOutputs:
@@ -99,17 +102,18 @@ class OdometryOutputs:
     def __init__(self, node: LifecycleNode, parameters: NodeParameters) -> None:
         """Create the publishers."""
         self._node = node
-        self._path: deque[PoseStamped] = deque(maxlen=parameters.path_length)
+        self._path: deque[PoseStamped] = deque(maxlen=PATH_LENGTH)
         self._path_ns: int | None = None
         self._report = OdometryReport()
         create = node.create_lifecycle_publisher
         self._odometry_publisher = create(OdometryMsg, '~/odometry', QUEUE_SIZE)
         self._path_publisher = create(Path, '~/path', QUEUE_SIZE)
         self._sender = transforms.TransformSender(node)
-        if parameters.publish_tf and not transforms.is_available():
+        if parameters.publish.tf and not transforms.is_available():
+            frames = parameters.odometry
             node.get_logger().warning(
-                'publish_tf: tf2_ros is not installed, so the transform '
-                f'{parameters.odom_frame} -> {parameters.base_frame} is not published'
+                'publish.tf: tf2_ros is not installed, so the transform '
+                f'{frames.odom_frame} -> {frames.base_frame} is not published'
             )
 
     @property
@@ -122,21 +126,21 @@ class OdometryOutputs:
         if step.result is None:
             return
         if not started:
-            camera, base = step.result.query.frame_id, parameters.base_frame
+            camera, base = step.result.query.frame_id, parameters.odometry.base_frame
             problem = f'{base}: tf2 knows no transform to {camera!r}, so there is no odometry'
-            self._note(problem=f'{problem} (base_frame, extrinsics)')
+            self._note(problem=f'{problem} (odometry.base_frame, odometry.extrinsics)')
             return
         estimate = step.estimate
         if estimate is None or not estimate.metric:
             self._note(missing=_describe_missing(step.result, parameters))
             return
         self._note(estimate)
-        parents = parameters.odom_frame, parameters.base_frame
-        if parameters.publish_odometry:
+        parents = parameters.odometry.odom_frame, parameters.odometry.base_frame
+        if parameters.publish.odometry:
             self._odometry_publisher.publish(odometry_to_msg(estimate, *parents))
-        if parameters.publish_tf:
-            header = header_to_msg(estimate.stamp_ns, parameters.odom_frame)
-            self._sender.send(header, parameters.base_frame, estimate.odom_T_base)
+        if parameters.publish.tf:
+            header = header_to_msg(estimate.stamp_ns, parameters.odometry.odom_frame)
+            self._sender.send(header, parameters.odometry.base_frame, estimate.odom_T_base)
         self._extend_path(estimate, parameters)
 
     def clear_path(self) -> None:
@@ -154,10 +158,10 @@ class OdometryOutputs:
         if self._path_ns is not None and estimate.stamp_ns - self._path_ns < PATH_PERIOD_NS:
             return
         self._path_ns = estimate.stamp_ns
-        header = header_to_msg(estimate.stamp_ns, parameters.odom_frame)
+        header = header_to_msg(estimate.stamp_ns, parameters.odometry.odom_frame)
         pose = pose_to_msg(estimate.odom_T_base, estimate.covariance).pose
         self._path.append(PoseStamped(header=header, pose=pose))
-        if parameters.publish_path and self._path_publisher.get_subscription_count():
+        if self._path_publisher.get_subscription_count():
             self._path_publisher.publish(Path(header=header, poses=list(self._path)))
 
     def _note(
@@ -179,5 +183,5 @@ def _describe_missing(result: TrackingResult, parameters: NodeParameters) -> str
     if not pose.state.has_pose:
         return f'{pose.state.name}: {pose.reason}'
     if parameters.mode == 'mono':
-        return 'no motion in metres: no speed of that time has come (odometry_scale)'
+        return 'no motion in metres: no speed of that time has come (odometry.scale)'
     return f'no motion in metres: {result.scale_problem or pose.reason}'

@@ -80,7 +80,7 @@ class OdometryInputs:
         )
         self._subscriptions: list[Any] = [self._set_pose]
         if parameters.mode == 'mono':
-            kind = SPEED_TYPES[parameters.odometry_scale]
+            kind = SPEED_TYPES[parameters.odometry.scale]
             self._subscriptions.append(
                 node.create_subscription(
                     kind, SPEED_TOPIC, self._on_speed_msg, qos_profile_sensor_data
@@ -95,7 +95,7 @@ class OdometryInputs:
 
     def _on_set_pose(self, msg: PoseWithCovarianceStamped) -> None:
         try:
-            self._on_pose(*pose_of_base(msg, self._parameters.odom_frame))
+            self._on_pose(*pose_of_base(msg, self._parameters.odometry.odom_frame))
         except ValueError as error:
             self._refuse(self._set_pose.topic_name, str(error))
 

@@ -96,12 +96,10 @@ class Outputs:
         """Publish what the parameters ask for; the picture only if somebody looks."""
         kind = kind_of(result, parameters)
         correspondences, relative_pose = result_to_msgs(result, kind, *self._weights)
-        if parameters.publish_correspondences:
+        if parameters.publish.correspondences:
             self._correspondences.publish(correspondences)
-        if parameters.publish_relative_pose:
-            self._relative_pose.publish(relative_pose)
-        watched = self._matches_image.get_subscription_count() > 0
-        if parameters.publish_matches_image and watched:
+        self._relative_pose.publish(relative_pose)
+        if self._matches_image.get_subscription_count():
             self._matches_image.publish(matches_image_to_msg(result))
 
     def publish_loop(self, closure: LoopClosure) -> None:

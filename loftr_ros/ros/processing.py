@@ -62,7 +62,7 @@ class Processor:
         options, masks = parameters.session_options(), read_masks(parameters)
         self.session = Session(matcher, options, masks, odometry)
         self._mode = parameters.mode
-        self._rectified = parameters.rectified
+        self._rectified = parameters.input.rectified
         self._reader = FrameReader(parameters, refuse, lookup)
         self._warn = warn
         self.fallback = ''
@@ -73,8 +73,8 @@ class Processor:
     def apply(self, parameters: NodeParameters) -> None:
         """Use other parameters from the next frame on."""
         self.session.replace_options(parameters.session_options())
-        self.matcher.confidence_threshold = parameters.confidence_threshold or None
-        self.matcher.max_matches = parameters.max_matches or None
+        self.matcher.confidence_threshold = parameters.matcher.confidence_threshold or None
+        self.matcher.max_matches = parameters.matcher.max_matches or None
 
     def process(self, arrival: Arrival) -> Step:
         """Match what arrived: a frame to the tracker's reference, or two images to each other.
@@ -145,12 +145,12 @@ class Processor:
         free_memory()
         self.fallback = (
             f'{self.matcher.device} ran out of memory: images are matched at {side} px of the '
-            f'longer side from now on (longer_side; max_memory limits it before); {reason}'
+            f'longer side from now on (matcher.longer_side); {reason}'
         )
         self._warn(self.fallback)
 
     def _note_sizes(self, result: TrackingResult | None) -> None:
-        """Warn once of each size of images that memory or pixels limit it, and keep the last."""
+        """Keep the size at which the last images were matched, for /diagnostics."""
         for frame in () if result is None else (result.reference, result.query):
             height, width = frame.image.shape[:2]
             if (height, width) in self._sizes:
@@ -158,8 +158,6 @@ class Processor:
             self._sizes.add((height, width))
             size = self.matcher.network_size(height, width)
             self.network_size = str(size)
-            if size.limit in ('max_pixels', 'max_memory'):
-                self._warn(self.network_size)
 
     def _frame(self, arrival: Arrival) -> Frame:
         if arrival.depth is not None:

@@ -35,17 +35,21 @@ class Declaration:
         change: When it can be changed.
         choices: The values that it can have; empty for any.
         limits: Smallest and largest number; None for no numbers.
+        lengths: Smallest and largest number of entries; None for no array.
         pose: Whether it is a pose: x y z (m) and the quaternion qx qy qz qw.
+        basic: Whether it is one of the few that people set; the others are for experts.
     """
 
     description: str
     change: Change = Change.UNCONFIGURED
     choices: tuple[str, ...] = ()
     limits: tuple[float, float] | None = None
+    lengths: tuple[int, int] | None = None
     pose: bool = False
+    basic: bool = False
 
     def check(self, name: str, value: Any) -> None:  # noqa: ANN401 - of the parameter's own type
-        """Refuse a value that is none of the choices, outside the limits or no pose.
+        """Refuse a value that is none of the choices, outside the limits, too long or no pose.
 
         Raises:
             ParameterError: It is.
@@ -55,6 +59,10 @@ class Declaration:
         if self.limits and not self.limits[0] <= value <= self.limits[1]:
             low, high = self.limits
             raise ParameterError(f'{name} must be between {low:g} and {high:g}, not {value!r}')
+        if self.lengths and not self.lengths[0] <= len(value) <= self.lengths[1]:
+            fewest, most = self.lengths
+            expected = f'{fewest}' if fewest == most else f'{fewest} to {most}'
+            raise ParameterError(f'{name} must have {expected} entries, not {list(value)}')
         if self.pose:
             _check_pose(name, value)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from loftr_ros.settings.declarations import ParameterError
-from loftr_ros.settings.parameters import NodeParameters, unknown_names
+from loftr_ros.settings.names import name_problem
+from loftr_ros.settings.parameters import NodeParameters, parameter_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -29,13 +29,11 @@ def read_parameters(file: Path | None, assignments: Iterable[str]) -> NodeParame
         if not separator:
             raise ValueError(f'{assignment!r} is no parameter: write NAME:=VALUE')
         values[name] = yaml.safe_load(text)
-    unknown = unknown_names(values)
-    if unknown:
-        name, nearest = next(iter(unknown.items()))
-        raise ValueError(f'there is no parameter {name}' + (f'; {nearest}?' if nearest else ''))
-    defaults = {f.name: f.default for f in dataclasses.fields(NodeParameters)}
-    return NodeParameters(
-        **{
+    for problem in filter(None, map(name_problem, values)):
+        raise ValueError(problem)
+    defaults = {name: each.default for name, each in parameter_fields().items()}
+    return NodeParameters().with_values(
+        {
             name: _typed(name, value, defaults[name])
             for name, value in values.items()
             if name in defaults
@@ -59,7 +57,16 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise ParameterError(
             f'{path}: {problem}. It must have those of one: see config/loftr.yaml.'
         )
-    return dict(found[0])
+    return dict(_flat(found[0]))
+
+
+def _flat(values: Mapping[str, Any], group: str = '') -> Iterator[tuple[str, Any]]:
+    """Yield names and values; rcl takes both `pose: {min_support: 5}` and `pose.min_support: 5`."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f'{group}{name}.')
+        else:
+            yield f'{group}{name}', value
 
 
 def _has_parameters(node: object) -> bool:
@@ -77,14 +84,3 @@ def _typed(name: str, value: Any, default: Any) -> Any:  # noqa: ANN401 - of any
     if type(value) is not type(default):
         raise ValueError(f'{name} must be of type {type(default).__name__}, not {value!r}')
     return value
-
-
-def with_values(parameters: NodeParameters, values: Mapping[str, Any]) -> NodeParameters:
-    """Return parameters with other values, without those that are None.
-
-    Raises:
-        ValueError: If a value is one that a parameter cannot have.
-
-    """
-    changes = {name: value for name, value in values.items() if value is not None}
-    return dataclasses.replace(parameters, **changes)

@@ -12,20 +12,19 @@ from loftr_ros.frontend.masks import Mask, Masks
 from loftr_ros.settings.declarations import ParameterError
 
 if TYPE_CHECKING:
-    from loftr_ros.settings.matching_parameters import MatchingParameters
+    from loftr_ros.settings.parameters import NodeParameters
 
 BRIGHT = 128
 """Grey level from which on a pixel may match: compression leaves dark and bright pixels such."""
 
 
-def read_masks(parameters: MatchingParameters) -> Masks:
+def read_masks(parameters: NodeParameters) -> Masks:
     """Read the files that the parameters name.
 
     Raises:
         ParameterError: One cannot be used.
     """
-    names = ('mask', 'second_mask')
-    return Masks(*(read_mask(name, getattr(parameters, name)) for name in names))
+    return Masks(*(read_mask('input.masks', path) for path in parameters.input.masks))
 
 
 def read_mask(name: str, path: str) -> Mask | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loftr_ros.frontend.session import SessionMatcher
@@ -52,18 +53,17 @@ def load_matcher(parameters: NodeParameters) -> NodeMatcher:
     """
     from loftr_ros.matching.matcher import Matcher as LoFTRMatcher  # torch takes seconds
 
+    group = parameters.matcher
+    exported = Path(group.weights).expanduser().is_dir()
     matcher: NodeMatcher = LoFTRMatcher(
-        weights=parameters.weights,
-        device=parameters.device,
-        precision=parameters.precision,
-        longer_side=parameters.longer_side or None,
-        max_pixels=parameters.max_pixels or None,
-        max_memory=parameters.max_memory or None,
-        try_rotations=parameters.try_rotations,
-        confidence_threshold=parameters.confidence_threshold or None,
-        max_matches=parameters.max_matches or None,
-        backend=parameters.backend,
-        providers=parameters.providers,
-        cuda_graphs=parameters.cuda_graphs,
+        weights=group.weights,
+        device=group.device,
+        precision=group.precision,
+        longer_side=group.longer_side or None,
+        try_rotations=group.try_rotations,
+        confidence_threshold=group.confidence_threshold or None,
+        max_matches=group.max_matches or None,
+        backend='onnxruntime' if exported else 'torch',
+        providers=group.providers,
     )
     return matcher

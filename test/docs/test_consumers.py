@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loftr_ros.settings.parameters import NodeParameters
+from loftr_ros.settings.parameters import declarations
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / 'docs' / 'consumers.md').read_text(encoding='utf-8')
@@ -28,7 +28,7 @@ def test_programs_exist_and_know_their_topics_and_parameters(command: str) -> No
     for flag, value in itertools.pairwise(words):
         name = value.partition(':=')[0]
         if flag == '--node':
-            assert hasattr(NodeParameters(), name)
+            assert name in declarations()
         elif flag in {'-p', '-r', '--graph'}:
             assert f"'{name}'" in text
         if flag.startswith('--') and flag != '--ros-args':
@@ -40,7 +40,7 @@ def test_launch_arguments_and_files_exist() -> None:
     launch = ''.join(file.read_text(encoding='utf-8') for file in files)
     named = [line for line in COMMANDS if line.startswith('ros2 launch loftr_ros')]
     assert len(named) == 3
-    for name in re.findall(r'(\w+):=', ' '.join(named)):
+    for name in re.findall(r'([\w.]+):=', ' '.join(named)):
         assert f"'{name}'" in launch
     for file in re.findall(r'launch loftr_ros (\S+)', ' '.join(named)):
         assert (ROOT / 'launch' / file).is_file()

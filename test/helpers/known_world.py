@@ -78,7 +78,7 @@ def write_known_bag(
 
 
 def task_of(path: Path, folder: Path, **more: Any) -> SequenceTask:  # noqa: ANN401
-    parameters = NodeParameters(num_threads=1)
+    parameters = NodeParameters().with_values({'matcher.num_threads': 1})
     return SequenceTask(name=path.name, path=path, folder=folder, parameters=parameters, **more)
 
 

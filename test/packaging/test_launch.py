@@ -30,7 +30,7 @@ from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import AnyLaunchDescriptionSource
 source = AnyLaunchDescriptionSource(sys.argv[1])
 arguments = [tuple(argument.split(':=', 1)) for argument in sys.argv[2:]]
-service = LaunchService(noninteractive=True)
+service = LaunchService(argv=sys.argv[2:], noninteractive=True)
 included = IncludeLaunchDescription(source, launch_arguments=arguments)
 service.include_launch_description(LaunchDescription([included]))
 sys.exit(service.run())
@@ -111,16 +111,16 @@ def test_arguments_become_parameters_of_their_type_for_the_named_node(launch: La
         'namespace:=robot',
         'node_name:=eye',
         'mode:=pair',
-        'weights:=1234',
-        'device:=cuda:1',
+        'matcher.weights:=1234',
+        'matcher.device:=cuda:1',
         'use_sim_time:=true',
         'autostart:=false',
     )
     assert {'__node:=eye', '__ns:=/robot'} <= set(argv)
     assert parameters['/robot/eye']['ros__parameters'] == {
         'mode': 'pair',
-        'weights': '1234',
-        'device': 'cuda:1',
+        'matcher.weights': '1234',
+        'matcher.device': 'cuda:1',
         'use_sim_time': True,
         'autostart': False,
     }
@@ -167,9 +167,9 @@ def test_depth_and_its_transport_are_arguments(launch: Launch) -> None:
         'mode:=rgbd',
         'image:=/cam/color/image_raw',
         'depth:=/cam/aligned_depth_to_color/image_raw',
-        'depth_transport:=compressedDepth',
-        'base_frame:=robot',
-        'publish_tf:=false',
+        'input.depth_transport:=compressedDepth',
+        'odometry.base_frame:=robot',
+        'publish.tf:=false',
     )
     assert rules_of(argv) >= {
         'image:=/cam/color/image_raw',
@@ -178,9 +178,9 @@ def test_depth_and_its_transport_are_arguments(launch: Launch) -> None:
     }
     assert parameters['/loftr']['ros__parameters'] == {
         'mode': 'rgbd',
-        'depth_transport': 'compressedDepth',
-        'base_frame': 'robot',
-        'publish_tf': False,
+        'input.depth_transport': 'compressedDepth',
+        'odometry.base_frame': 'robot',
+        'publish.tf': False,
     }
 
 
@@ -192,7 +192,7 @@ def test_calibration_may_come_from_anywhere(launch: Launch) -> None:
 def test_a_parameter_file_of_ones_own_replaces_the_default(launch: Launch, tmp_path: Path) -> None:
     own = tmp_path / 'own.yaml'
     own.write_text('/**:\n  ros__parameters:\n    mode: pair\n')
-    _, parameters = launch.started_with(f'parameter_file:={own}')
+    _, parameters = launch.started_with(f'parameters:={own}')
     assert parameters == {'/**': {'ros__parameters': {'mode': 'pair'}}}
 
 
@@ -200,7 +200,8 @@ def test_a_parameter_file_of_ones_own_replaces_the_default(launch: Launch, tmp_p
     ('argument', 'complaint'),
     [
         ('remappings:=image', "remappings: 'image' is not of the form from:=to"),
-        ('parameter_file:=/nowhere.yaml', 'parameter_file: there is no file /nowhere.yaml'),
+        ('longer_side:=320', 'longer_side is called matcher.longer_side since version 0.2'),
+        ('parameters:=/nowhere.yaml', 'parameters: there is no file /nowhere.yaml'),
     ],
 )
 def test_a_wrong_argument_is_named(launch: Launch, argument: str, complaint: str) -> None:
@@ -208,6 +209,27 @@ def test_a_wrong_argument_is_named(launch: Launch, argument: str, complaint: str
     assert result.returncode != 0
     assert complaint in result.stdout + result.stderr
     assert not launch.report.exists()
+
+
+def test_every_parameter_is_an_argument_of_its_type(launch: Launch) -> None:
+    values = {'pose.min_support': 5, 'input.queue_size': 7, 'depth.range': [0.2, 9.0]}
+    values |= {'matcher.try_rotations': True, 'input.masks': ['a.png', 'b.png']}
+    _, parameters = launch.started_with(*(f'{name}:={value}' for name, value in values.items()))
+    assert parameters['/loftr']['ros__parameters'] == values
+
+
+def test_a_misspelt_argument_is_named_with_its_like(launch: Launch) -> None:
+    result = launch.run('pose.min_suport:=5', 'camera_inf:=/info', 'rviz:=true')
+    said = result.stdout + result.stderr
+    assert 'there is no pose.min_suport; did you mean pose.min_support?' in said
+    assert 'there is no camera_inf; did you mean camera_info?' in said
+    assert 'rviz' not in said  # it may belong to a file that includes this one
+    assert launch.report.exists()
+
+
+def test_a_file_that_has_an_argument_of_an_old_name_can_include_this_one(launch: Launch) -> None:
+    _, parameters = launch.started_with('base_frame:=other', 'odometry.base_frame:=robot')
+    assert parameters['/loftr']['ros__parameters'] == {'odometry.base_frame': 'robot'}
 
 
 def test_every_argument_is_described(launch: Launch) -> None:
@@ -220,7 +242,7 @@ def test_every_argument_is_described(launch: Launch) -> None:
         argument.name: argument.description for argument in description.get_launch_arguments()
     }
     wanted = {'mode', 'image', 'camera_info', 'image0', 'image1', 'camera_info0', 'camera_info1'}
-    wanted |= {'namespace', 'node_name', 'parameter_file', 'weights', 'device', 'use_sim_time'}
+    wanted |= {'namespace', 'node_name', 'parameters', 'matcher.weights', 'use_sim_time'}
     wanted |= {'autostart', 'remappings', 'left_image', 'right_image', 'depth', 'speed'}
     assert wanted <= described.keys()
     assert all(described.values())
@@ -233,7 +255,7 @@ def test_the_filter_starts_beside_the_node_and_publishes_its_transform(launch: L
     assert 'depth:=/d' in rules_of(argv)
     assert parameters['/loftr']['ros__parameters'] == {
         'mode': 'rgbd',
-        'publish_tf': False,
+        'publish.tf': False,
         'use_sim_time': True,
     }
     report = launch.folder / 'ekf_node'

@@ -17,7 +17,7 @@ def topics() -> dict[str, str]:
 
     context = rclpy.Context()
     rclpy.init(context=context)
-    values = {'autostart': False, 'mode': 'rgbd', 'extrinsics': 'parameter'}
+    values = {'autostart': False, 'mode': 'rgbd', 'odometry.extrinsics': 'parameter'}
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     node = LoftrNode(lambda _: FlowMatcher(), context=context, parameter_overrides=overrides)
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS

@@ -13,15 +13,18 @@ pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (extra o
 
 
 def test_weights_of_onnxruntime_are_a_folder_that_was_exported(tmp_path: Path) -> None:
-    parameters = NodeParameters(backend='onnxruntime', weights=str(tmp_path))
+    parameters = NodeParameters().with_values({'matcher.weights': str(tmp_path)})
 
     with pytest.raises(ValueError, match='no folder that `loftr-ros export'):
         load_matcher(parameters)
 
 
 def test_providers_are_those_of_the_parameters(tmp_path: Path) -> None:
-    parameters = NodeParameters(
-        backend='onnxruntime', weights=str(tmp_path), providers='RocketExecutionProvider'
+    parameters = NodeParameters().with_values(
+        {
+            'matcher.weights': str(tmp_path),
+            'matcher.providers': 'RocketExecutionProvider',
+        }
     )
 
     with pytest.raises(ValueError, match="providers 'RocketExecutionProvider'"):

@@ -16,7 +16,7 @@ from loftr_ros.settings.parameters import NodeParameters
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'config'
 CHECK = ROOT / 'scripts' / 'check_consumers.py'
-DEFAULTS = NodeParameters()
+DEFAULTS = NodeParameters().odometry
 
 
 def read(name: str, node: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Bench:
         self.asked: list[tuple[str, str]] = []
         self.known = known
         self.reader = FrameReader(
-            NodeParameters(**parameters),  # type: ignore[arg-type]
+            NodeParameters().with_values(parameters),
             lambda topic, reason: self.refusals.append((topic, reason)),
             self.lookup,
         )
@@ -95,7 +95,7 @@ def test_the_right_camera_stands_where_the_calibration_says() -> None:
 
 
 def test_the_parameter_goes_before_the_calibration() -> None:
-    bench = Bench(left_T_right=(0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0))
+    bench = Bench(None, **{'input.left_T_right': (0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)})
     frame = bench.reader.stereo(
         image_input('left', stereo_info()), image_input('right', stereo_info(BASELINE))
     )

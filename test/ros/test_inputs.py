@@ -35,6 +35,7 @@ class Bench:
             context=self.context,
             cli_args=['--ros-args', *arguments] if arguments else None,
             parameter_overrides=[Parameter(name, value=v) for name, v in overrides.items()],
+            automatically_declare_parameters_from_overrides=True,
         )
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
@@ -43,7 +44,7 @@ class Bench:
         self.jumps: list[str] = []
         self.inputs = Inputs(
             self.node,
-            NodeParameters(**parameters),
+            NodeParameters().with_values(parameters),
             self.arrivals.append,
             lambda topic, reason: self.refusals.append((topic, reason)),
             self.jumps.append,
@@ -111,16 +112,17 @@ def test_a_stereo_pair_has_four_topics(make: Make) -> None:
 
 def test_depth_is_an_image_more_with_a_transport_of_its_own(make: Make) -> None:
     assert make(mode='rgbd').topics() == {'/image', '/camera_info', '/depth'}
-    bench = make('-r', 'depth:=/cam/depth', mode='rgbd', depth_transport='compressedDepth')
+    bench = make(
+        '-r', 'depth:=/cam/depth', mode='rgbd', **{'input.depth_transport': 'compressedDepth'}
+    )
     assert bench.topics() == {'/image', '/camera_info', '/cam/depth/compressedDepth'}
     types = {each.topic_name: each.msg_type for each in bench.node.subscriptions}
     assert types['/image'] is Image
     assert types['/cam/depth/compressedDepth'] is CompressedImage
 
 
-@pytest.mark.parametrize('camera_info_sync', ['latest', 'synchronized'])
-def test_an_image_waits_for_its_depth(make: Make, camera_info_sync: str) -> None:
-    bench = make(mode='rgbd', silent_timeout=60.0, camera_info_sync=camera_info_sync)
+def test_an_image_waits_for_its_depth(make: Make) -> None:
+    bench = make(mode='rgbd', **{'input.silent_timeout': 60.0})
     infos = bench.publisher(CameraInfo, '/camera_info', QoSProfile(depth=5))
     depths = bench.publisher(Image, '/depth', QoSProfile(depth=5))
     missing = 0
@@ -147,7 +149,7 @@ def test_an_image_waits_for_its_depth(make: Make, camera_info_sync: str) -> None
 
 def test_a_silent_depth_topic_is_named(make: Make) -> None:
     # Long enough that the images are never late on a busy machine.
-    bench = make(mode='rgbd', silent_timeout=1.0)
+    bench = make(mode='rgbd', **{'input.silent_timeout': 1.0})
     deadline = time.monotonic() + 1.5
 
     def silent() -> bool:
@@ -161,9 +163,9 @@ def test_a_silent_depth_topic_is_named(make: Make) -> None:
 def test_a_remapped_image_takes_its_compressed_twin_along(make: Make) -> None:
     remapping = ['-r', 'image:=/front/image_raw']
     assert '/front/image_raw' in make(*remapping).topics()
-    compressed = make(*remapping, image_transport='compressed')
+    compressed = make(*remapping, **{'input.image_transport': 'compressed'})
     assert '/front/image_raw/compressed' in compressed.topics()
-    direct = make('-r', 'image:=/front/image/compressed', image_transport='compressed')
+    direct = make('-r', 'image:=/front/image/compressed', **{'input.image_transport': 'compressed'})
     assert '/front/image/compressed' in direct.topics()
 
 
@@ -171,7 +173,7 @@ def test_quality_is_that_of_the_parameters_unless_overridden(make: Make) -> None
     override = {'qos_overrides./image.subscription.reliability': 'reliable'}
     found = {
         subscription.topic_name: subscription.qos_profile
-        for subscription in make(overrides=override, queue_size=3).node.subscriptions
+        for subscription in make(overrides=override, **{'input.queue_size': 3}).node.subscriptions
     }
     assert found['/image'].reliability == ReliabilityPolicy.RELIABLE
     assert found['/camera_info'].reliability == ReliabilityPolicy.BEST_EFFORT
@@ -179,7 +181,7 @@ def test_quality_is_that_of_the_parameters_unless_overridden(make: Make) -> None
 
 
 def test_the_first_images_wait_for_a_calibration_but_not_for_ever(make: Make) -> None:
-    bench = make(silent_timeout=0.5)
+    bench = make(**{'input.silent_timeout': 0.5})
     start = time.monotonic()
     bench.wait(lambda: bench.arrivals, bench.send)
     assert time.monotonic() - start > 0.4
@@ -190,7 +192,7 @@ def test_the_first_images_wait_for_a_calibration_but_not_for_ever(make: Make) ->
 
 
 def test_an_image_takes_the_latest_calibration(make: Make) -> None:
-    bench = make(silent_timeout=60.0)
+    bench = make(**{'input.silent_timeout': 60.0})
     infos = bench.publisher(CameraInfo, '/camera_info', QoSProfile(depth=5))
 
     def send() -> None:
@@ -206,7 +208,7 @@ def test_an_image_takes_the_latest_calibration(make: Make) -> None:
 
 def test_a_latched_calibration_is_asked_for_where_it_is_latched(make: Make) -> None:
     qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    bench = make(silent_timeout=60.0)
+    bench = make(**{'input.silent_timeout': 60.0})
     infos = bench.publisher(CameraInfo, '/camera_info', qos)
     infos.publish(camera_info_msg(7))
     bench.wait(infos.get_subscription_count, lambda: None)
@@ -220,7 +222,7 @@ def test_a_latched_calibration_is_asked_for_where_it_is_latched(make: Make) -> N
 
 
 def test_stamps_of_zero_are_explained(make: Make) -> None:
-    bench = make(silent_timeout=0.1)
+    bench = make(**{'input.silent_timeout': 0.1})
     bench.wait(lambda: bench.refusals, lambda: bench.send(0))
     assert bench.refusals[0] == (
         '/image',
@@ -229,7 +231,7 @@ def test_stamps_of_zero_are_explained(make: Make) -> None:
 
 
 def test_stamps_that_go_back_far_are_told_once_and_used(make: Make) -> None:
-    bench = make(silent_timeout=0.1)
+    bench = make(**{'input.silent_timeout': 0.1})
     bench.stamp_ns = 100 * 10**9
     bench.wait(lambda: bench.arrivals, bench.send)
     bench.stamp_ns, count = 0, len(bench.arrivals)

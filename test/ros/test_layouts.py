@@ -54,9 +54,9 @@ def test_rviz_shows_topics_of_the_node_as_what_they_are(topics: Topics) -> None:
 def test_rviz_looks_from_frames_of_the_default_parameters() -> None:
     values = yaml.safe_load((CONFIG / 'loftr.yaml').read_text())['/**']['ros__parameters']
     manager = yaml.safe_load((CONFIG / 'loftr.rviz').read_text())['Visualization Manager']
-    assert manager['Global Options']['Fixed Frame'] == values['odom_frame']
-    assert manager['Views']['Current']['Target Frame'] == values['base_frame']
-    assert panels()['3D!motion']['followTf'] == values['odom_frame']
+    assert manager['Global Options']['Fixed Frame'] == values['odometry']['odom_frame']
+    assert manager['Views']['Current']['Target Frame'] == values['odometry']['base_frame']
+    assert panels()['3D!motion']['followTf'] == values['odometry']['odom_frame']
 
 
 def test_foxglove_shows_topics_of_the_node_as_what_they_are(topics: Topics) -> None:

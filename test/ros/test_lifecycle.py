@@ -21,19 +21,18 @@ from loftr_ros.srv import MatchImages
 
 DEFAULTS: dict[str, bool | int | float | str] = {
     'mode': 'mono',
-    'image_transport': 'raw',
-    'reliability': 'best_effort',
-    'queue_size': 5,
-    'process_every_frame': False,
-    'camera_info_sync': 'latest',
-    'sync_slop': 0.01,
+    'input.image_transport': 'raw',
+    'input.reliability': 'best_effort',
+    'input.queue_size': 5,
+    'input.process_every_frame': False,
+    'input.sync_slop': 0.01,
     'reference': 'previous',
 }
 
 
 @pytest.fixture(scope='module')
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    parameters = {'autostart': False, 'silent_timeout': 1.0}
+    parameters = {'autostart': False, 'input.silent_timeout': 1.0}
     with running_node(tmp_path_factory.mktemp('lifecycle'), parameters) as process:
         yield process
 
@@ -109,12 +108,12 @@ def test_services_of_a_node_without_a_model_say_so(unconfigured: Client) -> None
 
 
 def test_the_weights_can_change_before_but_not_after(unconfigured: Client) -> None:
-    assert unconfigured.set_parameter('weights', 'other').successful
+    assert unconfigured.set_parameter('matcher.weights', 'other').successful
     assert unconfigured.change_state('configure')
-    result = unconfigured.set_parameter('weights', 'lite')
+    result = unconfigured.set_parameter('matcher.weights', 'lite')
     assert 'cannot change while the node is configured' in result.reason
     assert unconfigured.change_state('cleanup')
-    assert unconfigured.set_parameter('weights', 'lite').successful
+    assert unconfigured.set_parameter('matcher.weights', 'lite').successful
 
 
 def test_a_deactivated_node_forgets_its_frames(unconfigured: Client) -> None:
@@ -160,7 +159,7 @@ def test_two_cameras_whose_stamps_never_match_are_told_apart(
     unconfigured: Client, node: NodeProcess
 ) -> None:
     client = unconfigured
-    start(client, mode='pair', sync_slop=0.0)
+    start(client, mode='pair', **{'input.sync_slop': 0.0})
     left, right = Camera(client, '0'), Camera(client, '1', start_ns=STEP_NS + 4_000_000)
 
     def send_both() -> None:
@@ -178,25 +177,9 @@ def test_two_cameras_whose_stamps_never_match_are_told_apart(
     assert '/image1 is silent' in node.text()
 
 
-def test_calibrations_of_other_stamps_are_explained_where_they_must_be_equal(
-    unconfigured: Client,
-) -> None:
-    client = unconfigured
-    start(client, camera_info_sync='synchronized', sync_slop=0.0)
-    camera = Camera(client)
-    camera.wait_for_subscriber()
-    wait_until(
-        lambda: 'never match' in client.message('inputs'),
-        'the explanation',
-        lambda: camera.send(info=camera_info_msg(camera.stamp_ns + 1_000_000)),
-    )
-    assert not client.correspondences
-    wait_until(lambda: client.correspondences, 'a result', camera.send)
-
-
 def test_compressed_images_are_subscribed_to_beside_the_raw_topic(unconfigured: Client) -> None:
     client = unconfigured
-    start(client, image_transport='compressed')
+    start(client, **{'input.image_transport': 'compressed'})
     wait_until(
         lambda: node_subscriptions(client) == {'/image/compressed', '/camera_info'},
         'the compressed topic',
@@ -216,7 +199,7 @@ def test_compressed_images_are_subscribed_to_beside_the_raw_topic(unconfigured: 
 def test_a_raw_publisher_on_a_compressed_topic_is_explained(unconfigured: Client) -> None:
     client = unconfigured
     client.drop_publisher('/image/compressed')
-    start(client, image_transport='compressed')
+    start(client, **{'input.image_transport': 'compressed'})
     with closing(Client()) as other:  # one process cannot have two types for a topic
         other.publisher(Image, '/image/compressed')
         wait_until(
@@ -229,18 +212,23 @@ def test_a_raw_publisher_on_a_compressed_topic_is_explained(unconfigured: Client
 def test_a_publisher_of_less_quality_is_explained(unconfigured: Client) -> None:
     client = unconfigured
     camera = Camera(client)  # best effort, as drivers are
-    start(client, reliability='reliable')
+    start(client, **{'input.reliability': 'reliable'})
     wait_until(
         lambda: '/image is silent: no publisher fits the QoS' in client.message('inputs'),
         'the explanation',
         camera.send,
     )
-    assert 'see reliability' in client.message('inputs')
+    assert 'see input.reliability' in client.message('inputs')
 
 
 def test_no_frame_is_lost_where_every_frame_counts(unconfigured: Client) -> None:
     client = unconfigured
-    start(client, process_every_frame=True, reliability='reliable', queue_size=50)
+    start(
+        client,
+        **{'input.process_every_frame': True},
+        **{'input.reliability': 'reliable'},
+        **{'input.queue_size': 50},
+    )
     client.drop_publisher('/image')
     client.drop_publisher('/camera_info')
     images = client.publisher(Image, '/image', QoSProfile(depth=50))

@@ -15,7 +15,11 @@ COMMAND = [sys.executable, '-m', 'loftr_ros.ros.node']
 
 @pytest.fixture(scope='module')
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    parameters = {'weights': '/nowhere/none.safetensors', 'num_threads': 1, 'longer_side': 160}
+    parameters = {
+        'matcher.weights': '/nowhere/none.safetensors',
+        'matcher.num_threads': 1,
+        'matcher.longer_side': 160,
+    }
     with running_node(tmp_path_factory.mktemp('loftr'), parameters, COMMAND) as process:
         yield process
 
@@ -38,14 +42,14 @@ def test_unknown_weights_leave_the_node_unconfigured_with_the_reason(
 def test_a_file_that_holds_no_weights_is_refused(client: Client, tmp_path: Path) -> None:
     wrong = tmp_path / 'wrong.safetensors'
     wrong.write_bytes(b'no weights')
-    assert client.set_parameter('weights', str(wrong)).successful
+    assert client.set_parameter('matcher.weights', str(wrong)).successful
     assert not client.change_state('configure')
     wait_until(lambda: 'wrong.safetensors' in client.message('node'), 'the failure to be told')
     assert client.state() == 'unconfigured'
 
 
 def test_the_bundled_weights_match(client: Client) -> None:
-    assert client.set_parameter('weights', 'lite').successful
+    assert client.set_parameter('matcher.weights', 'lite').successful
     assert client.change_state('configure')
     assert client.change_state('activate')
     camera = Camera(client)

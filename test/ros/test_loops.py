@@ -35,9 +35,13 @@ def place(stamp_ns: int) -> int:
 
 @pytest.fixture(scope='module')
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    parameters = {'reference': 'previous', 'process_every_frame': True, 'queue_size': 100}
-    parameters |= {'loop_closures': True, 'loop_min_age': 1.5, 'loop_interval': 0.0}
-    parameters |= {'loop_min_inliers': 20, 'loop_memory': 40}
+    parameters = {
+        'reference': 'previous',
+        'input.process_every_frame': True,
+        'input.queue_size': 100,
+    }
+    parameters |= {'loop.enabled': True, 'loop.min_age': 1.5, 'loop.interval': 0.0}
+    parameters |= {'loop.memory': 40}
     with running_node(tmp_path_factory.mktemp('loops'), parameters) as process:
         yield process
 
@@ -87,15 +91,15 @@ def test_after_a_reset_there_is_nothing_to_come_back_to(client: Client, camera: 
 
 
 def test_loops_can_be_switched_off_while_the_node_runs(client: Client, camera: Camera) -> None:
-    assert client.set_parameter('loop_closures', False).successful
+    assert client.set_parameter('loop.enabled', False).successful
     client.poses.clear()
     for _ in range(LAP):
         camera.send()
     wait_until(lambda: answered(client, camera.stamp_ns), 'the last pose')
     assert not loops(client)
-    refused = client.set_parameter('loop_memory', 2)
+    refused = client.set_parameter('loop.memory', 2)
     assert not refused.successful
-    assert 'loop_memory' in refused.reason
+    assert 'loop.memory' in refused.reason
 
 
 def answered(client: Client, stamp_ns: int) -> bool:

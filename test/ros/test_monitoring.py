@@ -96,7 +96,7 @@ def test_stamps_that_never_match_are_explained() -> None:
     assert problem.startswith(
         'the stamps of /image0, /image1 never match: the nearest are 0.0400 s'
     )
-    assert 'allowed are 0.01 s (sync_slop' in problem
+    assert 'allowed are 0.01 s (input.sync_slop' in problem
 
 
 def test_the_same_refusal_is_logged_once_in_a_while() -> None:

@@ -33,8 +33,8 @@ def position(msg: Odometry) -> npt.NDArray[np.float64]:
 
 
 def test_one_camera_has_odometry_only_with_speeds(tmp_path: Path) -> None:
-    parameters = {'mode': 'mono', 'odometry_scale': 'odometry', 'extrinsics': 'parameter'}
-    parameters |= {'process_every_frame': 'true'}
+    parameters = {'mode': 'mono', 'odometry.scale': 'odometry', 'odometry.extrinsics': 'parameter'}
+    parameters |= {'input.process_every_frame': 'true'}
     with running_node(tmp_path, parameters) as node, closing(Client()) as client:
         camera = Camera(client, start_ns=100 * 10**9)
         camera.wait_for_subscriber()

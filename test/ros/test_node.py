@@ -23,7 +23,7 @@ from loftr_ros.srv import MatchImages
 
 @pytest.fixture(scope='module')
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    parameters = {'silent_timeout': 1.0, 'reference': 'previous', 'weigths': 'misspelt'}
+    parameters = {'input.silent_timeout': 1.0, 'reference': 'previous', 'weigths': 'misspelt'}
     with running_node(tmp_path_factory.mktemp('node'), parameters) as process:
         yield process
 
@@ -239,8 +239,8 @@ def test_reset_makes_the_next_image_the_first(client: Client, camera: Camera) ->
 
 
 def test_a_keyframe_can_be_asked_for(client: Client, camera: Camera) -> None:
-    limits = {'keyframe_max_parallax': 10.0, 'keyframe_min_overlap': 0.0}
-    for name, value in {**limits, 'keyframe_min_survival': 0.0, 'reference': 'keyframe'}.items():
+    limits = {'keyframe.max_parallax': 10.0, 'keyframe.min_overlap': 0.0}
+    for name, value in {**limits, 'keyframe.min_survival': 0.0, 'reference': 'keyframe'}.items():
         assert client.set_parameter(name, value).successful
     results_follow(client, camera)
     client.correspondences.clear()
@@ -265,25 +265,31 @@ def test_a_paused_node_publishes_nothing_and_says_so(client: Client, camera: Cam
 
 
 def test_thresholds_change_while_running(client: Client, camera: Camera) -> None:
-    assert client.set_parameter('max_matches', 22).successful
+    assert client.set_parameter('matcher.max_matches', 22).successful
     wait_until(lambda: len(client.correspondences[-1].confidence) == 22, 'few matches', camera.send)
-    assert client.set_parameter('max_matches', 0).successful
-    assert client.set_parameter('publish_correspondences', False).successful
+    assert client.set_parameter('matcher.max_matches', 0).successful
+    assert client.set_parameter('publish.correspondences', False).successful
     count, poses = len(client.correspondences), len(client.poses)
     wait_until(lambda: len(client.poses) > poses + 3, 'poses alone', camera.send)
     assert len(client.correspondences) <= count + 1
-    assert client.set_parameter('publish_correspondences', True).successful
+    assert client.set_parameter('publish.correspondences', True).successful
     results_follow(client, camera)
 
 
 @pytest.mark.parametrize(
     ('name', 'value', 'reason'),
     [
-        ('weights', 'outdoor', 'weights cannot change while the node is configured'),
+        (
+            'matcher.weights',
+            'outdoor',
+            'matcher.weights cannot change while the node is configured',
+        ),
         ('autostart', False, 'read-only'),
         ('reference', 'next', "reference must be previous or keyframe, not 'next'"),
-        ('pose_min_support', -1.0, 'out of range'),
-        ('pose_min_support', 'wide', 'Wrong parameter type'),
+        ('pose.min_support', -1.0, 'out of range'),
+        ('pose.min_support', 'wide', 'Wrong parameter type'),
+        ('pose_min_support', 5.0, 'is called pose.min_support since version 0.2'),
+        ('min_suport', 5.0, 'no parameter min_suport; did you mean pose.min_support?'),
     ],
 )
 def test_wrong_parameters_are_refused_with_the_reason(
@@ -296,7 +302,7 @@ def test_wrong_parameters_are_refused_with_the_reason(
 
 def test_misspelt_parameters_are_named_at_the_start(client: Client, node: NodeProcess) -> None:
     assert 'there is no parameter weigths' in node.text()
-    assert 'did you mean weights?' in node.text()
+    assert 'did you mean matcher.weights?' in node.text()
 
 
 def test_a_calibration_that_is_latched_is_enough(client: Client, camera: Camera) -> None:

@@ -99,5 +99,7 @@ def test_the_speed_is_the_length_of_the_velocity(
 def test_without_tf2_the_extrinsics_must_be_a_parameter() -> None:
     check_extrinsics(NodeParameters(mode='rgbd'))
     with pytest.raises(ParameterError, match='extrinsics is tf, but tf2_ros is not installed'):
-        check_extrinsics(NodeParameters(mode='rgbd', extrinsics='tf'))
+        check_extrinsics(
+            NodeParameters().with_values({'mode': 'rgbd', 'odometry.extrinsics': 'tf'})
+        )
     assert transforms.TransformListener(None).lookup('a', 'b') is None

@@ -10,8 +10,6 @@ from scenes import STEP_NS, camera_info_msg, compressed_msg, image_msg, picture
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from loftr_ros.frontend import TrackingResult
-from loftr_ros.matching.config import LITE
-from loftr_ros.matching.limits import NetworkSize, SizeLimits
 from loftr_ros.ros.frames import Arrival, ImageInput, InputError
 from loftr_ros.ros.processing import Processor
 from loftr_ros.settings.matcher import load_matcher
@@ -26,7 +24,7 @@ class Bench:
         self.matcher = FlowMatcher()
         self.processor = Processor(
             self.matcher,
-            NodeParameters(**parameters),  # type: ignore[arg-type]
+            NodeParameters().with_values(parameters),
             lambda topic, reason: self.refusals.append((topic, reason)),
         )
 
@@ -152,7 +150,13 @@ def test_compressed_images_give_the_same_matches() -> None:
 def test_parameters_reach_tracker_and_matcher() -> None:
     bench = Bench()
     bench.processor.apply(
-        NodeParameters(reference='previous', max_matches=25, confidence_threshold=0.4)
+        NodeParameters().with_values(
+            {
+                'reference': 'previous',
+                'matcher.max_matches': 25,
+                'matcher.confidence_threshold': 0.4,
+            }
+        )
     )
     assert bench.processor.session.tracker.options.reference == 'previous'
     assert (bench.matcher.max_matches, bench.matcher.confidence_threshold) == (25, 0.4)
@@ -191,34 +195,6 @@ def test_out_of_memory_the_node_goes_on_at_half_the_size_and_says_so(error: Exce
     assert told[0].startswith('cpu ran out of memory: images are matched at 80 px')
 
 
-class LimitedDevice(SmallDevice):
-    """A device for images of 15000 px."""
-
-    def network_size(self, height: int, width: int) -> NetworkSize:
-        return SizeLimits(self.longer_side, max_pixels=15_000).fit((height, width), LITE)
-
-
-def test_a_limit_that_makes_images_smaller_is_told_once_with_the_way_to_change_it() -> None:
-    bench = Bench()
-    told: list[str] = []
-    bench.matcher = LimitedDevice(1000, NO_MEMORY)
-    bench.processor = Processor(bench.matcher, NodeParameters(), lambda *_: None, warn=told.append)
-    for index in range(3):
-        bench.mono(index)
-    [text] = told
-    assert 'images of 160x120 px are matched at 141x106 px, as max_pixels is 15000 px' in text
-    assert 'Raise max_pixels' in text
-    assert bench.processor.network_size == text
-
-
-def test_without_memory_half_of_the_limited_size_is_taken() -> None:
-    bench = Bench()
-    bench.matcher = LimitedDevice(100, NO_MEMORY)
-    bench.processor = Processor(bench.matcher, NodeParameters(), lambda *_: None)
-    assert bench.mono(0) is None
-    assert bench.matcher.longer_side == 70
-
-
 def test_it_falls_back_once_only() -> None:
     bench = Bench()
     bench.matcher = SmallDevice(10, NO_MEMORY)
@@ -239,10 +215,8 @@ def test_other_errors_are_no_lack_of_memory() -> None:
     assert not bench.processor.fallback
 
 
-def test_limits_and_rotations_reach_loftr() -> None:
-    matcher = load_matcher(NodeParameters(max_pixels=5000, max_memory=900, try_rotations=True))
-    assert matcher.network_size(480, 640).limit == 'max_pixels'
+def test_rotations_reach_loftr() -> None:
+    matcher = load_matcher(NodeParameters().with_values({'matcher.try_rotations': True}))
     image = picture(0)
     features = [matcher.encode(each) for each in (image, np.ascontiguousarray(image[::-1, ::-1]))]
     assert matcher.match(*features).rotation == 180
-    assert load_matcher(NodeParameters()).network_size(480, 640).limit == ''

@@ -43,7 +43,7 @@ def make() -> Iterator[Make]:
 
 def test_a_model_that_cannot_be_loaded_leaves_the_node_unconfigured(make: Make) -> None:
     def fail(parameters: NodeParameters) -> FlowMatcher:
-        raise OSError(f'no weights {parameters.weights}')
+        raise OSError(f'no weights {parameters.matcher.weights}')
 
     node = make(fail)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
@@ -73,7 +73,7 @@ def test_the_weights_cannot_change_while_they_are_loaded(make: Make) -> None:
     reasons: list[str] = []
 
     def load(_: NodeParameters) -> FlowMatcher:
-        weights = Parameter('weights', value='other')
+        weights = Parameter('matcher.weights', value='other')
         reasons.append(node.set_parameters([weights])[0].reason)
         return FlowMatcher()
 

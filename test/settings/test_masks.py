@@ -61,10 +61,10 @@ def test_colour_and_transparency_make_no_difference(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('content', 'reason'),
     [
-        (None, r'second_mask: .*mask.png cannot be read \(No such file'),
-        (b'', 'second_mask: .*mask.png is no image; save the mask as PNG'),
-        (b'no image at all', 'second_mask: .*mask.png is no image'),
-        (b'\x89PNG\r\n\x1a\n' + bytes(40), 'second_mask: .*mask.png is no image'),
+        (None, r'input\.masks: .*mask.png cannot be read \(No such file'),
+        (b'', r'input\.masks: .*mask.png is no image; save the mask as PNG'),
+        (b'no image at all', r'input\.masks: .*mask.png is no image'),
+        (b'\x89PNG\r\n\x1a\n' + bytes(40), r'input\.masks: .*mask.png is no image'),
     ],
 )
 def test_files_that_are_no_masks_are_refused_with_the_reason(
@@ -74,7 +74,7 @@ def test_files_that_are_no_masks_are_refused_with_the_reason(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ParameterError, match=reason):
-        read_masks(NodeParameters(second_mask=str(path)))
+        read_masks(NodeParameters().with_values({'input.masks': [str(path)]}))
 
 
 def test_a_mask_of_zeros_and_ones_is_refused_with_the_way_to_mend_it(tmp_path: Path) -> None:
@@ -85,7 +85,10 @@ def test_a_mask_of_zeros_and_ones_is_refused_with_the_way_to_mend_it(tmp_path: P
 
 def test_nothing_matches_where_the_mask_of_the_node_is_dark(tmp_path: Path) -> None:
     path = write(tmp_path / 'mask.png', LEFT_HALF)
-    masked, plain = processor(NodeParameters(mask=path)), processor(NodeParameters())
+    masked, plain = (
+        processor(NodeParameters().with_values({'input.masks': [path]})),
+        processor(NodeParameters()),
+    )
     results = []
     for each in (masked, plain):
         each.process(arrival(0))
@@ -99,7 +102,7 @@ def test_nothing_matches_where_the_mask_of_the_node_is_dark(tmp_path: Path) -> N
 
 def test_a_mask_of_another_size_is_refused_at_the_topic(tmp_path: Path) -> None:
     path = write(tmp_path / 'mask.png', LEFT_HALF[:100])
-    each = processor(NodeParameters(mask=path))
+    each = processor(NodeParameters().with_values({'input.masks': [path]}))
     with pytest.raises(InputError, match=r'/image0: .*the mask is bool of 160x100 px.* 160x120 px'):
         each.process(arrival(0))
 
@@ -107,7 +110,7 @@ def test_a_mask_of_another_size_is_refused_at_the_topic(tmp_path: Path) -> None:
 def test_each_camera_of_a_pair_has_its_own_mask(tmp_path: Path) -> None:
     second = np.ones((HEIGHT, WIDTH), np.bool_)
     paths = write(tmp_path / 'a.png', LEFT_HALF), write(tmp_path / 'b.png', second)
-    each = processor(NodeParameters(mode='pair', mask=paths[0], second_mask=paths[1]))
+    each = processor(NodeParameters().with_values({'mode': 'pair', 'input.masks': paths}))
 
     result = each.process(arrival(0, 1)).result
 
@@ -117,6 +120,8 @@ def test_each_camera_of_a_pair_has_its_own_mask(tmp_path: Path) -> None:
 
 
 def test_images_of_a_request_have_no_mask(tmp_path: Path) -> None:
-    each = processor(NodeParameters(mask=write(tmp_path / 'mask.png', LEFT_HALF)))
+    each = processor(
+        NodeParameters().with_values({'input.masks': [write(tmp_path / 'mask.png', LEFT_HALF)]})
+    )
     result = each.match_images(*arrival(0, 1).images)
     assert (result.matches.reference_points[:, 0] > WIDTH / 2).any()

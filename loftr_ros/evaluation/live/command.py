@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import shutil
@@ -94,7 +93,9 @@ class LiveCommand:
         if not is_bag(self.bag):
             remedy = '`loftr-ros convert` makes a bag of a dataset.'
             raise DatasetError(self.bag, 'there is no bag', remedy)
-        sequence = open_bag(self.bag, self.topics, self.mode, rectified=self.parameters.rectified)
+        sequence = open_bag(
+            self.bag, self.topics, self.mode, rectified=self.parameters.input.rectified
+        )
         plan = self._plan(sequence)
         self._prepare()
         replay = self._replay(console)
@@ -210,10 +211,10 @@ class LiveCommand:
         wanted = plain(
             {
                 'mode': self.mode,
-                'weights': self.parameters.weights,
-                'longer_side': self.parameters.longer_side,
-                'max_matches': self.parameters.max_matches,
-                'rectified': self.parameters.rectified,
+                'matcher.weights': self.parameters.matcher.weights,
+                'matcher.longer_side': self.parameters.matcher.longer_side,
+                'matcher.max_matches': self.parameters.matcher.max_matches,
+                'input.rectified': self.parameters.input.rectified,
                 'tracker': self.parameters.tracker_options(),
             }
         )
@@ -236,18 +237,16 @@ class LiveCommand:
 
         The odometry is to be that of the camera, as the replay's.
         """
-        values = dataclasses.replace(
-            self.parameters,
-            mode=self.mode,
-            extrinsics='parameter',
-            base_T_camera=IDENTITY,
-            publish_correspondences=True,
-            publish_relative_pose=True,
-            publish_odometry=True,
-        )
-        defaults = NodeParameters()
-        changed = dataclasses.asdict(values).items()
-        return {name: value for name, value in changed if value != getattr(defaults, name)}
+        needed = {
+            'mode': self.mode,
+            'odometry.extrinsics': 'parameter',
+            'odometry.base_T_camera': IDENTITY,
+            'publish.correspondences': True,
+            'publish.odometry': True,
+        }
+        values = self.parameters.with_values(needed).values()
+        defaults = NodeParameters().values()
+        return {name: value for name, value in values.items() if value != defaults[name]}
 
     def _plan(self, sequence: BagSequence) -> LivePlan:
         """Lay out what is played under which names.
@@ -263,11 +262,12 @@ class LiveCommand:
             problem = f'of {" and ".join(images)} one is compressed and the other is not'
             raise DatasetError(self.bag, problem, 'The node takes both in the same way.')
         transport = transports.pop()
-        values = {**self._parameters(), 'image_transport': transport}
+        values = {**self._parameters(), 'input.image_transport': transport}
         played = {topic: _name(topic, transport) for topic in images}
         if used.depth:
-            values['depth_transport'] = _transport(types[used.depth], 'compressedDepth')
-            played[used.depth] = _name(used.depth, values['depth_transport'])
+            depth_transport = _transport(types[used.depth], 'compressedDepth')
+            values['input.depth_transport'] = depth_transport
+            played[used.depth] = _name(used.depth, depth_transport)
         infos = [topic for topic in (used.camera_info, used.right_camera_info) if topic]
         played |= {topic: topic for topic in infos}
         return LivePlan(

@@ -53,7 +53,7 @@ def write_live_run(
         parameters=parameters,
         weights_sha256=settings['weights_sha256'],
         device=settings['device'],
-        threads=parameters['num_threads'],
+        threads=parameters['matcher.num_threads'],
     )
     write_json(path / RUN, run_info)
     write_json(path / SUMMARY, {'sequences': summaries, 'total': total_of(summaries)})

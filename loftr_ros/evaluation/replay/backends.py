@@ -59,8 +59,8 @@ def prepare_process(parameters: NodeParameters) -> None:
     import cv2
     import torch
 
-    torch.set_num_threads(parameters.num_threads)
-    cv2.setNumThreads(parameters.num_threads)
+    torch.set_num_threads(parameters.matcher.num_threads)
+    cv2.setNumThreads(parameters.matcher.num_threads)
     if torch.cuda.is_available():
         # Sums in the order that the threads of a GPU happen to finish in differ from run to run.
         torch.use_deterministic_algorithms(mode=True, warn_only=True)

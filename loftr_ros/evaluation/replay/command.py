@@ -54,8 +54,8 @@ class EvaluateCommand:
     Attributes:
         inputs: Bags and folders of datasets.
         output: Folder for the results.
-        parameters: Of the node; `num_threads` 0 counts as 1, so that results do not depend on the
-            machine's load or on how many sequences run side by side.
+        parameters: Of the node; `matcher.num_threads` 0 counts as 1, so that results do not depend
+            on the machine's load or on how many sequences run side by side.
         mode: 'mono', 'stereo' or 'rgbd'.
         topics: Topics of bags that are not to be found by type.
         camera: Camera of datasets; None for the first.
@@ -154,8 +154,8 @@ class EvaluateCommand:
         return run_in_pool(tasks, jobs, progress, stopped)
 
     def _parameters(self) -> NodeParameters:
-        threads = self.parameters.num_threads or 1
-        return dataclasses.replace(self.parameters, num_threads=threads)
+        threads = self.parameters.matcher.num_threads or 1
+        return self.parameters.with_values({'matcher.num_threads': threads})
 
     def _tasks(self) -> list[SequenceTask]:
         return [
@@ -198,10 +198,10 @@ class EvaluateCommand:
 
     def _run_info(self, matcher: Any) -> RunInfo:  # noqa: ANN401 - of any features
         parameters = self._parameters()
-        values = dataclasses.asdict(parameters) | {
+        values = parameters.values() | {
             'mode': self.mode,
             'frames': self.frames,
-            'confidence_threshold': matcher.confidence_threshold,
+            'matcher.confidence_threshold': matcher.confidence_threshold,
             'tracker': plain(parameters.tracker_options()),
         }
         return RunInfo(
@@ -211,7 +211,7 @@ class EvaluateCommand:
             matcher.weights_hash,
             matcher.device,
             matcher.precision,
-            parameters.num_threads,
+            parameters.matcher.num_threads,
             {'loftr_ros': __version__, 'python': platform.python_version(), **_versions()},
             {
                 'system': platform.platform(),

@@ -31,7 +31,7 @@ def open_input(
 
     """
     if path.exists() and is_bag(path):
-        return open_bag(path, topics, mode, rectified=parameters.rectified)
+        return open_bag(path, topics, mode, rectified=parameters.input.rectified)
     return open_sequence(path, camera, mode)
 
 

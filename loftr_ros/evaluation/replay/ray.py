@@ -219,7 +219,9 @@ class _Cluster:
         import ray
 
         # Retries are counted here, so that they can be reported.
-        remote: Any = ray.remote(num_cpus=task.parameters.num_threads, max_retries=0)(self._body)
+        remote: Any = ray.remote(num_cpus=task.parameters.matcher.num_threads, max_retries=0)(
+            self._body
+        )
         files = read_files(task.folder) if task.resume and task.folder.is_dir() else {}
         self._running[remote.remote(task, files, self._board)] = task, attempts
 

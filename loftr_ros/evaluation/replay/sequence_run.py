@@ -358,7 +358,7 @@ class _Run:
         shutil.rmtree(folder / WORST, ignore_errors=True)
         for _, _, matches in self._state.worst:
             write_matches(folder / WORST, matches)
-        if self._task.parameters.loop_closures:
+        if self._task.parameters.loop.enabled:
             write_records(folder / LOOPS, self._state.loops.records)
         write_json(folder / SUMMARY, summary)
         warnings = warnings_of(self._sequence, records, self._total if not error else None)

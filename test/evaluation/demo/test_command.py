@@ -45,7 +45,7 @@ from loftr_ros.frontend.frame import Frame
 from loftr_ros.geometry.transforms import make_transform
 
 SECOND = 10**9
-PARAMETERS = {'weights': 'lite', 'longer_side': '320', 'num_threads': '1'}
+PARAMETERS = {'matcher.weights': 'lite', 'matcher.longer_side': '320', 'matcher.num_threads': '1'}
 
 
 def rotation_z(degrees: float) -> np.ndarray:
@@ -246,7 +246,7 @@ def test_the_demo_runs_the_node_and_leaves_a_report_and_a_bag(tmp_path: Path) ->
     from rosbags.rosbag2 import Reader
 
     output = tmp_path / 'out'
-    parameters = PARAMETERS | {'process_every_frame': 'true', 'queue_size': '20'}
+    parameters = PARAMETERS | {'input.process_every_frame': 'true', 'input.queue_size': '20'}
     options = DemoOptions(
         output=output, frames=12, rate=4.0, size=(320, 240), parameters=parameters
     )
@@ -271,7 +271,10 @@ def test_the_demo_runs_the_node_and_leaves_a_report_and_a_bag(tmp_path: Path) ->
 @needs_ros
 def test_weights_that_are_not_there_end_the_demo_with_the_reason(tmp_path: Path) -> None:
     options = DemoOptions(
-        output=tmp_path, frames=2, size=(64, 48), parameters={'weights': '/no/such.safetensors'}
+        output=tmp_path,
+        frames=2,
+        size=(64, 48),
+        parameters={'matcher.weights': '/no/such.safetensors'},
     )
     with pytest.raises(LiveError, match=r'did not start(.|\n)*/no/such\.safetensors'):
         run_demo(options, Console(quiet=True))

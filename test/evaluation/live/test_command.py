@@ -29,9 +29,14 @@ from loftr_ros.rendering.room import render_room_sequence
 from loftr_ros.settings.parameters import NodeParameters
 
 FRAMES = 10
-TINY = NodeParameters(longer_side=320, num_threads=1)
-EVERY_FRAME = NodeParameters(
-    longer_side=320, num_threads=1, process_every_frame=True, queue_size=30
+TINY = NodeParameters().with_values({'matcher.longer_side': 320, 'matcher.num_threads': 1})
+EVERY_FRAME = NodeParameters().with_values(
+    {
+        'matcher.longer_side': 320,
+        'matcher.num_threads': 1,
+        'input.process_every_frame': True,
+        'input.queue_size': 30,
+    }
 )
 QUIET = Console(quiet=True)
 
@@ -131,7 +136,7 @@ def start(bag: Path, replay: Path, output: Path) -> subprocess.Popen[str]:
         '--rate',
         '0.01',
     ]
-    words += ['-p', 'longer_side:=320', '-p', 'num_threads:=1']
+    words += ['-p', 'matcher.longer_side:=320', '-p', 'matcher.num_threads:=1']
     process = subprocess.Popen(
         [sys.executable, '-c', code, *words],
         stdout=subprocess.PIPE,
@@ -170,7 +175,9 @@ def test_a_node_that_dies_is_named_and_the_bag_stays_readable(
 @needs_ros
 def test_a_bag_without_calibration_has_no_poses_and_says_so(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / 'room', calibrated=False)
-    parameters = NodeParameters(longer_side=320, num_threads=1, silent_timeout=0.1)
+    parameters = NodeParameters().with_values(
+        {'matcher.longer_side': 320, 'matcher.num_threads': 1, 'input.silent_timeout': 0.1}
+    )
     LiveCommand(bag, tmp_path / 'live', parameters=parameters).run(QUIET)
     [run] = figures_of(tmp_path / 'live')['runs']
     assert run['agreement'] is None
@@ -194,8 +201,8 @@ def test_what_cannot_be_compared_is_refused(bag: Path, replay: Path, tmp_path: P
     other = write_bag(tmp_path / 'other')
     with pytest.raises(DatasetError, match=r'the results are not of .*other'):
         LiveCommand(other, tmp_path / 'a', parameters=TINY, replay=replay).run(QUIET)
-    wider = NodeParameters(longer_side=640)
-    with pytest.raises(DatasetError, match='the replay has other settings: longer_side'):
+    wider = NodeParameters().with_values({'matcher.longer_side': 640})
+    with pytest.raises(DatasetError, match=r'has other settings: matcher\.longer_side'):
         LiveCommand(bag, tmp_path / 'b', parameters=wider, replay=replay).run(QUIET)
     with pytest.raises(DatasetError, match='the output folder is not empty'):
         LiveCommand(bag, tmp_path, parameters=TINY, replay=replay).run(QUIET)

@@ -52,9 +52,9 @@ def loop_task(folder: Path, name: str, *, resume: bool = False) -> SequenceTask:
     if not bag.exists():
         write_known_bag(bag, THERE_AND_BACK)
     task = task_of(bag, folder / name, resume=resume)
-    parameters = replace(task.parameters, loop_closures=True, reference='previous')
-    parameters = replace(parameters, loop_min_age=0.5, loop_interval=0.0, loop_max_steps=3.0)
-    return replace(task, parameters=parameters)
+    values = {'loop.enabled': True, 'reference': 'previous'}
+    values |= {'loop.min_age': 0.5, 'loop.interval': 0.0, 'loop.max_steps': 3.0}
+    return replace(task, parameters=task.parameters.with_values(values))
 
 
 def test_loops_are_on_record_with_their_errors(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_stopped_run_goes_on_to_the_same_loops(tmp_path: Path) -> None:
 
 def test_without_being_asked_for_there_is_no_file_of_loops(tmp_path: Path) -> None:
     task = loop_task(tmp_path, 'out')
-    task = replace(task, parameters=replace(task.parameters, loop_closures=False))
+    task = replace(task, parameters=task.parameters.with_values({'loop.enabled': False}))
     run_sequence(task, known_matcher())
     assert (task.folder / 'frames.jsonl').is_file()
     assert not (task.folder / LOOPS).exists()

@@ -38,11 +38,11 @@ def evaluate(*inputs: Path, output: Path, **more: object) -> int:
 
 def test_a_run_says_what_it_was_made_with(tmp_path: Path) -> None:
     bag = write_known_bag(tmp_path / 'bag', [1, 2, 3, 4])
-    parameters = NodeParameters(keyframe_min_overlap=0.4)
+    parameters = NodeParameters().with_values({'keyframe.min_overlap': 0.4})
     assert evaluate(bag, output=tmp_path / 'run', parameters=parameters) == 0
     run = open_run(tmp_path / 'run')
     assert run.info.inputs == (str(bag),)
-    assert run.info.parameters['keyframe_min_overlap'] == 0.4
+    assert run.info.parameters['keyframe.min_overlap'] == 0.4
     assert run.info.parameters['tracker']['min_overlap'] == 0.4
     assert run.info.weights_sha256 == '0' * 64
     assert run.info.threads == 1
@@ -78,7 +78,7 @@ def test_results_are_never_overwritten_or_mixed(tmp_path: Path) -> None:
     evaluate(bag, output=tmp_path / 'run')
     with pytest.raises(DatasetError, match=r'holds results of a run.*--resume'):
         evaluate(bag, output=tmp_path / 'run')
-    parameters = NodeParameters(min_matches=30)
+    parameters = NodeParameters().with_values({'pose.min_matches': 30})
     with pytest.raises(DatasetError, match='has other parameters'):
         evaluate(bag, output=tmp_path / 'run', resume=True, parameters=parameters)
     with pytest.raises(DatasetError, match='holds something else'):
@@ -121,10 +121,14 @@ def test_the_command_line_says_what_it_chose(
     [
         ([], 'there is nothing to evaluate'),
         (['bag', '--frames', '1'], '--frames is 1'),
-        (['bag', '-p', 'min_matches'], 'write NAME:=VALUE'),
-        (['bag', '-p', 'min_match:=20'], 'no parameter min_match; min_matches?'),
-        (['bag', '-p', 'min_matches:=many'], 'min_matches must be of type int'),
-        (['bag', '-p', 'min_matches:=1'], 'min_matches must be between 8'),
+        (['bag', '-p', 'pose.min_matches'], 'write NAME:=VALUE'),
+        (
+            ['bag', '-p', 'min_match:=20'],
+            r'no parameter min_match; did you mean pose\.min_matches\?',
+        ),
+        (['bag', '-p', 'pose.min_matches:=many'], 'pose.min_matches must be of type int'),
+        (['bag', '-p', 'min_matches:=20'], 'min_matches is called pose.min_matches since'),
+        (['bag', '-p', 'pose.min_matches:=1'], 'pose.min_matches must be between 8'),
         (['--bags', 'absent.txt'], 'absent.txt: the file cannot be read'),
     ],
 )
@@ -144,7 +148,7 @@ WITHOUT_ROS = (
 def test_without_ros_ctrl_c_leaves_valid_results(tmp_path: Path) -> None:
     bag = write_known_bag(tmp_path / 'bag', list(range(1, 200)))
     command = [sys.executable, '-c', WITHOUT_ROS, 'evaluate', str(bag), '-o']
-    command += [str(tmp_path / 'run'), '--resume', '-p', 'longer_side:=64']
+    command += [str(tmp_path / 'run'), '--resume', '-p', 'matcher.longer_side:=64']
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         frames = tmp_path / 'run' / 'sequences' / 'bag' / 'frames.jsonl'
         while not frames.exists():

@@ -1,0 +1,1 @@
+"""Groups of parameters: a dataclass each, whose fields are the declarations."""
