@@ -354,7 +354,7 @@ EFFECTS: Mapping[str, Effect] = {
     'pose.min_matches': Effect(5000, states),
     'pose.min_support': Effect(5000.0, states),
     'pose.max_direction_sigma': Effect(0.001, states),
-    'pose.shared_sigma': Effect(5.0, deviation, operator.lt),
+    'pose.shared_growth': Effect(0.5, deviation, operator.lt),
     'depth.range': Effect((10.0, 20.0), is_metric, operator.gt, RGBD),
     'depth.noise': Effect(0.2, deviation, operator.lt, RGBD),
     'depth.noise_growth': Effect(0.2, deviation, operator.lt, RGBD),

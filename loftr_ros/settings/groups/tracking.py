@@ -48,7 +48,8 @@ class PoseParameters:
     )
     min_support: float = declare_field(
         TWO_VIEW.min_support,
-        'With fewer matches than this that agree on a motion beyond chance the pose is LOST.',
+        'The pose is LOST if the number of matches that agree on a motion beyond chance, times '
+        'their share of those that seem to be right, is smaller.',
         change=Change.ANY_TIME,
         limits=(0.0, 100_000.0),
     )
@@ -58,12 +59,13 @@ class PoseParameters:
         change=Change.ANY_TIME,
         limits=(0.001, 10.0),
     )
-    shared_sigma: float = declare_field(
-        TWO_VIEW.shared_sigma,
-        'Standard deviation of the error that neighbouring matches share, from calibration and '
-        'shutter, px. It sets how small a covariance can be.',
+    shared_growth: float = declare_field(
+        TWO_VIEW.shared_growth,
+        'Rotation that all matches of an image may err by, from time stamps, shutter and '
+        'calibration, as a share of the distance that points move. It sets how small a covariance '
+        'can be: raise it for a rolling shutter.',
         change=Change.ANY_TIME,
-        limits=(0.0, 100.0),
+        limits=(0.0, 1.0),
     )
 
 
