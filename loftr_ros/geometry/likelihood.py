@@ -38,12 +38,13 @@ matches, and no more room for them."""
 INLIER = 0.5
 """Posterior probability from which a match counts as one that the model explains."""
 
+MOST_STEPS = 12
+
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2.0 * np.pi)
-_MOST_STEPS = 12
 _SHORTER = (1.0, 0.3, 0.1)
-_TOLERANCE = 0.02
+_TOLERANCE = 0.05
 """Steps end where the log-likelihood gains less; one standard deviation away it is 0.5 lower."""
-_SETTLED = 0.02
+_SETTLED = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +144,7 @@ def maximize(
     move: Callable[[State, Array], State],
     start: State,
     prior: MatchPrior,
+    steps: int = MOST_STEPS,
 ) -> Fit[State]:
     """Maximize the likelihood of equation 1 over a model and the scale of its errors.
 
@@ -151,9 +153,10 @@ def maximize(
         move: Applies a step (P,) to a model.
         start: Model to start from.
         prior: Of the N matches.
+        steps: At most so many.
     """
     fit = _measure(evaluate, start, prior, 1.0)
-    for _ in range(_MOST_STEPS):
+    for _ in range(steps):
         step, expected = _step(fit)
         for share in _SHORTER:
             candidate = _measure(evaluate, move(fit.state, share * step), prior, fit.scale)

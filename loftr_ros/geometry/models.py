@@ -38,9 +38,9 @@ PLANAR_SHARE = 0.8
 _PLANE_ROUNDS = 3
 _PLANE_WIDTH = 4.0
 """Errors of a plane that count half, in units of sigma."""
-_OPPOSITE = np.array([1.0, 1.0, 1.0, 1.0, -1.0])
-"""How the tangents of a translation change with its sign; see `tangent_basis`."""
 _HALF_GAUSSIAN = np.sqrt(np.pi / 2.0)
+_FIRST_STEPS = 4
+"""Steps before the sign of the translation is decided: its lines are near their place by then."""
 _LEAST_DEPTH = 0.05
 """Smallest z of a rotated unit ray: beyond, the place of a point at infinity is not seen."""
 
@@ -96,14 +96,16 @@ def motion_model(start: Motion, pairs: RayPairs, prior: MatchPrior) -> Model:
         errors, slopes = epipolar_errors(motion, pairs, prior.sigma)
         return errors[:, None], slopes[:, None]
 
-    fit = maximize(evaluate, Motion.moved, start, prior)
+    fit = maximize(evaluate, Motion.moved, start, prior, _FIRST_STEPS)
     # The sign of a translation moves no epipolar line, but it moves points behind the cameras.
-    opposite = replace(fit, state=fit.state.reversed(), slopes=fit.slopes * _OPPOSITE)
-    forward, backward = (_seen_along(one, pairs, prior) for one in (fit, opposite))
+    along, _ = parallax(fit.state, pairs)
+    opposite = replace(fit, state=fit.state.reversed())
+    forward = _seen_along(fit, along, prior)
+    backward = _seen_along(opposite, -along, prior)
     best = forward if forward.line_gains.sum() >= backward.line_gains.sum() else backward
     # A wrong match near its line, but far along it, would outweigh all others.
     fit = maximize(evaluate, Motion.moved, best.motion, prior.given(best.log_parallax))
-    return _seen_along(fit, pairs, prior)
+    return _seen_along(fit, parallax(fit.state, pairs)[0], prior)
 
 
 def rotation_model(starts: list[Array], pairs: RayPairs, prior: MatchPrior) -> Model:
@@ -182,11 +184,10 @@ def parallax(motion: Motion, pairs: RayPairs) -> tuple[Array, Array]:
     return along, across
 
 
-def _seen_along(fit: Fit[Motion], pairs: RayPairs, prior: MatchPrior) -> Model:
+def _seen_along(fit: Fit[Motion], along: Array, prior: MatchPrior) -> Model:
     """Score a motion by the density of the query points along and across its epipolar lines."""
     sigma, side = fit.scale * prior.sigma, prior.side
     across = fit.errors[:, 0] / fit.scale
-    along, _ = parallax(fit.state, pairs)
     known = np.isfinite(along)
     along = np.where(known, along, 0.0)
     ahead, behind = np.maximum(along, 0.0), np.minimum(along, 0.0) / sigma

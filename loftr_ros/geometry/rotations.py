@@ -50,12 +50,15 @@ def nearest_rotation(matrix: Array) -> Array:
 
 
 def tangent_basis(direction: Array) -> Array:
-    """Return two orthonormal columns (3, 2) perpendicular to a unit `direction` (3,)."""
-    # Any axis will do that is not close to the direction.
-    axis = np.eye(3)[np.argmin(np.abs(direction))]
-    first = cross(direction, axis)
-    first /= np.linalg.norm(first)
-    return np.stack([first, cross(direction, first)], axis=1)
+    """Return two orthonormal columns (3, 2) perpendicular to a unit `direction` (3,).
+
+    T. Duff et al., "Building an orthonormal basis, revisited", JCGT 2017.
+    """
+    x, y, z = direction.tolist()
+    sign = 1.0 if z >= 0.0 else -1.0
+    a = -1.0 / (sign + z)
+    b = x * y * a
+    return np.array([[1.0 + sign * x * x * a, b], [sign * b, sign + y * y * a], [-sign * x, -y]])
 
 
 def angle_between(first: Array, second: Array) -> float:
