@@ -12,7 +12,7 @@ from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.files import intrinsic_matrix, make_camera
 from loftr_ros.data.poses import TimedPoses
 from loftr_ros.data.sequences import FrameEntry, ImageSequence, RightCamera
-from loftr_ros.data.tables import parse_numbers, read_lines
+from loftr_ros.data.tables import nanoseconds, parse_numbers, read_lines, shortened
 from loftr_ros.geometry.transforms import inverse_transform
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _root(path: Path) -> Path:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         # The files of some tools start with OpenCV's %YAML:1.0, which is no YAML directive.
-        lines = path.read_text(encoding='utf-8').splitlines()
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
         content = yaml.safe_load('\n'.join(line for line in lines if not line.startswith('%')))
     except OSError as error:
         raise DatasetError(
@@ -153,11 +153,10 @@ def _read_image_list(path: Path) -> list[tuple[int, str]]:
     rows = []
     for number, line in read_lines(path):
         stamp, _, name = (word.strip() for word in line.partition(','))
-        if not stamp.isdigit() or not name:
-            raise DatasetError(
-                path, f'line {number} is not "nanoseconds,file": {line!r}', 'Correct the line.'
-            )
-        rows.append((int(stamp), name))
+        if not name:
+            problem = f'line {number} is not "nanoseconds,file": {shortened(line)!r}'
+            raise DatasetError(path, problem, 'Correct the line.')
+        rows.append((nanoseconds(stamp, path, number), name))
     if not rows:
         raise DatasetError(path, 'the file lists no images', 'Check that the dataset is complete.')
     return rows
@@ -172,13 +171,13 @@ def _read_body_poses(folder: Path) -> TimedPoses | None:
     for number, line in read_lines(path):
         words = line.split(',')
         # Nanoseconds since 1970 do not fit a double: the stamp is read on its own.
-        if len(words) < 8 or not words[0].strip().isdigit():
+        if len(words) < 8:
             raise DatasetError(
                 path,
                 f'line {number} has {len(words)} columns, expected at least 8',
                 'The file may be truncated: complete or remove the line.',
             )
-        stamps.append(int(words[0]))
+        stamps.append(nanoseconds(words[0], path, number))
         values.append(parse_numbers(words[1:8], path, number))
     if not values:
         raise DatasetError(path, 'the file has no rows', 'Check that the dataset is complete.')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +19,32 @@ IMAGE_SUFFIXES = frozenset({'.png', '.jpg', '.jpeg', '.pgm', '.ppm', '.bmp', '.t
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List the images of a folder in the order of their names.
+    """List the images of a folder in the order of their names, where 2 comes before 10.
 
     Raises:
         DatasetError: If there are none.
 
     """
     try:
-        images = sorted(file for file in folder.iterdir() if is_image(file))
+        files = [file for file in folder.iterdir() if is_image(file)]
     except OSError as error:
         raise DatasetError(
             folder, f'the folder cannot be read ({error.strerror})', 'Check the dataset.'
         ) from error
-    if not images:
+    if not files:
         kinds = ', '.join(sorted(IMAGE_SUFFIXES))
         raise DatasetError(folder, 'there are no images', f'Looked for {kinds}.')
-    return images
+    return sorted(files, key=lambda file: natural_order(file.name))
+
+
+def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Return what sorts names by the numbers in them: 0.png, 1.png, 2.png, 10.png.
+
+    Names of equal numbers (1.png, 01.png) are in the order of their text.
+    """
+    parts = re.findall(r'[0-9]+|[^0-9]+', name)
+    key = [(int(part), '') if part.isdigit() else (-1, part) for part in parts]
+    return key, name
 
 
 def is_image(file: Path) -> bool:

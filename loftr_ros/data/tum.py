@@ -83,7 +83,7 @@ def _read_images(path: Path, kind: str) -> list[tuple[int, Path]]:
     folder = path / kind
     if not folder.is_dir():
         return []
-    return [(seconds_to_ns(file.stem, file, 1), file) for file in list_images(folder)]
+    return sorted((seconds_to_ns(file.stem, file, 1), file) for file in list_images(folder))
 
 
 def _parse_list_line(number: int, line: str, index: Path) -> tuple[int, Path]:
