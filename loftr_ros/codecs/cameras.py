@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,14 @@ MODELS = {
     'equidistant': 'equidistant',
     'fisheye': 'equidistant',
 }
+
+
+RECTIFIED_NAME = re.compile(r'/image_rect[^/]*(/(compressed|ffmpeg|theora|zstd))?$')
+
+
+def named_rectified(topic: str) -> bool:
+    """Whether the name of an image topic says that its images are rectified, as image_proc's do."""
+    return RECTIFIED_NAME.search(topic) is not None
 
 
 class CameraInfoError(ValueError):

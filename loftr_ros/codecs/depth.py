@@ -40,6 +40,13 @@ def depth_from_msg(msg: Image | CompressedImage) -> Depth:
     return _decompress(msg) if hasattr(msg, 'format') else _read(msg)
 
 
+def holds_depth(msg: Image | CompressedImage) -> bool:
+    """Whether the encoding of a message is that of depth; grey of 16 bit may be either."""
+    if hasattr(msg, 'format'):
+        return 'compressedDepth' in msg.format or msg.format.startswith(('16UC1', '32FC1'))
+    return msg.encoding in ('16UC1', '32FC1')
+
+
 def _read(msg: Image) -> Depth:
     _check_encoding(msg.encoding)
     return _metres(unpack(msg), msg.encoding)

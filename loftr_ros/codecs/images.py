@@ -84,6 +84,9 @@ CvBridge().imgmsg_to_cv2(pixel, 'rgb8')
 # File formats by their first bytes -> what a complete file has after the other.
 COMPLETE_FILES = {b'\xff\xd8': (b'\xff\xda', b'\xff\xd9'), b'\x89PNG': (b'IHDR', b'IEND')}
 
+FILE_MARKS = (b'\xff\xd8\xff', b'\x89PNG', b'BM', b'II*\0', b'MM\0*', b'RIFF', b'\0\0\0\x0cjP  ')
+"""First bytes of the formats that OpenCV reads everywhere."""
+
 
 def image_from_msg(msg: Image | CompressedImage) -> Array:
     """Read an image message.
@@ -99,6 +102,13 @@ def image_from_msg(msg: Image | CompressedImage) -> Array:
         bad = int(np.count_nonzero(~np.isfinite(image)))
         raise ImageConversionError(f'{bad} of {image.size} pixel values are NaN or infinite')
     return image
+
+
+def is_known_kind(msg: Image | CompressedImage) -> bool:
+    """Whether messages like this one can be read, be they depth or pictures."""
+    if not hasattr(msg, 'format'):
+        return msg.encoding in LAYOUTS or msg.encoding in PLANES
+    return 'compressedDepth' in msg.format or bytes(msg.data[:12]).startswith(FILE_MARKS)
 
 
 def prepare() -> None:

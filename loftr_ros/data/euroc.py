@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from loftr_ros.data.errors import DatasetError
-from loftr_ros.data.files import intrinsic_matrix, make_camera
+from loftr_ros.data.files import intrinsic_matrix, make_camera, nearest_in_time
 from loftr_ros.data.poses import TimedPoses
 from loftr_ros.data.sequences import FrameEntry, ImageSequence, RightCamera
 from loftr_ros.data.tables import nanoseconds, parse_numbers, read_lines, shortened
@@ -65,11 +65,14 @@ def open_euroc(path: Path, camera: str | None = None) -> ImageSequence:
     entries.sort(key=lambda entry: entry.stamp_ns)
     calibration = _camera(sensor, folder / 'sensor.yaml')
     name = path.parent.name if path.name == 'mav0' else path.name
-    return ImageSequence(name, 'euroc', tuple(entries), calibration, folder.name)
+    span = None if body is None else body.span_ns
+    return ImageSequence(
+        name, 'euroc', tuple(entries), calibration, folder.name, truth_span_ns=span
+    )
 
 
 def open_euroc_stereo(path: Path, camera: str | None = None) -> ImageSequence:
-    """Index cam0 with the views of cam1 of the same stamps; otherwise as `open_euroc`.
+    """Index cam0 with the views of cam1 of the nearest stamps; otherwise as `open_euroc`.
 
     Raises:
         DatasetError: If a file is missing or malformed, or another camera is asked for.
@@ -80,16 +83,17 @@ def open_euroc_stereo(path: Path, camera: str | None = None) -> ImageSequence:
     sequence = open_euroc(path)
     left, right = _root(path) / 'cam0' / 'sensor.yaml', _root(path) / 'cam1' / 'sensor.yaml'
     sensor = _read_yaml(right)
-    files = dict(_read_image_list(right.parent / 'data.csv'))
+    files = [
+        (stamp, right.parent / 'data' / name)
+        for stamp, name in sorted(_read_image_list(right.parent / 'data.csv'))
+    ]
     left_T_right = inverse_transform(_extrinsics(_read_yaml(left), left)) @ _extrinsics(
         sensor, right
     )
-    entries = (
-        replace(entry, right_path=right.parent / 'data' / files[entry.stamp_ns])
-        if entry.stamp_ns in files
-        else entry
-        for entry in sequence.entries
-    )
+    entries = []
+    for entry in sequence.entries:
+        file, apart_ns = nearest_in_time(files, entry.stamp_ns)
+        entries.append(replace(entry, right_path=file, right_apart_ns=apart_ns))
     return replace(
         sequence,
         entries=tuple(entries),

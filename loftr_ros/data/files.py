@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,29 +58,56 @@ def intrinsic_matrix(fx: float, fy: float, cx: float, cy: float) -> np.ndarray[A
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
 
 
+def nearest_in_time(files: list[tuple[int, Path]], stamp_ns: int) -> tuple[Path | None, int]:
+    """Return the file that is nearest in time, and how far its stamp is, ns.
+
+    Args:
+        files: Stamps in ns and files, in the order of time.
+        stamp_ns: The time.
+
+    """
+    right = bisect.bisect(files, stamp_ns, key=lambda one: one[0])
+    around = files[max(right - 1, 0) : right + 1]
+    apart_ns, file = min(((abs(time - stamp_ns), file) for time, file in around), default=(0, None))
+    return file, apart_ns
+
+
 def camera_of_images(
-    image: Path,
+    images: Sequence[Path],
     matrix: np.ndarray[Any, Any],
     model: str = 'none',
     distortion: Sequence[float] = (),
     *,
     source: Path,
 ) -> Camera:
-    """Make the calibration for images of the size of `image`.
+    """Make the calibration for images of the size of the first that can be read.
 
     Args:
-        image: An image of the sequence.
+        images: The images of the sequence, at least one.
         matrix: Intrinsic matrix (3, 3), pixels.
         model: Distortion model as in `Camera`.
         distortion: Its coefficients.
         source: File that the calibration comes from, named in errors.
 
     Raises:
-        DatasetError: If the image is unreadable or the calibration impossible.
+        DatasetError: If no image is readable or the calibration impossible.
 
     """
-    height, width = read_image(image).shape[:2]
+    height, width = _size(images)
     return make_camera(width, height, matrix, model, distortion, source=source)
+
+
+def _size(images: Sequence[Path]) -> tuple[int, int]:
+    first_error: DatasetError | None = None
+    for image in images:
+        try:
+            height, width = read_image(image).shape[:2]
+        except DatasetError as error:  # noqa: PERF203 - hardly ever
+            first_error = first_error or error
+        else:
+            return height, width
+    assert first_error is not None
+    raise first_error
 
 
 def make_camera(

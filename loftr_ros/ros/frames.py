@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg
+from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg, named_rectified
 from loftr_ros.codecs.depth import depth_from_msg
 from loftr_ros.codecs.images import ImageConversionError, image_from_msg
 from loftr_ros.codecs.stamps import stamp_from_msg
-from loftr_ros.codecs.stereo import right_camera_from_msgs
+from loftr_ros.codecs.stereo import find_right_camera, no_baseline
 from loftr_ros.frontend import Frame, RightView
 from loftr_ros.settings.declarations import transform_from_pose
 
@@ -151,25 +151,21 @@ class FrameReader:
             self._refuse(right.camera_info_topic, str(error))
             return None
         if pose is None:
-            self._refuse(
-                right.camera_info_topic,
-                'p holds no baseline, and no transform from '
-                f'{left.image.header.frame_id!r} to {right.image.header.frame_id!r} is known: '
-                'calibrate the pair, publish the transform or set left_T_right',
-            )
+            frames = left.image.header.frame_id, right.image.header.frame_id
+            self._refuse(right.camera_info_topic, no_baseline(*frames))
             return None
         return RightView(frame.image, frame.camera, pose)
 
     def _right_camera(self, left: ImageInput, right: ImageInput) -> Array | None:
-        if self._left_T_right[:3, 3].any():
-            return self._left_T_right
-        pose = None
-        if left.camera_info is not None and right.camera_info is not None:
-            infos = left.camera_info, right.camera_info
-            pose = right_camera_from_msgs(*infos, rectified=self._rectified)
-        if pose is None:
-            pose = self._lookup(left.image.header.frame_id, right.image.header.frame_id)
-        return pose if pose is not None and pose[:3, 3].any() else None
+        return find_right_camera(
+            self._left_T_right,
+            (left.camera_info, right.camera_info),
+            lambda: self._lookup(left.image.header.frame_id, right.image.header.frame_id),
+            rectified=self._is_rectified(left),
+        )
+
+    def _is_rectified(self, image: ImageInput) -> bool:
+        return self._rectified or named_rectified(image.topic)
 
 
 def read_frame(image: ImageInput, rectified: bool) -> tuple[Frame, str]:
@@ -185,7 +181,7 @@ def read_frame(image: ImageInput, rectified: bool) -> tuple[Frame, str]:
         pixels = image_from_msg(image.image)
     except ImageConversionError as error:
         raise InputError(image.topic, str(error)) from error
-    camera, problem = _read_camera(image, pixels, rectified)
+    camera, problem = _read_camera(image, pixels, rectified or named_rectified(image.topic))
     header = image.image.header
     return Frame(stamp_from_msg(header.stamp), pixels, header.frame_id, camera), problem
 

@@ -10,7 +10,7 @@ from scenes import STEP_NS, camera_info_msg, compressed_msg, image_msg, picture
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from loftr_ros.frontend import TrackingResult
-from loftr_ros.ros.frames import Arrival, ImageInput, InputError
+from loftr_ros.ros.frames import Arrival, ImageInput, InputError, read_frame
 from loftr_ros.ros.processing import Processor
 from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
@@ -220,3 +220,23 @@ def test_rotations_reach_loftr() -> None:
     image = picture(0)
     features = [matcher.encode(each) for each in (image, np.ascontiguousarray(image[::-1, ::-1]))]
     assert matcher.match(*features).rotation == 180
+
+
+@pytest.mark.parametrize(
+    ('topic', 'rectified', 'focal'),
+    [
+        ('/camera/image_raw', False, 130),
+        ('/camera/image_rect', False, 100),
+        ('/camera/image_rect_color/compressed', False, 100),
+        ('/image_rect/image', False, 130),
+        ('/camera/image_raw', True, 100),
+    ],
+)
+def test_a_rectified_image_is_known_by_its_name(topic: str, rectified: bool, focal: float) -> None:
+    info = camera_info_msg(0)
+    info.p = [100.0, 0.0, 79.5, 0.0, 0.0, 100.0, 59.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+    image = ImageInput(image_msg(picture(0), STEP_NS), info, topic, '/camera_info')
+    frame, problem = read_frame(image, rectified)
+    assert not problem
+    assert frame.camera is not None
+    assert frame.camera.matrix[0, 0] == focal
