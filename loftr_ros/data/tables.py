@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from loftr_ros.codecs.texts import shortened
 from loftr_ros.data.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -122,8 +123,3 @@ def _stamp(text: str, shift: int, path: Path, number: int) -> int:
             'Correct the line.',
         )
     return int(value)
-
-
-def shortened(text: str, length: int = 80) -> str:
-    """Return the beginning of a text that may be of any length."""
-    return text if len(text) <= length else f'{text[:length]}...'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +129,7 @@ class FrameReader:
                 f'the depth has {columns}x{rows} px, but the image {width}x{height} px: depth must '
                 'be registered to the image (depth_image_proc/register)',
             )
-        return Frame(frame.stamp_ns, frame.image, frame.frame_id, frame.camera, depth=metres)
+        return replace(frame, depth=metres)
 
     def stereo(self, left: ImageInput, right: ImageInput) -> Frame:
         """Read the images of both cameras; without all calibration the frame has none at all.
@@ -138,23 +138,19 @@ class FrameReader:
             InputError: An image cannot be used.
         """
         frame, other = self.image(left), self.image(right)
-        view = self._right_view(left, right, other)
-        camera = None if view is None else frame.camera
-        return Frame(frame.stamp_ns, frame.image, frame.frame_id, camera, right=view)
-
-    def _right_view(self, left: ImageInput, right: ImageInput, frame: Frame) -> RightView | None:
-        if frame.camera is None:
-            return None
+        problem = frame.calibration_problem or other.calibration_problem
+        if other.camera is None:
+            return replace(frame, camera=None, calibration_problem=problem)
         try:
             pose = self._right_camera(left, right)
         except CameraInfoError as error:
             self._refuse(right.camera_info_topic, str(error))
-            return None
+            return replace(frame, camera=None, calibration_problem=str(error))
         if pose is None:
             frames = left.image.header.frame_id, right.image.header.frame_id
             self._refuse(right.camera_info_topic, no_baseline(*frames))
-            return None
-        return RightView(frame.image, frame.camera, pose)
+            return replace(frame, camera=None, calibration_problem=no_baseline(*frames))
+        return replace(frame, right=RightView(other.image, other.camera, pose))
 
     def _right_camera(self, left: ImageInput, right: ImageInput) -> Array | None:
         return find_right_camera(
@@ -183,7 +179,9 @@ def read_frame(image: ImageInput, rectified: bool) -> tuple[Frame, str]:
         raise InputError(image.topic, str(error)) from error
     camera, problem = _read_camera(image, pixels, rectified or named_rectified(image.topic))
     header = image.image.header
-    return Frame(stamp_from_msg(header.stamp), pixels, header.frame_id, camera), problem
+    stamp_ns = stamp_from_msg(header.stamp)
+    frame = Frame(stamp_ns, pixels, header.frame_id, camera, calibration_problem=problem)
+    return frame, problem
 
 
 def _read_camera(

@@ -240,3 +240,14 @@ def test_a_rectified_image_is_known_by_its_name(topic: str, rectified: bool, foc
     assert not problem
     assert frame.camera is not None
     assert frame.camera.matrix[0, 0] == focal
+
+
+def test_the_reason_of_a_lost_pose_tells_a_refused_calibration_from_none() -> None:
+    bench = Bench()
+    wrong = camera_info_msg(0, width=320, height=240)
+    bench.mono(0, wrong)
+    pose = require(bench.mono(1, wrong)).pose
+    assert 'the calibration of the reference image is refused: the image has 160x120' in pose.reason
+    other = Bench()
+    other.mono(0, None)
+    assert require(other.mono(1, None)).pose.reason.startswith('no camera calibration')

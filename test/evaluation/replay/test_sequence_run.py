@@ -225,6 +225,7 @@ def late_bag(path: Path, mode: str, delay_ns: int, frames: int = 8) -> Path:
     with BagWriter(path) as bag:
         for index in range(frames):
             frame = world.frame(index + 1, 10**9 + index * 10**8)
+            assert frame.camera is not None
             late = frame.stamp_ns + delay_ns
             header = bag.header(late, 'right')
             if mode == 'stereo':
