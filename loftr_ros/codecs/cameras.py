@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.codecs.texts import shortened
 from loftr_ros.geometry import Camera
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from loftr_ros.codecs.texts import shortened
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.files import intrinsic_matrix, make_camera, nearest_in_time
 from loftr_ros.data.poses import TimedPoses
 from loftr_ros.data.sequences import FrameEntry, ImageSequence, RightCamera
 from loftr_ros.data.tables import nanoseconds, parse_numbers, read_lines
 from loftr_ros.geometry.transforms import inverse_transform
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from pathlib import Path

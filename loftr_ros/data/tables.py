@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loftr_ros.codecs.texts import shortened
 from loftr_ros.data.errors import DatasetError
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loftr_ros.codecs.texts import shortened
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.files import (
     camera_of_images,
@@ -18,6 +17,7 @@ from loftr_ros.data.files import (
 from loftr_ros.data.poses import TimedPoses
 from loftr_ros.data.sequences import FrameEntry, ImageSequence
 from loftr_ros.data.tables import parse_numbers, read_lines, seconds_to_ns
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from pathlib import Path

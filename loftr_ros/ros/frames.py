@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg, named_rectified
 from loftr_ros.codecs.depth import depth_from_msg
-from loftr_ros.codecs.images import ImageConversionError, image_from_msg
+from loftr_ros.codecs.images import MAX_BYTES, ImageConversionError, image_from_msg, size_of
 from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.codecs.stereo import find_right_camera, no_baseline
 from loftr_ros.frontend import Frame, RightView
@@ -164,7 +164,7 @@ class FrameReader:
         return self._rectified or named_rectified(image.topic)
 
 
-def read_frame(image: ImageInput, rectified: bool) -> tuple[Frame, str]:
+def read_frame(image: ImageInput, rectified: bool, max_bytes: int = MAX_BYTES) -> tuple[Frame, str]:
     """Read an image with its calibration.
 
     Returns:
@@ -173,15 +173,36 @@ def read_frame(image: ImageInput, rectified: bool) -> tuple[Frame, str]:
     Raises:
         InputError: The image cannot be used.
     """
+    _check_announced(image)
     try:
-        pixels = image_from_msg(image.image)
+        pixels = image_from_msg(image.image, max_bytes)
     except ImageConversionError as error:
         raise InputError(image.topic, str(error)) from error
+    except MemoryError as error:
+        # It is this image that is too large, not the device that is too small for the others.
+        raise InputError(image.topic, 'there is no memory to read the image') from error
     camera, problem = _read_camera(image, pixels, rectified or named_rectified(image.topic))
     header = image.image.header
     stamp_ns = stamp_from_msg(header.stamp)
     frame = Frame(stamp_ns, pixels, header.frame_id, camera, calibration_problem=problem)
     return frame, problem
+
+
+def _check_announced(image: ImageInput) -> None:
+    """Refuse a compressed image that is larger than its calibration, before it is decoded.
+
+    Raises:
+        InputError: It is.
+    """
+    size, info = size_of(image.image), image.camera_info
+    if not hasattr(image.image, 'format') or size is None or info is None or not info.width:
+        return
+    if size[0] > info.height or size[1] > info.width:
+        raise InputError(
+            image.topic,
+            f'the compressed image has {size[1]}x{size[0]} px, but its camera_info is for '
+            f'{info.width}x{info.height} px',
+        )
 
 
 def _read_camera(
