@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg, named_rectified
 from loftr_ros.codecs.depth import depth_from_msg
-from loftr_ros.codecs.images import MAX_BYTES, ImageConversionError, image_from_msg, size_of
+from loftr_ros.codecs.images import ImageConversionError, image_from_msg, size_of
 from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.codecs.stereo import find_right_camera, no_baseline
 from loftr_ros.frontend import Frame, RightView
@@ -164,7 +164,7 @@ class FrameReader:
         return self._rectified or named_rectified(image.topic)
 
 
-def read_frame(image: ImageInput, rectified: bool, max_bytes: int = MAX_BYTES) -> tuple[Frame, str]:
+def read_frame(image: ImageInput, rectified: bool) -> tuple[Frame, str]:
     """Read an image with its calibration.
 
     Returns:
@@ -175,7 +175,7 @@ def read_frame(image: ImageInput, rectified: bool, max_bytes: int = MAX_BYTES) -
     """
     _check_announced(image)
     try:
-        pixels = image_from_msg(image.image, max_bytes)
+        pixels = image_from_msg(image.image)
     except ImageConversionError as error:
         raise InputError(image.topic, str(error)) from error
     except MemoryError as error:
