@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry import Camera
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo
@@ -18,10 +20,24 @@ MODELS = {
     '': 'none',
     'none': 'none',
     'plumb_bob': 'plumb_bob',
+    'radtan': 'plumb_bob',
+    'radial-tangential': 'plumb_bob',
     'rational_polynomial': 'rational_polynomial',
     'equidistant': 'equidistant',
     'fisheye': 'equidistant',
 }
+# Of OpenCV's one list of coefficients, plumb_bob is the beginning: drivers name it by either name.
+PLUMB_BOB_SIZE, RATIONAL_SIZES = 5, (8, 12, 14)
+LARGEST_SKEW = 1.0
+"""Skew that calibrations leave over, px at the border of the image; more is that of no camera."""
+
+
+RECTIFIED_NAME = re.compile(r'/image_rect[^/]*(/(compressed|ffmpeg|theora|zstd))?$')
+
+
+def named_rectified(topic: str) -> bool:
+    """Whether the name of an image topic says that its images are rectified, as image_proc's do."""
+    return RECTIFIED_NAME.search(topic) is not None
 
 
 class CameraInfoError(ValueError):
@@ -38,7 +54,7 @@ def camera_from_msg(
     (c + 0.5) / binning - 0.5; image_geometry leaves out the halves.
 
     Args:
-        msg: The message; all of k zero means that the camera is not calibrated.
+        msg: The message; all of k and p zero means that the camera is not calibrated.
         size: (height, width) of the image that it came with, px; None to trust the message.
         rectified: The image is rectified, so that p holds instead of k, without distortion.
 
@@ -48,8 +64,8 @@ def camera_from_msg(
     Raises:
         CameraInfoError: The calibration is not one of the image, or contradicts itself.
     """
-    matrix = np.asarray(msg.p, np.float64).reshape(3, 4)[:, :3] if rectified else _matrix(msg)
-    if not np.any(matrix):
+    matrix = _matrix(msg, rectified)
+    if matrix is None:
         return None
     width, height = _published_size(msg, size)
     try:
@@ -82,23 +98,50 @@ def camera_to_msg(
     return msg
 
 
-def _matrix(msg: CameraInfo) -> npt.NDArray[np.float64]:
-    return np.array(msg.k, np.float64).reshape(3, 3)
+def _matrix(msg: CameraInfo, rectified: bool) -> npt.NDArray[np.float64] | None:
+    """Return the matrix that holds, without a skew that is none; None for no calibration.
+
+    Raises:
+        CameraInfoError: Only the other one of k and p is there.
+    """
+    k = np.array(msg.k, np.float64).reshape(3, 3)
+    p = np.array(msg.p, np.float64).reshape(3, 4)[:, :3]
+    matrix, other = (p, k) if rectified else (k, p)
+    if not np.any(matrix):
+        if not np.any(other):
+            return None
+        raise CameraInfoError(
+            'p is zero, though the images are rectified: publish p, or the images before that'
+            if rectified
+            else 'k is zero, but p is not: if the images are rectified, set rectified:=true'
+        )
+    if abs(matrix[0, 1]) < LARGEST_SKEW:
+        matrix[0, 1] = 0.0
+    return matrix
 
 
 def _distortion(msg: CameraInfo) -> tuple[str, npt.NDArray[np.float64]]:
+    """Return model and coefficients as OpenCV takes them: their number tells more than the name.
+
+    Raises:
+        CameraInfoError: The model is not known, or contradicts its coefficients.
+    """
+    distortion = np.array(msg.d, np.float64)
     model = MODELS.get(msg.distortion_model)
+    if model == 'equidistant':
+        return model, distortion
+    if not distortion.any():  # of any other model nothing is left
+        return 'none', np.zeros(0)
     if model is None:
         raise CameraInfoError(
-            f'distortion model {msg.distortion_model!r} is not supported; '
+            f'distortion model {shortened(msg.distortion_model)!r} is not supported; '
             f'known are {", ".join(name for name in MODELS if name)}'
         )
-    distortion = np.asarray(msg.d, np.float64)
-    if model != 'equidistant' and not distortion.any():
-        return 'none', np.zeros(0)
     if model == 'none':
         raise CameraInfoError(f'{distortion.size} distortion coefficients, but no distortion model')
-    return model, distortion
+    if distortion.size > PLUMB_BOB_SIZE and not distortion[PLUMB_BOB_SIZE:].any():
+        distortion = distortion[:PLUMB_BOB_SIZE]
+    return ('rational_polynomial' if distortion.size in RATIONAL_SIZES else 'plumb_bob'), distortion
 
 
 def _binning(msg: CameraInfo) -> tuple[int, int]:

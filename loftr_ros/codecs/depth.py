@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.codecs.images import ImageConversionError, unpack
+from loftr_ros.codecs.images import ImageConversionError, check_encoded, unpack
+from loftr_ros.encoded import JPEG, encoded_size
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
@@ -40,6 +42,13 @@ def depth_from_msg(msg: Image | CompressedImage) -> Depth:
     return _decompress(msg) if hasattr(msg, 'format') else _read(msg)
 
 
+def holds_depth(msg: Image | CompressedImage) -> bool:
+    """Whether the encoding of a message is that of depth; grey of 16 bit may be either."""
+    if hasattr(msg, 'format'):
+        return 'compressedDepth' in msg.format or msg.format.startswith(('16UC1', '32FC1'))
+    return msg.encoding in ('16UC1', '32FC1')
+
+
 def _read(msg: Image) -> Depth:
     _check_encoding(msg.encoding)
     return _metres(unpack(msg), msg.encoding)
@@ -48,7 +57,7 @@ def _read(msg: Image) -> Depth:
 def _check_encoding(encoding: str) -> None:
     if encoding not in ENCODINGS:
         raise ImageConversionError(
-            f'encoding {encoding!r} holds no depth; REP 118 has 16UC1 (mm) and 32FC1 (m)'
+            f'encoding {shortened(encoding)!r} holds no depth; REP 118 has 16UC1 (mm), 32FC1 (m)'
         )
 
 
@@ -67,16 +76,14 @@ def _measured(depth: Depth) -> Depth:
 def _decompress(msg: CompressedImage) -> Depth:
     """Read what compressed_depth_image_transport writes (a PNG behind a short header)."""
     encoding, _, codec = msg.format.partition(';')
+    data = bytes(msg.data)
     if 'compressedDepth' not in codec:
-        raise ImageConversionError(
-            f'format {msg.format!r} is not one of compressedDepth; a lossy picture holds no depth'
-        )
+        return _read_plain(data, msg.format)
     if 'rvl' in codec:
         raise ImageConversionError(
             'RVL is not supported: set the parameter of the publisher, format, to png'
         )
     _check_encoding(encoding)
-    data = bytes(msg.data)
     if len(data) <= CONFIG_HEADER.size:
         raise ImageConversionError(f'the compressed depth is truncated after {len(data)} bytes')
     _, scale, offset = CONFIG_HEADER.unpack_from(data)
@@ -86,9 +93,25 @@ def _decompress(msg: CompressedImage) -> Depth:
     return _from_inverse(picture, scale, offset)
 
 
+def _read_plain(data: bytes, image_format: str) -> Depth:
+    """Read a PNG of millimetres, as the transport `compressed` writes depth of 16 bit.
+
+    Raises:
+        ImageConversionError: It is another kind of picture.
+    """
+    name = f'format {shortened(image_format)!r}'
+    if data.startswith(JPEG):
+        raise ImageConversionError(f'{name} is JPEG: a lossy picture holds no depth')
+    size = encoded_size(data)
+    if size is None or size.pixel_bytes != 2:
+        raise ImageConversionError(
+            f'{name} is no PNG with one channel of 16 bit: it holds no depth'
+        )
+    return _metres(_decode_png(data), '16UC1')
+
+
 def _decode_png(data: bytes) -> npt.NDArray[np.uint16]:
-    if data.startswith(b'\x89PNG') and b'IEND' not in data[-16:]:
-        raise ImageConversionError(f'the compressed depth is truncated after {len(data)} bytes')
+    check_encoded(data)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:

@@ -17,6 +17,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.encoded import encoded_size, is_complete
+from loftr_ros.texts import shortened
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -81,12 +84,18 @@ pixel = SimpleNamespace(height=1, width=1, step=3, encoding='bgr8', is_bigendian
 CvBridge().imgmsg_to_cv2(pixel, 'rgb8')
 """
 
-# File formats by their first bytes -> what a complete file has after the other.
-COMPLETE_FILES = {b'\xff\xd8': (b'\xff\xda', b'\xff\xd9'), b'\x89PNG': (b'IHDR', b'IEND')}
+MAX_BYTES = 256_000_000
+"""Larger compressed images are not decoded, bytes of the pixels: 80 megapixels in colour."""
+FILE_MARKS = (b'\xff\xd8\xff', b'\x89PNG', b'BM', b'II*\0', b'MM\0*', b'RIFF', b'\0\0\0\x0cjP  ')
+"""First bytes of the formats that OpenCV reads everywhere."""
 
 
-def image_from_msg(msg: Image | CompressedImage) -> Array:
+def image_from_msg(msg: Image | CompressedImage, max_bytes: int = MAX_BYTES) -> Array:
     """Read an image message.
+
+    Args:
+        msg: The message.
+        max_bytes: Compressed images with more bytes of pixels are refused before they are decoded.
 
     Returns:
         (H, W) grey or (H, W, 3) RGB; uint8, uint16 or float32. Semi-planar YUV gives its luma.
@@ -94,11 +103,18 @@ def image_from_msg(msg: Image | CompressedImage) -> Array:
     Raises:
         ImageConversionError: The message contradicts itself, or its encoding is not known.
     """
-    image = _decompress(msg) if hasattr(msg, 'format') else unpack(msg)
+    image = _decompress(msg, max_bytes) if hasattr(msg, 'format') else unpack(msg)
     if image.dtype.kind == 'f' and not np.isfinite(image).all():
         bad = int(np.count_nonzero(~np.isfinite(image)))
         raise ImageConversionError(f'{bad} of {image.size} pixel values are NaN or infinite')
     return image
+
+
+def is_known_kind(msg: Image | CompressedImage) -> bool:
+    """Whether messages like this one can be read, be they depth or pictures."""
+    if not hasattr(msg, 'format'):
+        return msg.encoding in LAYOUTS or msg.encoding in PLANES
+    return 'compressedDepth' in msg.format or bytes(msg.data[:12]).startswith(FILE_MARKS)
 
 
 def prepare() -> None:
@@ -140,7 +156,8 @@ def unpack(msg: Image) -> Array:
     layout = LAYOUTS.get(encoding)
     if layout is None:
         raise ImageConversionError(
-            f'encoding {encoding!r} is not supported; known are {", ".join([*LAYOUTS, *PLANES])}'
+            f'encoding {shortened(encoding)!r} is not supported; '
+            f'known are {", ".join([*LAYOUTS, *PLANES])}'
         )
     pixels = _pixels(msg, layout, msg.height)
     if encoding in ('mono8', 'mono16', 'rgb8', 'rgb16'):
@@ -230,11 +247,35 @@ def _cv_bridge_works() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _decompress(msg: CompressedImage) -> Array:
+def size_of(msg: Image | CompressedImage) -> tuple[int, int] | None:
+    """Return (height, width), px, as far as a message tells without being decoded."""
+    if not hasattr(msg, 'format'):
+        return msg.height, msg.width
+    size = encoded_size(bytes(msg.data))
+    return None if size is None else (size.height, size.width)
+
+
+def check_encoded(data: bytes, max_bytes: int = MAX_BYTES) -> None:
+    """Refuse a file without its end, and one whose header announces too many pixels.
+
+    Raises:
+        ImageConversionError: It is one of these.
+    """
+    if not is_complete(data):
+        raise ImageConversionError(f'the compressed image is truncated after {len(data)} bytes')
+    size = encoded_size(data)
+    if size is not None and size.decoded_bytes > max_bytes:
+        raise ImageConversionError(
+            f'the compressed image of {len(data)} bytes has {size.width}x{size.height} px, '
+            f'{size.decoded_bytes / 1e6:.0f} MB when decoded; allowed are {max_bytes / 1e6:.0f} MB'
+        )
+
+
+def _decompress(msg: CompressedImage, max_bytes: int) -> Array:
     data = bytes(msg.data)
     if 'compressedDepth' in msg.format:
         raise ImageConversionError('a compressedDepth image is no camera picture')
-    _check_complete(data)
+    check_encoded(data, max_bytes)
     try:
         # Decoded as the sensor saw it: turning by EXIF would contradict the calibration.
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
@@ -242,18 +283,12 @@ def _decompress(msg: CompressedImage) -> Array:
         image = None
     if image is None:
         raise ImageConversionError(
-            f'{len(data)} bytes of format {msg.format!r} are not an image that OpenCV can read'
+            f'{len(data)} bytes of format {shortened(msg.format)!r} are not an image that OpenCV '
+            'can read'
         )
     if image.ndim == 2:
         return image
     return image[:, :, :3] if _is_rgb(msg.format) else _generic_to_rgb(image)
-
-
-def _check_complete(data: bytes) -> None:
-    """Refuse a file without its end: decoders fill what is missing with grey."""
-    for start, (last_header, end) in COMPLETE_FILES.items():
-        if data.startswith(start) and data.rfind(end) <= data.rfind(last_header):
-            raise ImageConversionError(f'the compressed image is truncated after {len(data)} bytes')
 
 
 def _is_rgb(compressed_format: str) -> bool:

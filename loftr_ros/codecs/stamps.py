@@ -35,6 +35,16 @@ class Order(enum.Enum):
     """Time itself went back, as at the start of the next round of a looped bag."""
 
 
+def describe_late(stamp_ns: int, last_ns: int) -> str:
+    """Say what is wrong with a stamp that is not after the last one."""
+    if not stamp_ns:
+        return 'the stamp is zero: the driver must set the time of the exposure'
+    if stamp_ns == last_ns:
+        return f'the stamp {stamp_ns / SECOND_NS:.6f} s is that of the image before'
+    behind = (last_ns - stamp_ns) / SECOND_NS
+    return f'the stamp is {behind:.6f} s before that of the image before'
+
+
 @dataclass
 class StampOrder:
     """Tell messages that came out of order from a clock that was set back.

@@ -16,6 +16,8 @@ from loftr_ros.codecs.cameras import CameraInfoError
 from loftr_ros.geometry.transforms import is_transform
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sensor_msgs.msg import CameraInfo
 
 Array = npt.NDArray[np.float64]
@@ -54,6 +56,47 @@ def right_camera_from_msgs(
         return pose
     rectified_T_left, rectified_T_right = _rectification(left), _rectification(right)
     return np.asarray(rectified_T_left.T @ pose @ rectified_T_right, np.float64)
+
+
+def find_right_camera(
+    given: Array | None,
+    infos: tuple[CameraInfo | None, CameraInfo | None],
+    lookup: Callable[[], Array | None],
+    *,
+    rectified: bool = False,
+) -> Array | None:
+    """Return the pose (4, 4) of the right camera in the left one, m, wherever it is known from.
+
+    Args:
+        given: The pose that somebody set; None, or one without a translation, for none.
+        infos: Calibrations of the left and of the right camera.
+        lookup: Returns the transform between both frames; None where it is not known.
+        rectified: As in `right_camera_from_msgs`.
+
+    Returns:
+        The pose, or None where it is not known or has no translation.
+
+    Raises:
+        CameraInfoError: As `right_camera_from_msgs`.
+    """
+    if given is not None and given[:3, 3].any():
+        return given
+    left, right = infos
+    pose = None
+    if left is not None and right is not None:
+        pose = right_camera_from_msgs(left, right, rectified=rectified)
+    if pose is None:
+        pose = lookup()
+    return pose if pose is not None and pose[:3, 3].any() else None
+
+
+def no_baseline(left_frame: str, right_frame: str) -> str:
+    """Say what is missing where `find_right_camera` finds nothing."""
+    return (
+        'p of both calibrations is of one place: there is no baseline, and no transform from '
+        f'{left_frame!r} to {right_frame!r} is known. Calibrate the pair, publish the transform or '
+        'set left_T_right'
+    )
 
 
 def _position(info: CameraInfo) -> Array:

@@ -11,6 +11,9 @@ from loftr_ros.commands.arguments import add_backend_arguments
 if TYPE_CHECKING:
     import argparse
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
@@ -34,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    import cv2
+    import numpy as np
 
     from loftr_ros.data.images import read_image
     from loftr_ros.matching.matcher import Matcher
@@ -62,9 +65,26 @@ def run(options: argparse.Namespace) -> int:
     features = [matcher.encode(*pair) for pair in zip(images, masks, strict=True)]
     matches = matcher.match(features[0], features[1])
     picture = draw_matches(images[0], images[1], matches)
-    if not cv2.imwrite(str(options.output), picture[..., ::-1]):
-        raise OSError(f'could not write {options.output}')
-    median = f', median confidence {float(sorted(matches.confidence)[len(matches) // 2]):.2f}'
+    _write(options.output, picture[..., ::-1])
+    median = f', median confidence {np.median(matches.confidence):.2f}' if len(matches) else ''
     rotated = f', query rotated by {matches.rotation} degrees' if matches.rotation else ''
-    print(f'{len(matches)} matches{median if len(matches) else ""}{rotated}: {options.output}')
+    print(f'{len(matches)} matches{median}{rotated}: {options.output}')
     return 0
+
+
+def _write(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write a picture in the format that its name asks for.
+
+    Raises:
+        ValueError: OpenCV knows no such format.
+        OSError: The file cannot be written.
+    """
+    import cv2
+
+    try:
+        written = cv2.imwrite(str(path), picture)
+    except cv2.error as error:
+        suffix = path.suffix or 'a name without a suffix'
+        raise ValueError(f'{path}: no picture can be written as {suffix}; try .png') from error
+    if not written:
+        raise OSError(f'{path}: the picture could not be written; does its folder exist?')

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from loftr_ros.data.files import natural_order
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -114,7 +116,9 @@ def read_model(folder: Path) -> ColmapModel:
             raise ValueError(f'{files[1]}: {image.name} has camera {image.camera}: no such camera')
         if not points.keys() >= set(image.points.tolist()):
             raise ValueError(f'{files[1]}: {image.name} observes points that {files[2]} lacks')
-    return ColmapModel(cameras, tuple(sorted(images, key=lambda one: one.name)), points)
+    return ColmapModel(
+        cameras, tuple(sorted(images, key=lambda one: natural_order(one.name))), points
+    )
 
 
 def _parsed(reader: Callable[[Path], Any], file: Path) -> Any:  # noqa: ANN401 - as the reader's

@@ -8,6 +8,7 @@ import numpy as np
 
 from loftr_ros.data.colmap import ColmapCamera, ColmapModel, has_model, read_model
 from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.files import natural_order
 from loftr_ros.data.sequences import FrameEntry, ImageSequence
 from loftr_ros.geometry import Camera
 
@@ -64,7 +65,7 @@ def _entries(
         raise DatasetError(folder, 'the model holds no image', 'Reconstruct it again.')
     root = path / 'images' if (path / 'images').is_dir() else path
     entries = []
-    for number, image in enumerate(sorted(model.images, key=lambda one: one.name)):
+    for number, image in enumerate(sorted(model.images, key=lambda one: natural_order(one.name))):
         entries.append(
             FrameEntry(
                 (number + 1) * STEP_NS,

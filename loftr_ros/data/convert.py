@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from loftr_ros.console import counting_bar, new_console
 from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.data.datasets import open_sequence
 from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.sequences import RefusedFrame
 from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 if TYPE_CHECKING:
@@ -75,15 +77,35 @@ class ConvertCommand:
         ):
             converter = Converter(bag, mode, self.compressed)
             task = progress.add_task(f'{sequence.layout}, {mode}', total=total)
-            for index, item in enumerate(sequence):
-                if index == total:
-                    break
-                converter.write(item)
+            for item in itertools.islice(sequence.items(), total):
+                converter.add(item)
                 progress.advance(task)
+        self._check(converter, mode)
+        for note in sequence.notes:
+            console.print(f'warning: {note}', soft_wrap=True, markup=False)
+        if converter.refused:
+            first = converter.refused[0].reason
+            text = f'{len(converter.refused)} of {total} frames were left out, first: {first}'
+            console.print(text, soft_wrap=True, markup=False)
         for topic, count in sorted(converter.counts.items()):
             console.print(f'{topic}: {count}', highlight=False)
         console.print(f'bag: {self.output}/ (ros2 bag play {self.output} --clock)', soft_wrap=True)
         return converter.counts
+
+    def _check(self, converter: Converter, mode: str) -> None:
+        """Refuse a bag that lacks what the mode needs.
+
+        Raises:
+            DatasetError: No frame can be used, or none has it.
+
+        """
+        remedy = f'{self.output} holds what could be written.'
+        if converter.refused and not converter.written:
+            problem = f'no frame can be used, first: {converter.refused[0].reason}'
+            raise DatasetError(self.dataset, problem, remedy)
+        if mode != 'mono' and not converter.metric:
+            problem = f'none of {converter.written} frames has what the mode {mode} needs in time'
+            raise DatasetError(self.dataset, problem, remedy)
 
     def _open(self) -> tuple[GroundTruthSequence, str]:
         """Open the dataset in the mode that has most."""
@@ -116,6 +138,17 @@ class Converter:
         self._namespace = '/left' if self._stereo else '/camera'
         self._static_ns: int | None = None
         self.counts: dict[str, int] = {}
+        self.refused: list[RefusedFrame] = []
+        self.written = self.metric = 0
+
+    def add(self, item: GroundTruthFrame | RefusedFrame) -> None:
+        """Write one frame, or note that it cannot be used."""
+        if isinstance(item, RefusedFrame):
+            self.refused.append(item)
+            return
+        self.written += 1
+        self.metric += item.frame.mode != 'mono'
+        self.write(item)
 
     def write(self, item: GroundTruthFrame) -> None:
         """Write one frame."""

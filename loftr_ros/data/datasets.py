@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from loftr_ros.data.sequences import (
     GroundTruthFrame,
     GroundTruthSequence,
     ImageSequence,
+    InputOptions,
+    RefusedFrame,
     with_depth,
 )
 
@@ -27,11 +29,14 @@ __all__ = [
     'GroundTruthFrame',
     'GroundTruthSequence',
     'ImageSequence',
+    'InputOptions',
+    'RefusedFrame',
     'find_layout',
     'open_sequence',
 ]
 
 
+BY_DEFAULT = InputOptions()
 MODES = ('mono', 'stereo', 'rgbd')
 
 
@@ -77,7 +82,10 @@ def find_layout(path: Path) -> Layout | None:
 
 
 def open_sequence(
-    path: Path | str, camera: str | None = None, mode: str = 'mono'
+    path: Path | str,
+    camera: str | None = None,
+    mode: str = 'mono',
+    options: InputOptions = BY_DEFAULT,
 ) -> GroundTruthSequence:
     """Open a dataset folder or a ROS 2 bag.
 
@@ -87,6 +95,7 @@ def open_sequence(
         camera: Which camera of the dataset (its folder, as 'cam1'), or image topic of the bag; by
             default the first.
         mode: One of `MODES`: what the frames carry besides their image.
+        options: How inputs are read.
 
     Raises:
         DatasetError: If nothing known is there, it is incomplete or malformed, or it lacks what the
@@ -94,7 +103,8 @@ def open_sequence(
         ValueError: If there is no such mode.
 
     """
-    from loftr_ros.data.bags.reader import is_bag, open_bag
+    from loftr_ros.data.bags.reader import open_bag
+    from loftr_ros.data.bags.storage import is_bag
     from loftr_ros.data.bags.topics import TopicNames  # only bags need rosbags
 
     path = Path(path).expanduser()
@@ -103,11 +113,11 @@ def open_sequence(
     if mode not in MODES:
         raise ValueError(f'mode must be one of {", ".join(MODES)}, not {mode!r}')
     if is_bag(path):
-        return open_bag(path, TopicNames(image=camera), mode)
+        return open_bag(path, TopicNames(image=camera), mode, options)
     layout = find_layout(path)
     if layout is None:
         raise DatasetError(path, _nothing_found(path), _looked_for())
-    return _open_in_mode(layout, path, camera, mode)
+    return replace(_open_in_mode(layout, path, camera, mode), slop_ns=options.slop_ns)
 
 
 def _open_in_mode(layout: Layout, path: Path, camera: str | None, mode: str) -> ImageSequence:
@@ -122,16 +132,16 @@ def _open_in_mode(layout: Layout, path: Path, camera: str | None, mode: str) -> 
 
 def _nothing_found(path: Path) -> str:
     if path.is_file():
-        return 'this file is no bag'
+        return 'the name of this file is that of no bag'
     if middlebury.is_middlebury(path):
         return 'this is a stereo pair without poses, not a sequence'
-    inside = sorted(child.name for child in path.iterdir() if child.is_dir() and _known(child))
-    hint = f'; sequences lie in its folders {", ".join(inside[:5])}' if inside else ''
+    inside = sorted(child.name for child in path.iterdir() if _known(child))
+    hint = f'; what can be opened lies in it: {", ".join(inside[:5])}' if inside else ''
     return f'no known layout{hint}'
 
 
 def _known(path: Path) -> bool:
-    from loftr_ros.data.bags.reader import is_bag
+    from loftr_ros.data.bags.storage import is_bag
 
     return find_layout(path) is not None or is_bag(path)
 

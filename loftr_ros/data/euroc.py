@@ -9,11 +9,12 @@ import numpy as np
 import yaml
 
 from loftr_ros.data.errors import DatasetError
-from loftr_ros.data.files import intrinsic_matrix, make_camera
+from loftr_ros.data.files import intrinsic_matrix, make_camera, nearest_in_time
 from loftr_ros.data.poses import TimedPoses
 from loftr_ros.data.sequences import FrameEntry, ImageSequence, RightCamera
-from loftr_ros.data.tables import parse_numbers, read_lines
+from loftr_ros.data.tables import nanoseconds, parse_numbers, read_lines
 from loftr_ros.geometry.transforms import inverse_transform
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,11 +66,14 @@ def open_euroc(path: Path, camera: str | None = None) -> ImageSequence:
     entries.sort(key=lambda entry: entry.stamp_ns)
     calibration = _camera(sensor, folder / 'sensor.yaml')
     name = path.parent.name if path.name == 'mav0' else path.name
-    return ImageSequence(name, 'euroc', tuple(entries), calibration, folder.name)
+    span = None if body is None else body.span_ns
+    return ImageSequence(
+        name, 'euroc', tuple(entries), calibration, folder.name, truth_span_ns=span
+    )
 
 
 def open_euroc_stereo(path: Path, camera: str | None = None) -> ImageSequence:
-    """Index cam0 with the views of cam1 of the same stamps; otherwise as `open_euroc`.
+    """Index cam0 with the views of cam1 of the nearest stamps; otherwise as `open_euroc`.
 
     Raises:
         DatasetError: If a file is missing or malformed, or another camera is asked for.
@@ -80,16 +84,17 @@ def open_euroc_stereo(path: Path, camera: str | None = None) -> ImageSequence:
     sequence = open_euroc(path)
     left, right = _root(path) / 'cam0' / 'sensor.yaml', _root(path) / 'cam1' / 'sensor.yaml'
     sensor = _read_yaml(right)
-    files = dict(_read_image_list(right.parent / 'data.csv'))
+    files = [
+        (stamp, right.parent / 'data' / name)
+        for stamp, name in sorted(_read_image_list(right.parent / 'data.csv'))
+    ]
     left_T_right = inverse_transform(_extrinsics(_read_yaml(left), left)) @ _extrinsics(
         sensor, right
     )
-    entries = (
-        replace(entry, right_path=right.parent / 'data' / files[entry.stamp_ns])
-        if entry.stamp_ns in files
-        else entry
-        for entry in sequence.entries
-    )
+    entries = []
+    for entry in sequence.entries:
+        file, apart_ns = nearest_in_time(files, entry.stamp_ns)
+        entries.append(replace(entry, right_path=file, right_apart_ns=apart_ns))
     return replace(
         sequence,
         entries=tuple(entries),
@@ -104,7 +109,7 @@ def _root(path: Path) -> Path:
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         # The files of some tools start with OpenCV's %YAML:1.0, which is no YAML directive.
-        lines = path.read_text(encoding='utf-8').splitlines()
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
         content = yaml.safe_load('\n'.join(line for line in lines if not line.startswith('%')))
     except OSError as error:
         raise DatasetError(
@@ -153,11 +158,10 @@ def _read_image_list(path: Path) -> list[tuple[int, str]]:
     rows = []
     for number, line in read_lines(path):
         stamp, _, name = (word.strip() for word in line.partition(','))
-        if not stamp.isdigit() or not name:
-            raise DatasetError(
-                path, f'line {number} is not "nanoseconds,file": {line!r}', 'Correct the line.'
-            )
-        rows.append((int(stamp), name))
+        if not name:
+            problem = f'line {number} is not "nanoseconds,file": {shortened(line)!r}'
+            raise DatasetError(path, problem, 'Correct the line.')
+        rows.append((nanoseconds(stamp, path, number), name))
     if not rows:
         raise DatasetError(path, 'the file lists no images', 'Check that the dataset is complete.')
     return rows
@@ -172,13 +176,13 @@ def _read_body_poses(folder: Path) -> TimedPoses | None:
     for number, line in read_lines(path):
         words = line.split(',')
         # Nanoseconds since 1970 do not fit a double: the stamp is read on its own.
-        if len(words) < 8 or not words[0].strip().isdigit():
+        if len(words) < 8:
             raise DatasetError(
                 path,
                 f'line {number} has {len(words)} columns, expected at least 8',
                 'The file may be truncated: complete or remove the line.',
             )
-        stamps.append(int(words[0]))
+        stamps.append(nanoseconds(words[0], path, number))
         values.append(parse_numbers(words[1:8], path, number))
     if not values:
         raise DatasetError(path, 'the file has no rows', 'Check that the dataset is complete.')

@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 
 from loftr_ros.data.errors import DatasetError
+from loftr_ros.encoded import is_complete
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+LFS = b'version https://git-lfs'
 REMEDY = 'Copy or unpack the file again.'
-# Marks that a complete file of a format contains; decoders fill what is missing with grey.
-END_MARKS = {b'\x89PNG': b'IEND', b'\xff\xd8\xff': b'\xff\xd9'}
 
 
 def read_image(path: Path) -> NDArray[Any]:
@@ -39,9 +39,11 @@ def decode_image(data: bytes, path: Path) -> NDArray[Any]:
         DatasetError: If the data is truncated or no image.
 
     """
-    for start, end in END_MARKS.items():
-        if data.startswith(start) and end not in data:
-            raise DatasetError(path, f'the image is truncated after {len(data)} bytes', REMEDY)
+    if not is_complete(data):
+        raise DatasetError(path, f'the image is truncated after {len(data)} bytes', REMEDY)
+    if data.startswith(LFS):
+        problem = 'the file is a Git LFS pointer, not the image'
+        raise DatasetError(path, problem, 'Fetch the images with `git lfs pull`.')
     flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None

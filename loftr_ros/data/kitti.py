@@ -54,7 +54,7 @@ def open_kitti(path: Path, camera: str | None = None) -> ImageSequence:
         FrameEntry(stamp, image, None if poses is None else poses[index])
         for index, (stamp, image) in enumerate(zip(stamps, images, strict=True))
     )
-    calibration = camera_of_images(images[0], projection[:, :3], source=path / 'calib.txt')
+    calibration = camera_of_images(images, projection[:, :3], source=path / 'calib.txt')
     return ImageSequence(path.name, 'kitti', tuple(entries), calibration)
 
 
@@ -80,7 +80,7 @@ def open_kitti_stereo(path: Path, camera: str | None = None) -> ImageSequence:
     source = path / 'calib.txt'
     projection = _read_projection(source, CAMERAS[right.name])
     left_in_first = _camera_in_first(_read_projection(source, CAMERAS[left]))
-    calibration = camera_of_images(images[0], projection[:, :3], source=source)
+    calibration = camera_of_images(images, projection[:, :3], source=source)
     entries = (
         replace(entry, right_path=image)
         for entry, image in zip(sequence.entries, images, strict=True)

@@ -47,6 +47,11 @@ class TimedPoses:
         """Return the number of samples."""
         return len(self.stamps_ns)
 
+    @property
+    def span_ns(self) -> tuple[int, int] | None:
+        """Times of the first and the last sample, ns; None where there are none."""
+        return (int(self.stamps_ns[0]), int(self.stamps_ns[-1])) if len(self) else None
+
     def moved(self, body_T_camera: NDArray[np.float64]) -> TimedPoses:
         """Return the poses of a frame that is fixed to this one."""
         rotations = rotation_from_quaternion(self.quaternions_xyzw)

@@ -47,7 +47,8 @@ def open_sevenscenes(path: Path, camera: str | None = None) -> ImageSequence:
     if not images:
         raise DatasetError(path, 'there are no images', f'Looked for {LOOKS_FOR}.')
     entries = tuple(_entry(number, images[number]) for number in sorted(images))
-    calibration = camera_of_images(entries[0].image_path, _intrinsics(path), source=path)
+    files = [entry.image_path for entry in entries]
+    calibration = camera_of_images(files, _intrinsics(path), source=path)
     return ImageSequence(path.name, 'sevenscenes', entries, calibration)
 
 

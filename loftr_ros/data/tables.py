@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from loftr_ros.data.errors import DatasetError
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+
+LARGEST = Decimal(2**63 - 1)
+"""The latest time that 64 bits hold, ns."""
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
@@ -23,7 +29,8 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 
     """
     try:
-        text = path.read_text(encoding='utf-8')
+        # Editors on Windows begin a file with a byte order mark, which is no part of its text.
+        text = path.read_text(encoding='utf-8-sig')
     except OSError as error:
         problem = f'the file cannot be read ({error.strerror})'
         raise DatasetError(path, problem, 'Check that the dataset is complete.') from error
@@ -89,13 +96,30 @@ def seconds_to_ns(text: str, path: Path, number: int) -> int:
         DatasetError: If the text is no time.
 
     """
-    whole, _, fraction = text.strip().partition('.')
-    digits = (fraction + '0' * 9)[:9]
-    if whole.isdigit() and digits.isdigit():
-        return int(whole) * 10**9 + int(digits)
+    return _stamp(text, 9, path, number)
+
+
+def nanoseconds(text: str, path: Path, number: int) -> int:
+    """Convert nanoseconds, also in scientific notation, without the rounding of a double.
+
+    Raises:
+        DatasetError: If the text is no time.
+
+    """
+    return _stamp(text, 0, path, number)
+
+
+def _stamp(text: str, shift: int, path: Path, number: int) -> int:
+    """Convert a time in units of 10**(shift - 9) s to ns; the rest of a nanosecond is cut off."""
     try:
-        return round(float(text) * 1e9)
-    except (ValueError, OverflowError) as error:
+        value = Decimal(text.strip()).scaleb(shift)
+    except ArithmeticError:
+        value = Decimal('NaN')
+    # The size is asked for first: 1e999999 as an integer would fill the memory.
+    if not value.is_finite() or value.adjusted() > LARGEST.adjusted() or abs(value) > LARGEST:
         raise DatasetError(
-            path, f'line {number} starts with {text!r}, which is no time', 'Correct the line.'
-        ) from error
+            path,
+            f'line {number} starts with {shortened(text)!r}, which is no time',
+            'Correct the line.',
+        )
+    return int(value)

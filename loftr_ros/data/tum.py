@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import bisect
 import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from loftr_ros.data.errors import DatasetError
-from loftr_ros.data.files import camera_of_images, intrinsic_matrix, list_images
+from loftr_ros.data.files import (
+    camera_of_images,
+    intrinsic_matrix,
+    list_images,
+    nearest_in_time,
+)
 from loftr_ros.data.poses import TimedPoses
 from loftr_ros.data.sequences import FrameEntry, ImageSequence
 from loftr_ros.data.tables import parse_numbers, read_lines, seconds_to_ns
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +26,6 @@ if TYPE_CHECKING:
 
 LOOKS_FOR = 'rgb.txt, or rgb/ beside groundtruth.txt'
 DEPTH_SCALE = 5000.0
-MAX_DEPTH_DELAY_NS = 20_000_000
 MAX_GAP_NS = 100_000_000
 # https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats: colour cameras, 640 x 480.
 INTRINSICS = {
@@ -41,7 +45,7 @@ def is_tum(path: Path) -> bool:
 def open_tum(path: Path, camera: str | None = None) -> ImageSequence:
     """Index a sequence of the TUM RGB-D benchmark (Sturm et al., IROS 2012).
 
-    Poses are interpolated between the samples around each image; depth is that within 20 ms.
+    Poses are interpolated between the samples around each image; depth has the nearest stamp.
     Intrinsics come from `calibration.txt` (fx fy cx cy, as ETH3D writes it) or are the
     benchmark's for the freiburg number in the folder's name or in a comment of a list.
 
@@ -61,17 +65,19 @@ def open_tum(path: Path, camera: str | None = None) -> ImageSequence:
         raise DatasetError(path / 'rgb.txt', problem, 'Check that the dataset is complete.')
     depths = _read_images(path, 'depth')
     truth = _read_truth(path / 'groundtruth.txt')
-    entries = tuple(
-        FrameEntry(
-            stamp,
-            image,
-            None if truth is None else truth.at(stamp, MAX_GAP_NS),
-            _nearest(depths, stamp),
-        )
-        for stamp, image in images
-    )
+    entries = []
+    for stamp, image in images:
+        depth, apart_ns = nearest_in_time(depths, stamp)
+        pose = None if truth is None else truth.at(stamp, MAX_GAP_NS)
+        entries.append(FrameEntry(stamp, image, pose, depth, depth_apart_ns=apart_ns))
+    calibration = _camera(path, [image for _, image in images])
     return ImageSequence(
-        path.name, 'tum', entries, _camera(path, images[0][1]), depth_scale=DEPTH_SCALE
+        path.name,
+        'tum',
+        tuple(entries),
+        calibration,
+        depth_scale=DEPTH_SCALE,
+        truth_span_ns=None if truth is None else truth.span_ns,
     )
 
 
@@ -83,14 +89,14 @@ def _read_images(path: Path, kind: str) -> list[tuple[int, Path]]:
     folder = path / kind
     if not folder.is_dir():
         return []
-    return [(seconds_to_ns(file.stem, file, 1), file) for file in list_images(folder)]
+    return sorted((seconds_to_ns(file.stem, file, 1), file) for file in list_images(folder))
 
 
 def _parse_list_line(number: int, line: str, index: Path) -> tuple[int, Path]:
     words = line.split()
     if len(words) != 2:
         raise DatasetError(
-            index, f'line {number} is not "seconds file": {line!r}', 'Correct the line.'
+            index, f'line {number} is not "seconds file": {shortened(line)!r}', 'Correct the line.'
         )
     return seconds_to_ns(words[0], index, number), index.parent / words[1]
 
@@ -116,25 +122,17 @@ def _read_truth(path: Path) -> TimedPoses | None:
     return TimedPoses.from_samples(np.array(stamps, np.int64), table[:, :3], table[:, 3:])
 
 
-def _nearest(depths: list[tuple[int, Path]], stamp: int) -> Path | None:
-    """Find the depth image closest in time; `depths` are in the order of time."""
-    right = bisect.bisect(depths, stamp, key=lambda depth: depth[0])
-    around = depths[max(right - 1, 0) : right + 1]
-    delay, file = min(((abs(time - stamp), file) for time, file in around), default=(0, None))
-    return file if delay <= MAX_DEPTH_DELAY_NS else None
-
-
-def _camera(path: Path, image: Path) -> Camera:
+def _camera(path: Path, images: list[Path]) -> Camera:
     calibration = path / 'calibration.txt'
     if calibration.is_file():
         (number, line), *_ = read_lines(calibration) or [(1, '')]
         values = parse_numbers(line.split(), calibration, number)
         if values.size != 4:
             raise DatasetError(calibration, 'the file is not "fx fy cx cy"', 'Correct it.')
-        return camera_of_images(image, intrinsic_matrix(*values), source=calibration)
+        return camera_of_images(images, intrinsic_matrix(*values), source=calibration)
     intrinsics, distortion = INTRINSICS.get(_freiburg_number(path), DEFAULT_INTRINSICS)
     model = 'plumb_bob' if distortion else 'none'
-    return camera_of_images(image, intrinsic_matrix(*intrinsics), model, distortion, source=path)
+    return camera_of_images(images, intrinsic_matrix(*intrinsics), model, distortion, source=path)
 
 
 def _freiburg_number(path: Path) -> int:

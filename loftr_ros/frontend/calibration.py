@@ -50,7 +50,7 @@ class CalibrationCheck:
             return ''
         return (
             f'the focal length seems to be {np.exp(error):.2f} times that of the calibration: '
-            'check camera_info'
+            'check camera_info, and rectified for images that are'
         )
 
     def judge(self, pose: RelativePose) -> RelativePose:

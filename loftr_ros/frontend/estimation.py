@@ -21,8 +21,10 @@ def estimate_up_to_scale(
 ) -> RelativePose:
     """Estimate the pose of the query without scale; LOST where a camera is not calibrated."""
     if reference.camera is None or query.camera is None:
-        name = 'reference' if reference.camera is None else 'query'
+        frame, name = (reference, 'reference') if reference.camera is None else (query, 'query')
         reason = f'no camera calibration of the {name} image'
+        if frame.calibration_problem:
+            reason = f'the calibration of the {name} image is refused: {frame.calibration_problem}'
         return RelativePose.failed(PoseState.LOST, reason, len(matches), Check.CALIBRATION)
     return estimate_relative_pose(
         matches.reference_points,

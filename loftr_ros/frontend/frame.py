@@ -51,6 +51,7 @@ class Frame:
         right: The view of the right camera of a stereo pair.
         mask: bool (H, W), false where nothing matches: moving objects, the robot itself; None
             where everything may.
+        calibration_problem: Why a calibration that came cannot be used; empty otherwise.
     """
 
     stamp_ns: int
@@ -60,6 +61,7 @@ class Frame:
     depth: npt.NDArray[np.float32] | None = None
     right: RightView | None = None
     mask: npt.NDArray[np.bool_] | None = None
+    calibration_problem: str = ''
 
     @property
     def mode(self) -> str:

@@ -20,6 +20,8 @@ COEFFICIENT_COUNTS: dict[str, tuple[int, ...]] = {
 """Accepted lengths of `Camera.distortion` for each model; 0 means an undistorted image."""
 
 _ROUND_TRIP_PX = 0.05
+_COMMON_ROOT = 0.01
+"""Relative distance of two roots (of a squared radius) that stand for one and cancel."""
 _WIDEST_RAY = np.deg2rad(85.0)
 _UNDISTORT_CRITERIA = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 50, 1e-8)
 
@@ -247,5 +249,21 @@ def _radial(model: str, coefficients: Array, angles: Array) -> Array:
     above = 1 + square * (k[0] + square * (k[1] + square * k[4]))
     below = 1 + square * (k[5] + square * (k[6] + square * k[7]))
     with np.errstate(divide='ignore', invalid='ignore'):
-        # Where the denominator changes its sign the model ends as well.
-        return np.where(below > 0, radii * above / below, -1.0)
+        distorted = np.asarray(radii * above / below)
+    zeros = _positive_roots(k[4], k[1], k[0])
+    for pole in _positive_roots(k[7], k[6], k[5]):
+        gap = min((abs(zero / pole - 1) for zero in zeros), default=np.inf)
+        if gap > _COMMON_ROOT:
+            distorted[square >= pole] = -1.0  # the model ends at the first pole
+            continue
+        # Both vanish together, as fits of many coefficients have it: only near there is no value.
+        near = np.abs(square / pole - 1) < max(1.5 * np.sqrt(gap), 1e-3)
+        if near.any() and not near.all():
+            distorted[near] = np.interp(radii[near], radii[~near], distorted[~near])
+    return distorted
+
+
+def _positive_roots(*coefficients: float) -> list[float]:
+    """Return where 1 + c s + b s**2 + a s**3 vanishes for s > 0, with its coefficients a b c."""
+    roots = np.roots([*coefficients, 1.0])
+    return [float(root.real) for root in roots if root.real > 0 and abs(root.imag) < 1e-9]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from .catalogue import CONFIGURATIONS, OFFICIAL, Checkpoint, cache_folder
@@ -23,7 +23,18 @@ from .errors import WeightsError
 from .network import LoFTR
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
+
+FOREIGN = {
+    b'version https://git-lfs': 'a Git LFS pointer, not the weights: fetch them by `git lfs pull`',
+    b'<!doctype html': 'a web page, not the weights: download the file itself',
+    b'<html': 'a web page, not the weights: download the file itself',
+}
+CLASS = re.compile(r'GLOBAL ([\w.]+)')
+LARGEST_NUMBER = 10_000
+"""In a configuration; those of real networks stay far below."""
 
 Network = LoFTR | EfficientLoFTR
 Config = LoFTRConfig | EfficientConfig
@@ -79,10 +90,11 @@ def load_weights(
             f'{path}: the file does not say which configuration its weights belong to; '
             f'give one of {", ".join(CONFIGURATIONS)}'
         )
-    network = network_of(config)
+    expected = _expected(path, config)
     if isinstance(config, EfficientConfig):
-        tensors = _with_counters(from_transformers(tensors, config), network)
-    _check_keys(path, tensors, network.state_dict())
+        tensors = _with_counters(from_transformers(tensors, config), expected)
+    _check_keys(path, tensors, expected)
+    network = network_of(config)
     network.load_state_dict(tensors)
     name = weights if weights in CONFIGURATIONS else path.stem
     return LoadedWeights(network.eval(), str(name), hashlib.sha256(content).hexdigest())
@@ -190,11 +202,23 @@ def cached_problem(checkpoint: Checkpoint) -> str:
 
 
 def _read(path: Path, content: bytes) -> tuple[dict[str, Tensor], Config | None]:
+    start = content[:64].lstrip().lower()
+    for mark, problem in FOREIGN.items():
+        if start.startswith(mark):
+            raise WeightsError(f'{path}: {problem}')
     try:
         if path.suffix == '.safetensors':
             return _read_safetensors(path)
         return _read_checkpoint(path, content)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # damaged files raise what the reader in question happens to raise
+        if found := CLASS.search(str(error)):
+            raise WeightsError(
+                f'{path}: the checkpoint holds the Python class {found[1]} besides the weights: '
+                'loading it could run its code. Where you trust it, save its weights alone: '
+                "torch.save({'state_dict': checkpoint['state_dict']}, file)"
+            ) from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f'{path}: not a readable weights file ({reason})') from error
 
@@ -208,7 +232,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Config | None]:
         return floats, _configuration_of(floats)
     try:
         return floats, config_from_dict(json.loads(metadata['loftr_config']))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(f'{path}: bad configuration in the metadata: {error}') from error
 
 
@@ -230,10 +254,37 @@ def _configuration_of(tensors: dict[str, Tensor]) -> Config | None:
     return EFFICIENT if any(name.startswith(its_own) for name in tensors) else None
 
 
-def _with_counters(tensors: dict[str, Tensor], network: Network) -> dict[str, Tensor]:
+def _expected(path: Path, config: Config) -> dict[str, Tensor]:
+    """Return the tensors that a network needs, without memory for them, whatever their size.
+
+    Raises:
+        WeightsError: The configuration makes no network.
+    """
+    largest = max(_numbers(config.to_dict()), default=0)
+    if largest > LARGEST_NUMBER:
+        raise WeightsError(f'{path}: {largest:g} in the configuration is too large for a network')
+    try:
+        with torch.device('meta'):
+            return dict(network_of(config).state_dict())
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        reason = f'{error}'.partition('\n')[0]
+        raise WeightsError(f'{path}: its configuration makes no network ({reason})') from error
+
+
+def _numbers(value: object) -> Iterator[float]:
+    if isinstance(value, (int, float)):
+        yield abs(value)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _numbers(item)
+    elif isinstance(value, dict):
+        yield from _numbers(list(value.values()))
+
+
+def _with_counters(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
     """Add the batches that norms have seen, which some layouts leave out and none needs."""
-    state = network.state_dict()
-    return {k: v for k, v in state.items() if k.endswith('num_batches_tracked')} | tensors
+    counters = (name for name in expected if name.endswith('num_batches_tracked'))
+    return {name: torch.tensor(0) for name in counters} | tensors
 
 
 def _named_configuration(name: str) -> Config:
@@ -261,6 +312,13 @@ def _check_keys(path: Path, found: dict[str, Tensor], expected: dict[str, Tensor
         for key in set(found) & set(expected)
         if found[key].shape != expected[key].shape
     }
+    kinds = {
+        f'{key} of {str(found[key].dtype).removeprefix("torch.")}'
+        for key in set(found) & set(expected)
+        if found[key].is_floating_point() != expected[key].is_floating_point()
+    }
+    if kinds:
+        problems.append(f'other types: {some(kinds)}')
     if shapes:
         problems.append(f'other shapes: {some(shapes)}')
     if problems:

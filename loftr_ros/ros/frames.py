@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg
+from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg, named_rectified
 from loftr_ros.codecs.depth import depth_from_msg
-from loftr_ros.codecs.images import ImageConversionError, image_from_msg
+from loftr_ros.codecs.images import ImageConversionError, image_from_msg, size_of
 from loftr_ros.codecs.stamps import stamp_from_msg
-from loftr_ros.codecs.stereo import right_camera_from_msgs
+from loftr_ros.codecs.stereo import find_right_camera, no_baseline
 from loftr_ros.frontend import Frame, RightView
 from loftr_ros.settings.declarations import transform_from_pose
 
@@ -129,7 +129,7 @@ class FrameReader:
                 f'the depth has {columns}x{rows} px, but the image {width}x{height} px: depth must '
                 'be registered to the image (depth_image_proc/register)',
             )
-        return Frame(frame.stamp_ns, frame.image, frame.frame_id, frame.camera, depth=metres)
+        return replace(frame, depth=metres)
 
     def stereo(self, left: ImageInput, right: ImageInput) -> Frame:
         """Read the images of both cameras; without all calibration the frame has none at all.
@@ -138,38 +138,30 @@ class FrameReader:
             InputError: An image cannot be used.
         """
         frame, other = self.image(left), self.image(right)
-        view = self._right_view(left, right, other)
-        camera = None if view is None else frame.camera
-        return Frame(frame.stamp_ns, frame.image, frame.frame_id, camera, right=view)
-
-    def _right_view(self, left: ImageInput, right: ImageInput, frame: Frame) -> RightView | None:
-        if frame.camera is None:
-            return None
+        problem = frame.calibration_problem or other.calibration_problem
+        if other.camera is None:
+            return replace(frame, camera=None, calibration_problem=problem)
         try:
             pose = self._right_camera(left, right)
         except CameraInfoError as error:
             self._refuse(right.camera_info_topic, str(error))
-            return None
+            return replace(frame, camera=None, calibration_problem=str(error))
         if pose is None:
-            self._refuse(
-                right.camera_info_topic,
-                'p holds no baseline, and no transform from '
-                f'{left.image.header.frame_id!r} to {right.image.header.frame_id!r} is known: '
-                'calibrate the pair, publish the transform or set left_T_right',
-            )
-            return None
-        return RightView(frame.image, frame.camera, pose)
+            frames = left.image.header.frame_id, right.image.header.frame_id
+            self._refuse(right.camera_info_topic, no_baseline(*frames))
+            return replace(frame, camera=None, calibration_problem=no_baseline(*frames))
+        return replace(frame, right=RightView(other.image, other.camera, pose))
 
     def _right_camera(self, left: ImageInput, right: ImageInput) -> Array | None:
-        if self._left_T_right[:3, 3].any():
-            return self._left_T_right
-        pose = None
-        if left.camera_info is not None and right.camera_info is not None:
-            infos = left.camera_info, right.camera_info
-            pose = right_camera_from_msgs(*infos, rectified=self._rectified)
-        if pose is None:
-            pose = self._lookup(left.image.header.frame_id, right.image.header.frame_id)
-        return pose if pose is not None and pose[:3, 3].any() else None
+        return find_right_camera(
+            self._left_T_right,
+            (left.camera_info, right.camera_info),
+            lambda: self._lookup(left.image.header.frame_id, right.image.header.frame_id),
+            rectified=self._is_rectified(left),
+        )
+
+    def _is_rectified(self, image: ImageInput) -> bool:
+        return self._rectified or named_rectified(image.topic)
 
 
 def read_frame(image: ImageInput, rectified: bool) -> tuple[Frame, str]:
@@ -181,13 +173,36 @@ def read_frame(image: ImageInput, rectified: bool) -> tuple[Frame, str]:
     Raises:
         InputError: The image cannot be used.
     """
+    _check_announced(image)
     try:
         pixels = image_from_msg(image.image)
     except ImageConversionError as error:
         raise InputError(image.topic, str(error)) from error
-    camera, problem = _read_camera(image, pixels, rectified)
+    except MemoryError as error:
+        # It is this image that is too large, not the device that is too small for the others.
+        raise InputError(image.topic, 'there is no memory to read the image') from error
+    camera, problem = _read_camera(image, pixels, rectified or named_rectified(image.topic))
     header = image.image.header
-    return Frame(stamp_from_msg(header.stamp), pixels, header.frame_id, camera), problem
+    stamp_ns = stamp_from_msg(header.stamp)
+    frame = Frame(stamp_ns, pixels, header.frame_id, camera, calibration_problem=problem)
+    return frame, problem
+
+
+def _check_announced(image: ImageInput) -> None:
+    """Refuse a compressed image that is larger than its calibration, before it is decoded.
+
+    Raises:
+        InputError: It is.
+    """
+    size, info = size_of(image.image), image.camera_info
+    if not hasattr(image.image, 'format') or size is None or info is None or not info.width:
+        return
+    if size[0] > info.height or size[1] > info.width:
+        raise InputError(
+            image.topic,
+            f'the compressed image has {size[1]}x{size[0]} px, but its camera_info is for '
+            f'{info.width}x{info.height} px',
+        )
 
 
 def _read_camera(

@@ -19,7 +19,7 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from loftr_ros.codecs.stamps import SECOND_NS, Order, StampOrder, stamp_from_msg
+from loftr_ros.codecs.stamps import SECOND_NS, Order, StampOrder, describe_late, stamp_from_msg
 from loftr_ros.ros.frames import Arrival, DepthInput, ImageInput
 from loftr_ros.ros.monitoring import TopicMonitor, TopicReport, find_input_problems
 from loftr_ros.ros.synchronization import Subscriber, TopicSynchronizer
@@ -229,7 +229,7 @@ class Inputs:
         last_ns = self._orders[index].last_ns
         order = self._orders[index].check(stamp_ns)
         if order is Order.LATE and last_ns is not None:
-            self._on_refusal(topic, _describe_late(stamp_ns, last_ns))
+            self._on_refusal(topic, describe_late(stamp_ns, last_ns))
             return
         if order is Order.JUMPED and last_ns is not None:
             self.clear()
@@ -260,15 +260,6 @@ class Inputs:
         images = zip(pictures, infos, self._images, self._infos, strict=True)
         depth = DepthInput(messages[-1], self._depth[0]) if self._depth else None
         self._on_arrival(Arrival(tuple(ImageInput(*image) for image in images), now, depth))
-
-
-def _describe_late(stamp_ns: int, last_ns: int) -> str:
-    if not stamp_ns:
-        return 'the stamp is zero: the driver must set the time of the exposure'
-    if stamp_ns == last_ns:
-        return f'the stamp {stamp_ns / SECOND_NS:.6f} s is that of the image before'
-    behind = (last_ns - stamp_ns) / SECOND_NS
-    return f'the stamp is {behind:.6f} s before that of the image before'
 
 
 def _describe_misfit(publisher: TopicEndpointInfo, subscriptions: list[Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,9 +52,55 @@ def test_distortion_models_are_recognized(
     np.testing.assert_array_equal(camera.distortion, [] if expected == 'none' else coefficients)
 
 
-def test_all_of_k_zero_means_not_calibrated() -> None:
-    assert camera_from_msg(camera_info(k=np.zeros(9)), SIZE) is None
+RATIONAL = [0.1, -0.2, 0.001, 0.002, 0.05, 0.01, 0.02, 0.003]
+
+
+@pytest.mark.parametrize(
+    ('model', 'coefficients', 'expected', 'kept'),
+    [
+        ('plumb_bob', RATIONAL, 'rational_polynomial', 8),
+        ('plumb_bob', [*RATIONAL[:5], 0.0, 0.0, 0.0], 'plumb_bob', 5),
+        ('plumb_bob', [*RATIONAL[:5], *[0.0] * 9], 'plumb_bob', 5),
+        ('rational_polynomial', RATIONAL[:5], 'plumb_bob', 5),
+        ('rational_polynomial', RATIONAL[:4], 'plumb_bob', 4),
+        ('rational_polynomial', [*RATIONAL, *[0.0] * 6], 'rational_polynomial', 14),
+        ('radtan', RATIONAL[:4], 'plumb_bob', 4),
+        ('Inverse Brown Conrady', [0.0] * 5, 'none', 0),
+        ('whatever', [], 'none', 0),
+    ],
+)
+def test_coefficients_are_taken_as_opencv_takes_them(
+    model: str, coefficients: list[float], expected: str, kept: int
+) -> None:
+    camera = require(camera_from_msg(camera_info(distortion_model=model, d=coefficients), SIZE))
+    assert camera.distortion_model == expected
+    np.testing.assert_array_equal(camera.distortion, coefficients[:kept])
+    points = np.array([[100.0, 80.0], [600.0, 400.0], [320.0, 240.0]])
+    rays = cv2.undistortPointsIter(
+        points[:, None], camera.matrix, np.array(coefficients or [0.0] * 4), np.eye(3), np.eye(3),
+        (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 50, 1e-9),
+    )  # fmt: skip
+    np.testing.assert_allclose(camera.normalize(points), rays[:, 0], atol=1e-6)
+
+
+def test_a_skew_that_is_none_is_left_out() -> None:
+    k = np.array([500.0, 0.3, 320, 0, 510, 240, 0, 0, 1])
+    assert require(camera_from_msg(camera_info(k=k), SIZE)).matrix[0, 1] == 0
+    k[1] = 40
+    with pytest.raises(CameraInfoError, match='camera matrix must be'):
+        camera_from_msg(camera_info(k=k), SIZE)
+
+
+def test_all_of_k_and_p_zero_means_not_calibrated() -> None:
+    assert camera_from_msg(camera_info(k=np.zeros(9), p=np.zeros(12)), SIZE) is None
     assert camera_from_msg(CameraInfo(), SIZE) is None
+
+
+def test_where_only_the_other_matrix_is_there_the_message_says_what_to_set() -> None:
+    with pytest.raises(CameraInfoError, match='set rectified:=true'):
+        camera_from_msg(camera_info(k=np.zeros(9)), SIZE)
+    with pytest.raises(CameraInfoError, match='p is zero, though the images are rectified'):
+        camera_from_msg(camera_info(p=np.zeros(12)), SIZE, rectified=True)
 
 
 def test_the_message_may_leave_out_the_size() -> None:
@@ -86,6 +133,7 @@ def test_a_pixel_of_a_binned_region_looks_where_the_pixels_do_that_it_combines()
             r'100x50 px \(640x480, region 100x50, binned 1x1\)',
         ),
         ({'distortion_model': 'thin_prism', 'd': [0.1]}, "'thin_prism' is not supported"),
+        ({'distortion_model': 'x' * 10**6, 'd': [0.1]}, r"x\.\.\. \(1000000 characters\)' is not"),
         ({'d': [0.1, 0.2]}, 'plumb_bob takes'),
         ({'d': [0.1, float('nan'), 0.0, 0.0, 0.0]}, 'not finite'),
         ({'distortion_model': '', 'd': [0.1]}, 'no distortion model'),

@@ -84,7 +84,7 @@ def test_pictures_are_no_depth() -> None:
     with pytest.raises(ImageConversionError, match="'rgb8' holds no depth"):
         depth_from_msg(raw(np.zeros((2, 2), np.uint8), 'rgb8'))
     jpeg = CompressedImage(format='rgb8; jpeg compressed bgr8', data=array.array('B', bytes(99)))
-    with pytest.raises(ImageConversionError, match='a lossy picture holds no depth'):
+    with pytest.raises(ImageConversionError, match='no PNG with one channel of 16 bit'):
         depth_from_msg(jpeg)
 
 
@@ -125,3 +125,26 @@ def test_whatever_the_bytes_nothing_but_the_named_error_comes(data: bytes, encod
     with contextlib.suppress(ImageConversionError):
         depth = depth_from_msg(msg)
         assert (np.isnan(depth) | (depth > 0)).all()
+
+
+def test_a_png_of_16_bit_on_a_compressed_topic_is_depth() -> None:
+    millimetres = np.array([[1500, 0], [65535, 2]], np.uint16)
+    data = cv2.imencode('.png', millimetres)[1].tobytes()
+    msg = CompressedImage(format='16UC1; png compressed ', data=array.array('B', data))
+    np.testing.assert_allclose(depth_from_msg(msg), [[1.5, np.nan], [65.535, 0.002]])
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'dtype', 'reason'),
+    [
+        ('.jpg', 'uint8', 'is JPEG: a lossy picture holds no depth'),
+        ('.png', 'uint8', 'is no PNG with one channel of 16 bit'),
+    ],
+)
+def test_other_pictures_on_a_compressed_topic_are_no_depth(
+    suffix: str, dtype: str, reason: str
+) -> None:
+    data = cv2.imencode(suffix, np.zeros((8, 8), dtype))[1].tobytes()
+    msg = CompressedImage(format='16UC1; compressed', data=array.array('B', data))
+    with pytest.raises(ImageConversionError, match=reason):
+        depth_from_msg(msg)

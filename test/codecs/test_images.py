@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import array
 import contextlib
+import struct
+import zlib
 from typing import Any
 
 import cv2
@@ -22,6 +24,7 @@ from loftr_ros.codecs.images import (
     ImageConversionError,
     image_from_msg,
     image_to_msg,
+    size_of,
 )
 
 Array = npt.NDArray[Any]
@@ -305,3 +308,30 @@ def test_a_converter_that_fails_gives_the_reason(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(images, '_converter', lambda: fail)
     with pytest.raises(ImageConversionError, match=r'2x1 px bgr8 .* no such conversion'):
         image_from_msg(message(RED_GREEN, 'bgr8'))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Return a small file that announces RGBA of 16 bit; nobody can afford to decode it."""
+    head = b'IHDR' + struct.pack('>IIBBBBB', width, height, 16, 6, 0, 0, 0)
+    body = struct.pack('>I', 13) + head + struct.pack('>I', zlib.crc32(head))
+    return b'\x89PNG\r\n\x1a\n' + body + bytes(4) + b'IEND' + bytes(4)
+
+
+def test_a_small_file_of_many_pixels_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('it was decoded'))
+    data = array.array('B', png_header(8000, 8000))
+    msg = CompressedImage(format='rgba16; png compressed', data=data)
+    assert size_of(msg) == (8000, 8000)
+    with pytest.raises(ImageConversionError, match=r'8000x8000 px, 512 MB .* allowed are 256 MB'):
+        image_from_msg(msg)
+    with pytest.raises(ImageConversionError, match='allowed are 10 MB'):
+        image_from_msg(msg, max_bytes=10_000_000)
+
+
+def test_names_of_any_length_are_shortened() -> None:
+    msg = Image(height=1, width=1, step=1, encoding='x' * 10**6, data=[0])
+    with pytest.raises(ImageConversionError) as refusal:
+        image_from_msg(msg)
+    assert len(str(refusal.value)) < 1000

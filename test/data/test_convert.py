@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from evo.tools import file_interface
+from rich.console import Console
 from rosbags.interfaces import QosDurability
 from rosbags.rosbag2 import Reader
 
@@ -108,3 +110,20 @@ def test_the_command_says_what_it_wrote(
 def test_what_a_dataset_lacks_is_said(euroc: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match='no depth images'):
         ConvertCommand(euroc, tmp_path / 'bag', mode='rgbd').run()
+
+
+def test_files_that_cannot_be_read_are_counted_and_left_out(euroc: Path, tmp_path: Path) -> None:
+    first, *_ = sorted((euroc / 'mav0' / 'cam0' / 'data').iterdir())
+    first.unlink()
+    console = Console(record=True, width=200, file=io.StringIO())
+    counts = ConvertCommand(euroc, tmp_path / 'bag', mode='mono').run(console)
+    assert counts['/camera/image_raw'] == 2
+    text = console.export_text()
+    assert '1 of 3 frames were left out, first: ' in text
+    assert first.name in text
+
+
+def test_a_bag_without_what_its_mode_needs_is_a_failure(tum: Path, tmp_path: Path) -> None:
+    (tum / 'depth.txt').write_text('1.0 depth/1341847980.800000.png\n')
+    with pytest.raises(DatasetError, match='none of 3 frames has what the mode rgbd needs'):
+        ConvertCommand(tum, tmp_path / 'bag', mode='rgbd').run(Console(quiet=True))

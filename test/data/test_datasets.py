@@ -53,7 +53,7 @@ def test_a_folder_of_another_kind_lists_what_was_looked_for(tmp_path: Path) -> N
 
 
 def test_a_folder_of_sequences_names_them(kitti: Path, euroc: Path) -> None:
-    with pytest.raises(DatasetError, match='in its folders euroc, kitti'):
+    with pytest.raises(DatasetError, match='what can be opened lies in it: euroc, kitti'):
         open_sequence(kitti.parent)
 
 

@@ -102,3 +102,22 @@ def test_a_truncated_ground_truth_is_refused(
     truncate(path, 0.85)
     with pytest.raises(DatasetError, match='line 5 has 1 columns'):
         open_euroc(euroc)
+
+
+def test_truth_may_have_stamps_in_scientific_notation(euroc: Path) -> None:
+    expected = open_euroc(euroc)[1].world_T_camera
+    file = euroc / 'mav0' / 'state_groundtruth_estimate0' / 'data.csv'
+    rows = [line.split(',') for line in file.read_text().splitlines()]
+    text = '\n'.join(','.join([f'{int(row[0]) / 10**18:.18f}e+18', *row[1:]]) for row in rows[1:])
+    file.write_text(f'\ufeff#timestamp, p, q\n{text}\n', encoding='utf-8')
+    pose = open_euroc(euroc)[1].world_T_camera
+    assert pose is not None
+    assert expected is not None
+    assert np.allclose(pose, expected, atol=1e-3)
+
+
+def test_a_time_that_is_none_is_named(euroc: Path) -> None:
+    file = euroc / 'mav0' / 'state_groundtruth_estimate0' / 'data.csv'
+    file.write_text('#timestamp, p, q\nnow,' + ','.join('0' * 16) + '\n')
+    with pytest.raises(DatasetError, match=r"line 2 starts with 'now', which is no time"):
+        open_euroc(euroc)

@@ -76,3 +76,20 @@ def test_a_picture_of_depth_is_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / 'depth.png'), noise(3))
     with pytest.raises(DatasetError, match='16 bit'):
         read_depth(tmp_path / 'depth.png', 1000.0)
+
+
+def test_a_preview_inside_of_half_a_photograph_does_not_make_it_whole(tmp_path: Path) -> None:
+    data = cv2.imencode('.jpg', noise(3))[1].tobytes()
+    preview = b'\xff\xe1' + (len(data) + 2).to_bytes(2, 'big') + data
+    whole = data[:2] + preview + data[2:]
+    (tmp_path / 'whole.jpg').write_bytes(whole)
+    assert read_image(tmp_path / 'whole.jpg').shape == (48, 64, 3)
+    (tmp_path / 'half.jpg').write_bytes(whole[: -len(data) // 2])
+    with pytest.raises(DatasetError, match='truncated'):
+        read_image(tmp_path / 'half.jpg')
+
+
+def test_a_git_lfs_pointer_is_named_for_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / 'image.png').write_text('version https://git-lfs.github.com/spec/v1\noid sha256:0')
+    with pytest.raises(DatasetError, match='Git LFS pointer'):
+        read_image(tmp_path / 'image.png')

@@ -9,6 +9,7 @@ import pytest
 
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.kitti import open_kitti
+from test.helpers.tiny_datasets import straight_poses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,3 +110,17 @@ def test_an_empty_image_folder_is_refused(kitti: Path) -> None:
         image.unlink()
     with pytest.raises(DatasetError, match='there are no images'):
         open_kitti(kitti)
+
+
+def test_numbers_without_leading_zeros_are_in_the_order_of_counting(kitti: Path) -> None:
+    folder = kitti / 'image_0'
+    (first, *_) = sorted(folder.iterdir())
+    data = first.read_bytes()
+    for file in list(folder.iterdir()):
+        file.unlink()
+    for index in range(12):
+        (folder / f'{index}.png').write_bytes(data)
+    rows = [' '.join(map(str, pose[:3].ravel())) for pose in straight_poses(12)]
+    (kitti / 'poses.txt').write_text('\n'.join(rows) + '\n')
+    sequence = open_kitti(kitti)
+    assert [entry.image_path.stem for entry in sequence.entries] == [str(n) for n in range(12)]

@@ -11,6 +11,7 @@ import pytest
 from loftr_ros.data.datasets import open_sequence
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.images import read_image
+from loftr_ros.data.sequences import GroundTruthSequence, InputOptions, RefusedFrame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,3 +97,55 @@ def test_without_images_to_the_right_there_is_no_stereo(kitti: Path) -> None:
     shutil.rmtree(kitti / 'image_1')
     with pytest.raises(DatasetError, match='there are no images to the right of image_0'):
         open_sequence(kitti, mode='stereo')
+
+
+def test_right_images_may_come_a_little_late(euroc_stereo: Path) -> None:
+    file = euroc_stereo / 'mav0' / 'cam1' / 'data.csv'
+    rows = [line.split(',') for line in file.read_text().splitlines()[1:]]
+    text = '\n'.join(f'{int(stamp) + 15_000_000},{name}' for stamp, name in rows)
+    file.write_text(f'#timestamp,filename\n{text}\n')
+    late = InputOptions(slop_ns=20_000_000)
+    found = [item.frame.right is not None for item in open_stereo(euroc_stereo, late)]
+    assert found == [True, True, False]
+    items = list(open_stereo(euroc_stereo, InputOptions(slop_ns=10_000_000)))
+    assert not any(item.frame.right for item in items)
+    assert [item.apart_ns for item in items] == [15_000_000, 15_000_000, 35_000_000]
+
+
+def open_stereo(path: Path, options: InputOptions) -> GroundTruthSequence:
+    return open_sequence(path, mode='stereo', options=options)
+
+
+def test_depth_may_come_as_late_as_is_allowed(tum: Path) -> None:
+    counts = [
+        sum(
+            item.frame.depth is not None
+            for item in open_sequence(tum, mode='rgbd', options=InputOptions(slop_ns=slop_ns))
+        )
+        for slop_ns in (4_000_000, 10_000_000, 20_000_000)
+    ]
+    assert counts == [0, 1, 2]
+
+
+def test_files_that_were_not_copied_cost_themselves_alone(euroc: Path) -> None:
+    data = euroc / 'mav0' / 'cam0' / 'data'
+    first, second, _ = sorted(data.iterdir())
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:200])
+    items = list(open_sequence(euroc).items())
+    refused = [item for item in items if isinstance(item, RefusedFrame)]
+    assert len(items) == 3
+    assert [item.stamp_ns for item in refused] == [int(first.stem), int(second.stem)]
+    assert f'{first}: the image cannot be read (No such file' in refused[0].reason
+    assert f'{second}: the image is truncated' in refused[1].reason
+    with pytest.raises(DatasetError, match='No such file'):
+        list(open_sequence(euroc))
+
+
+def test_the_size_is_that_of_the_first_image_that_can_be_read(tum: Path) -> None:
+    for file in sorted((tum / 'rgb').iterdir())[:1]:
+        file.unlink()
+    sequence = open_sequence(tum)
+    assert sequence.camera is not None
+    assert sequence.camera.size == (480, 640)
+    assert [isinstance(item, RefusedFrame) for item in sequence.items()] == [True, False, False]

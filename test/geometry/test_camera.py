@@ -171,3 +171,34 @@ def test_every_ray_that_is_returned_maps_back_to_its_point(model: tuple[str, lis
     assert (np.isnan(rays).any(axis=1) == ~valid).all()
     back = camera.project(np.column_stack([rays[valid], np.ones(valid.sum())]))
     assert np.abs(back - IMAGE_POINTS[valid]).max(initial=0.0) < 0.1
+
+
+@pytest.mark.parametrize('gap', [0.0, 1e-6, 1e-4, 1e-3])
+def test_a_rational_model_goes_on_where_numerator_and_denominator_vanish_together(
+    gap: float,
+) -> None:
+    # (1 + a s)(1 - s/r) above (1 + b s)(1 - s/r'), r' close to r: as fitted to a wide lens.
+    a, b, root = 0.30, 0.45, 0.4
+    other = root * (1 + gap)
+    above = np.array([a - 1 / root, -a / root, 0.0])
+    below = np.array([b - 1 / other, -b / other, 0.0])
+    coefficients = np.array([above[0], above[1], 0, 0, above[2], *below])
+    matrix = np.array([[300.0, 0, 320], [0, 300, 240], [0, 0, 1]])
+    camera = Camera(640, 480, matrix, 'rational_polynomial', coefficients)
+    x, y = np.meshgrid(np.arange(0, 640, 7), np.arange(0, 480, 7))
+    points = np.column_stack([x.ravel(), y.ravel()]).astype(np.float64)
+    rays = camera.normalize(points)
+    assert np.isfinite(rays).all(axis=1).mean() > 0.93
+    # The model without the common factor.
+    square = (rays**2).sum(axis=1)
+    plain = rays * ((1 + a * square) / (1 + b * square))[:, None] * 300 + [320, 240]
+    errors = np.hypot(*(plain - points).T)
+    assert np.nanpercentile(errors, 90) < max(0.1, 3e3 * gap)
+
+
+def test_a_rational_model_ends_where_only_its_denominator_vanishes() -> None:
+    coefficients = np.array([0.1, 0, 0, 0, 0, -1 / 0.4, 0, 0])
+    matrix = np.array([[300.0, 0, 320], [0, 300, 240], [0, 0, 1]])
+    camera = Camera(640, 480, matrix, 'rational_polynomial', coefficients)
+    assert np.isnan(camera.project([[0.8, 0.0, 1.0]])).all()
+    assert np.isfinite(camera.project([[0.3, 0.0, 1.0]])).all()

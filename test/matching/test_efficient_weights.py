@@ -97,7 +97,7 @@ def test_a_page_instead_of_the_file_is_refused(
     (tmp_path / 'page').write_text('<html>Sign in</html>')
     offered_at('efficient', tmp_path / 'page', monkeypatch)
 
-    with pytest.raises(WeightsError, match='not a readable weights file'):
+    with pytest.raises(WeightsError, match='a web page, not the weights'):
         load_weights('efficient')
 
 

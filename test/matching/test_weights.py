@@ -1,3 +1,4 @@
+import argparse
 import hashlib
 import json
 import os
@@ -191,3 +192,76 @@ def test_a_tampered_cache_is_refused(cache: Path) -> None:
 def test_the_blob_id_is_that_of_git() -> None:
     # git hash-object of a file that holds "hello\n".
     assert git_blob_id(b'hello\n') == 'ce013625030ba8dba906f756967f9e9ca394464a'
+
+
+@pytest.mark.parametrize(
+    ('text', 'problem'),
+    [
+        ('version https://git-lfs.github.com/spec/v1\noid sha256:1', 'Git LFS pointer'),
+        ('\n<!DOCTYPE html><html>Sign in</html>', 'web page'),
+        ('<html><body>404</body></html>', 'web page'),
+    ],
+)
+@pytest.mark.parametrize('name', ['x.ckpt', 'x.safetensors'])
+def test_what_is_no_weights_file_is_named_for_what_it_is(
+    tmp_path: Path, name: str, text: str, problem: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(WeightsError, match=problem):
+        load_weights(tmp_path / name)
+
+
+def test_a_checkpoint_with_classes_says_which_and_how_to_save_its_weights(tmp_path: Path) -> None:
+    namespace = argparse.Namespace(learning_rate=1)
+    saved = {'state_dict': LoFTR(LITE).state_dict(), 'hyper_parameters': namespace}
+    torch.save(saved, tmp_path / 'x.ckpt')
+    with pytest.raises(WeightsError, match=r'Python class argparse.Namespace .* torch.save'):
+        load_weights(tmp_path / 'x.ckpt', 'lite')
+
+
+def lite_with(path: Path, tensors: dict[str, torch.Tensor], **config: object) -> Path:
+    state = {**LoFTR(LITE).state_dict(), **tensors}
+    metadata = {'loftr_config': json.dumps({**LITE.to_dict(), **config})}
+    save_file({key: value.contiguous() for key, value in state.items()}, path, metadata)
+    return path
+
+
+@pytest.mark.parametrize('dtype', [torch.int32, torch.bool, torch.complex64])
+def test_weights_of_other_types_are_refused(tmp_path: Path, dtype: torch.dtype) -> None:
+    name, value = next((k, v) for k, v in LoFTR(LITE).state_dict().items() if v.is_floating_point())
+    path = lite_with(tmp_path / 'x.safetensors', {name: value.to(dtype)})
+    with pytest.raises(WeightsError, match=f'other types: {name} of {str(dtype)[6:]}'):
+        load_weights(path)
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        {'coarse_heads': 0},
+        {'fine_heads': 0},
+        {'initial_dim': -1},
+        {'initial_dim': 10**12},
+        {'initial_dim': 1.5},
+        {'initial_dim': 'wide'},
+        {'coarse_layers': 10**12},
+        {'coarse_layers': None},
+        {'block_dims': []},
+    ],
+)
+def test_configurations_of_no_network_are_refused(
+    tmp_path: Path, config: dict[str, object]
+) -> None:
+    with pytest.raises(WeightsError, match=r'x\.safetensors'):
+        load_weights(lite_with(tmp_path / 'x.safetensors', {}, **config))
+
+
+def test_metadata_that_nest_too_deep_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'x.safetensors'
+    save_file({'a': torch.ones(1)}, path, {'loftr_config': '[' * 100_000})
+    with pytest.raises(WeightsError, match='bad configuration'):
+        load_weights(path)
+
+
+def test_a_text_file_is_no_weights_file() -> None:
+    with pytest.raises(WeightsError, match='/etc/passwd: not a readable weights file'):
+        load_weights('/etc/passwd', 'outdoor')

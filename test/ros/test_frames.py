@@ -124,7 +124,7 @@ def test_without_any_baseline_there_is_no_calibration_and_the_reason_is_told(
     assert frame.camera is None
     assert frame.right is None
     assert bench.refusals[0][0] == '/right/camera_info'
-    assert 'p holds no baseline' in bench.refusals[0][1]
+    assert 'there is no baseline' in bench.refusals[0][1]
     assert 'left_T_right' in bench.refusals[0][1]
 
 

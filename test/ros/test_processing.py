@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import array
+
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,7 +13,8 @@ from scenes import STEP_NS, camera_info_msg, compressed_msg, image_msg, picture
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from loftr_ros.frontend import TrackingResult
-from loftr_ros.ros.frames import Arrival, ImageInput, InputError
+from loftr_ros.ros import frames
+from loftr_ros.ros.frames import Arrival, ImageInput, InputError, read_frame
 from loftr_ros.ros.processing import Processor
 from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
@@ -220,3 +224,63 @@ def test_rotations_reach_loftr() -> None:
     image = picture(0)
     features = [matcher.encode(each) for each in (image, np.ascontiguousarray(image[::-1, ::-1]))]
     assert matcher.match(*features).rotation == 180
+
+
+@pytest.mark.parametrize(
+    ('topic', 'rectified', 'focal'),
+    [
+        ('/camera/image_raw', False, 130),
+        ('/camera/image_rect', False, 100),
+        ('/camera/image_rect_color/compressed', False, 100),
+        ('/image_rect/image', False, 130),
+        ('/camera/image_raw', True, 100),
+    ],
+)
+def test_a_rectified_image_is_known_by_its_name(topic: str, rectified: bool, focal: float) -> None:
+    info = camera_info_msg(0)
+    info.p = [100.0, 0.0, 79.5, 0.0, 0.0, 100.0, 59.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+    image = ImageInput(image_msg(picture(0), STEP_NS), info, topic, '/camera_info')
+    frame, problem = read_frame(image, rectified)
+    assert not problem
+    assert frame.camera is not None
+    assert frame.camera.matrix[0, 0] == focal
+
+
+def test_the_reason_of_a_lost_pose_tells_a_refused_calibration_from_none() -> None:
+    bench = Bench()
+    wrong = camera_info_msg(0, width=320, height=240)
+    bench.mono(0, wrong)
+    pose = require(bench.mono(1, wrong)).pose
+    assert 'the calibration of the reference image is refused: the image has 160x120' in pose.reason
+    other = Bench()
+    other.mono(0, None)
+    assert require(other.mono(1, None)).pose.reason.startswith('no camera calibration')
+
+
+def test_a_small_file_of_many_pixels_is_refused_and_later_images_keep_their_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('it was decoded'))
+    bench = Bench()
+    bench.mono(0)
+    large = cv2.imencode('.png', np.zeros((1000, 1000), np.uint8))[1].tobytes()
+    msg = CompressedImage(format='mono8; png compressed ', data=array.array('B', large))
+    with pytest.raises(InputError, match=r'has 1000x1000 px, but its camera_info is for 160x120'):
+        bench.processor.process(Arrival((image_input(msg),), 0.0))
+    assert len(require(bench.mono(1)).matches) > 20
+    assert not bench.processor.fallback
+
+
+def test_an_image_that_memory_cannot_hold_is_no_lack_of_memory_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    bench = Bench()
+    with monkeypatch.context() as patch:
+        patch.setattr(frames, 'image_from_msg', fail)
+        with pytest.raises(InputError, match='no memory to read the image'):
+            bench.mono(0)
+    assert not bench.processor.fallback
+    assert bench.matcher.longer_side is None

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from loftr_ros.training.photographs import load_bank, split_photographs
@@ -29,8 +31,31 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
         split_photographs(tmp_path)
 
 
-def test_a_damaged_photograph_is_named(tmp_path: Path) -> None:
-    (tmp_path / 'broken.jpg').write_bytes(b'nothing')
+def photographs_with_half_ones(folder: Path, count: int, broken: int) -> list[Path]:
+    """Write photographs, the first `broken` of which are half a JPEG with a preview."""
+    rng = np.random.default_rng(0)
+    files = []
+    for index in range(count):
+        file = folder / f'{index}.jpg'
+        data = cv2.imencode('.jpg', rng.integers(0, 255, (64, 64), np.uint8))[1].tobytes()
+        # A preview in front, as cameras embed one, has an end of its own.
+        preview = b'\xff\xe1' + (len(data) + 2).to_bytes(2, 'big') + data
+        whole = data[:2] + preview + data[2:]
+        file.write_bytes(whole[: len(whole) - len(data) // 2] if index < broken else whole)
+        files.append(file)
+    return files
 
-    with pytest.raises(ValueError, match=r'broken\.jpg'):
-        load_bank([tmp_path / 'broken.jpg'])
+
+def test_half_a_photograph_is_left_out_and_named(tmp_path: Path) -> None:
+    files = photographs_with_half_ones(tmp_path, 20, 2)
+    with pytest.warns(UserWarning, match=r'2 of 20 photographs .* first: .*0\.jpg: truncated'):
+        assert load_bank(files, 32).count == 18
+
+
+@pytest.mark.parametrize(('count', 'broken'), [(20, 3), (1, 1)])
+def test_a_folder_with_many_damaged_photographs_is_refused(
+    tmp_path: Path, count: int, broken: int
+) -> None:
+    files = photographs_with_half_ones(tmp_path, count, broken)
+    with pytest.raises(ValueError, match=rf'{broken} of {count} photographs .*0\.jpg'):
+        load_bank(files)

@@ -15,15 +15,38 @@ WAITING = 30
 
 
 class Stamped(NamedTuple):
-    """A message with its time, ns."""
+    """A message with its time, ns.
+
+    Attributes:
+        stamp_ns: Time of the exposure, ns.
+        message: The message; None where it cannot be read.
+        info: The calibration that held when it came; None where there is none.
+        problem: Why the message cannot be read; empty otherwise.
+
+    """
 
     stamp_ns: int
-    message: Message
+    message: Message | None
+    info: Message | None = None
+    problem: str = ''
 
 
-def pair_by_stamp(
-    messages: Iterable[tuple[bool, Stamped]], slop_ns: int
-) -> Iterator[tuple[Stamped, Message | None]]:
+class Pair(NamedTuple):
+    """An image with what belongs to it.
+
+    Attributes:
+        image: The image.
+        partner: The partner with the nearest stamp, if that is near enough; None otherwise.
+        apart_ns: How far the stamp of the nearest partner is, near enough or not; None of none.
+
+    """
+
+    image: Stamped
+    partner: Stamped | None
+    apart_ns: int | None
+
+
+def pair_by_stamp(messages: Iterable[tuple[bool, Stamped]], slop_ns: int) -> Iterator[Pair]:
     """Give each image the partner with the nearest stamp.
 
     Args:
@@ -39,9 +62,9 @@ def pair_by_stamp(
     for is_image, stamped in messages:
         (images if is_image else partners).append(stamped)
         while images and (len(images) > WAITING or _decided(images[0], partners, slop_ns)):
-            yield images[0], _nearest(images.popleft(), partners, slop_ns)
+            yield _pair(images.popleft(), partners, slop_ns)
     while images:
-        yield images[0], _nearest(images.popleft(), partners, slop_ns)
+        yield _pair(images.popleft(), partners, slop_ns)
 
 
 def _decided(image: Stamped, partners: Iterable[Stamped], slop_ns: int) -> bool:
@@ -52,7 +75,9 @@ def _decided(image: Stamped, partners: Iterable[Stamped], slop_ns: int) -> bool:
     )
 
 
-def _nearest(image: Stamped, partners: Iterable[Stamped], slop_ns: int) -> Message | None:
-    near = [one for one in partners if abs(one.stamp_ns - image.stamp_ns) <= slop_ns]
-    nearest = min(near, key=lambda one: abs(one.stamp_ns - image.stamp_ns), default=None)
-    return None if nearest is None else nearest.message
+def _pair(image: Stamped, partners: Iterable[Stamped], slop_ns: int) -> Pair:
+    nearest = min(partners, key=lambda one: abs(one.stamp_ns - image.stamp_ns), default=None)
+    if nearest is None:
+        return Pair(image, None, None)
+    apart_ns = abs(nearest.stamp_ns - image.stamp_ns)
+    return Pair(image, nearest if apart_ns <= slop_ns else None, apart_ns)

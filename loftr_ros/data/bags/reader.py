@@ -1,44 +1,46 @@
-"""ROS 2 bags as image sequences: sqlite3 or mcap, raw or compressed images, no ROS needed."""
+"""Bags as image sequences: images, their calibrations and true poses, without ROS."""
 
 from __future__ import annotations
 
-import re
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+import itertools
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from rosbags.highlevel import AnyReader
-
-from loftr_ros.codecs.cameras import camera_from_msg
+from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg, named_rectified
 from loftr_ros.codecs.depth import depth_from_msg
-from loftr_ros.codecs.images import image_from_msg
+from loftr_ros.codecs.images import ImageConversionError, image_from_msg
 from loftr_ros.codecs.stamps import stamp_from_msg
-from loftr_ros.codecs.stereo import right_camera_from_msgs
-from loftr_ros.data.bags.message_types import package_typestore
-from loftr_ros.data.bags.pairing import Stamped, pair_by_stamp
+from loftr_ros.codecs.stereo import find_right_camera, no_baseline
+from loftr_ros.data.bags.messages import CAMERA_TYPE, find_transform
+from loftr_ros.data.bags.pairing import Pair, Stamped, pair_by_stamp
+from loftr_ros.data.bags.storage import opened
 from loftr_ros.data.bags.topics import BY_TYPE, BagTopics, TopicNames, choose_topics
-from loftr_ros.data.bags.truth import read_truth
+from loftr_ros.data.bags.truth import read_truth, static_transforms
 from loftr_ros.data.errors import DatasetError
-from loftr_ros.data.sequences import GroundTruthFrame, RightCamera
-from loftr_ros.frontend.frame import Frame, RightView
+from loftr_ros.data.sequences import (
+    GroundTruthFrame,
+    InputOptions,
+    RefusedFrame,
+    RightCamera,
+    good_frames,
+)
+from loftr_ros.frontend.frame import Frame, FrameError, RightView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Any
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from loftr_ros.data.bags.message_types import Message
+    from loftr_ros.data.bags.storage import BagReader, Record
     from loftr_ros.data.poses import TimedPoses
     from loftr_ros.geometry import Camera
 
-FILE_SUFFIXES = ('.mcap', '.db3')
 MAX_GAP_NS = 200_000_000
-SLOP_NS = 20_000_000
-"""Greatest difference between the stamps of an image and of its depth or right image, ns."""
-RECTIFIED_NAME = re.compile(r'/image_rect[^/]*(/compressed)?$')
+FIRST = 10
+"""So many images may be broken before the first that tells the size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +52,13 @@ class BagSequence:
         path: Folder or file of the bag.
         topics: Which topics were chosen.
         count: Number of images.
-        camera: Calibration of the images; None if unknown.
+        camera: The first calibration of the images that can be used; None if unknown.
         truth: Poses of the camera in the world; None if unknown.
+        options: How it is read.
+        infos: The first calibration of each topic that can be used.
         right: The right camera, in the mode stereo.
         unknown_types: Types of other topics that cannot be read.
+        notes: What is odd about the files.
 
     """
 
@@ -63,108 +68,160 @@ class BagSequence:
     count: int
     camera: Camera | None
     truth: TimedPoses | None
+    options: InputOptions
+    infos: dict[str, Message] = field(default_factory=dict)
     right: RightCamera | None = None
     unknown_types: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     layout: str = 'bag'
 
     def __len__(self) -> int:
         """Return the number of frames."""
         return self.count
 
+    @property
+    def truth_span_ns(self) -> tuple[int, int] | None:
+        """Times of the first and the last true pose, ns; None where there are none."""
+        return None if self.truth is None else self.truth.span_ns
+
     def __iter__(self) -> Iterator[GroundTruthFrame]:
         """Read one frame after the other.
 
         Raises:
-            DatasetError: If the bag is damaged or an image cannot be decoded.
+            DatasetError: If the bag is damaged, or at the first image that cannot be used.
 
         """
-        with _opened(self.path) as reader:
-            topics = [self.topics.image, *filter(None, [self.topics.partner])]
-            arrivals = (
-                (topic == self.topics.image, Stamped(_stamp_of(message, time_ns), message))
-                for topic, time_ns, message in _messages_of_all(reader, topics)
-            )
-            if self.topics.partner is None:
-                yield from (self._frame(image, None) for _, image in arrivals)
-                return
-            for image, partner in pair_by_stamp(arrivals, SLOP_NS):
-                yield self._frame(image, partner)
+        return good_frames(self.path, self.items())
 
-    def _frame(self, image: Stamped, partner: Message | None) -> GroundTruthFrame:
-        pixels = self._decoded(image_from_msg, image.message, self.topics.image)
+    def items(self) -> Iterator[GroundTruthFrame | RefusedFrame]:
+        """Read one frame after the other, also behind an image that cannot be used.
+
+        Raises:
+            DatasetError: If the bag is damaged.
+
+        """
+        with opened(self.path) as reader:
+            arrivals = self._arrivals(reader)
+            if self.topics.partner is None:
+                yield from (self._frame(Pair(image, None, None)) for _, image in arrivals)
+                return
+            for pair in pair_by_stamp(arrivals, self.options.slop_ns):
+                yield self._frame(pair)
+
+    def _arrivals(self, reader: BagReader) -> Iterator[tuple[bool, Stamped]]:
+        """Read images and partners, each with the calibration that holds when it comes."""
+        used = self.topics
+        info_of = {used.image: used.camera_info}
+        if used.right_image:
+            info_of[used.right_image] = used.right_camera_info
+        infos = dict(self.infos)
+        topics = [used.image, *filter(None, (used.partner, *info_of.values()))]
+        for record in reader.records(topics):
+            stamped = _stamped(reader, record)
+            if record.msgtype == CAMERA_TYPE:
+                # One that says nothing, as a driver's first, ends no calibration.
+                if stamped.message is not None and _says_something(stamped.message):
+                    infos[record.topic] = stamped.message
+                continue
+            info = infos.get(info_of.get(record.topic) or '')
+            yield record.topic == used.image, stamped._replace(info=info)
+
+    def _frame(self, pair: Pair) -> GroundTruthFrame | RefusedFrame:
+        try:
+            return self._read(pair)
+        except ValueError as error:  # of an image, its depth, or what does not fit together
+            return RefusedFrame(pair.image.stamp_ns, str(error))
+
+    def _read(self, pair: Pair) -> GroundTruthFrame:
+        image, partner = pair.image, pair.partner
+        pixels = _decoded(image_from_msg, image, self.topics.image)
+        camera = self._camera(image, pixels, self.topics.camera_info)
         depth, right = None, None
         if partner is not None and self.topics.depth:
-            depth = self._decoded(depth_from_msg, partner, self.topics.depth)
+            depth = _decoded(depth_from_msg, partner, self.topics.depth)
         elif partner is not None and self.topics.right_image and self.right:
-            view = self._decoded(image_from_msg, partner, self.topics.right_image)
-            right = RightView(view, self.right.camera, self.right.left_T_right)
-        frame_id = image.message.header.frame_id
-        frame = Frame(image.stamp_ns, pixels, frame_id, self.camera, depth, right)
+            view = _decoded(image_from_msg, partner, self.topics.right_image)
+            other = self._camera(partner, view, self.topics.right_camera_info)
+            right = RightView(view, other or self.right.camera, self.right.left_T_right)
+        frame_id = image.message.header.frame_id  # type: ignore[union-attr]
+        frame = Frame(image.stamp_ns, pixels, frame_id, camera, depth, right)
         try:
             frame.check()
-        except ValueError as error:
-            raise DatasetError(
-                self.path, f'on {self.topics.image} {error}', 'Choose topics that fit.'
-            ) from error
+        except FrameError as error:
+            raise ValueError(f'{self.topics.image}: {error}') from error
         pose = None if self.truth is None else self.truth.at(image.stamp_ns, MAX_GAP_NS)
-        return GroundTruthFrame(frame, pose, depth)
+        return GroundTruthFrame(frame, pose, depth, pair.apart_ns)
 
-    def _decoded(
-        self, decode: Callable[[Message], NDArray[Any]], message: Message, topic: str
-    ) -> NDArray[Any]:
+    def _camera(self, image: Stamped, pixels: NDArray[Any], topic: str | None) -> Camera | None:
+        """Return the calibration of an image.
+
+        Raises:
+            ValueError: If it is not that of the image.
+
+        """
+        if image.info is None:
+            return None
         try:
-            return decode(message)
-        except ValueError as error:
-            stamp = stamp_from_msg(message.header.stamp)
-            raise DatasetError(
-                self.path,
-                f'on {topic} the image of {stamp} ns cannot be read: {error}',
-                'Choose another image topic or remove the message.',
-            ) from error
-
-
-def is_bag(path: Path) -> bool:
-    """Whether a path looks like a ROS 2 bag: its folder, or one of its files."""
-    if path.is_file():
-        return path.suffix in FILE_SUFFIXES
-    return path.is_dir() and bag_file(path) is not None
+            size = pixels.shape[0], pixels.shape[1]
+            return camera_from_msg(image.info, size, rectified=self.options.rectified)
+        except CameraInfoError as error:
+            raise ValueError(f'{topic}: {error}') from error
 
 
 def open_bag(
-    path: Path, names: TopicNames = BY_TYPE, mode: str = 'mono', *, rectified: bool = False
+    path: Path, names: TopicNames = BY_TYPE, mode: str = 'mono', options: InputOptions | None = None
 ) -> BagSequence:
-    """Open a ROS 2 bag; topics are found by their types unless they are given.
+    """Open a bag; topics are found by their types unless they are given.
 
     True poses are only taken by themselves from topics whose name says so (ground truth, vicon,
     mocap, ...), as an odometry is no truth.
 
     Args:
-        path: Folder of the bag, or a single .mcap or .db3 file.
+        path: Folder of the bag, or one of its files.
         names: Topics that are given.
         mode: 'mono', 'stereo' (right images, calibration of both cameras) or 'rgbd' (depth).
-        rectified: The images are rectified, whatever their topic is called.
+        options: How it is read.
 
     Raises:
         DatasetError: If the bag is unreadable or empty or lacks a topic.
 
     """
-    with _opened(path) as reader:
+    with opened(path) as reader:
         topics = choose_topics(reader, path, names, mode)
-        first = next(_messages(reader, topics.image))[1]
+        options = options or InputOptions()
+        rectified = options.rectified or named_rectified(topics.image)
+        options = replace(options, rectified=rectified)
+        first, size = _first_image(reader, topics.image)
         truth, note = None, ''
         if topics.ground_truth:
-            frame_id, child = first.header.frame_id, names.ground_truth_frame
-            truth, note = read_truth(reader, topics.ground_truth, frame_id, child, _messages)
-        rectified = rectified or RECTIFIED_NAME.search(topics.image) is not None
-        camera = _read_camera(reader, path, topics.image, topics.camera_info, first, rectified)
-        right = _read_right(reader, path, topics, rectified)
+            frame_id = '' if first is None else first.header.frame_id
+            truth, note = read_truth(
+                reader, topics.ground_truth, frame_id, names.ground_truth_frame
+            )
+        infos: dict[str, Message] = {}
+        camera = None
+        if topics.camera_info:
+            camera, info = _first_camera(reader, path, topics.camera_info, size, rectified)
+            infos |= {} if info is None else {topics.camera_info: info}
+        right = _read_right(reader, path, topics, options, infos)
         if truth is None and topics.ground_truth:
             others = (*topics.other_poses, topics.ground_truth)
             topics = replace(topics, ground_truth=None, other_poses=others, note=note)
         count = sum(c.msgcount for c in reader.connections if c.topic == topics.image)
-        known = reader.typestore.fielddefs
-        unknown = sorted({c.msgtype for c in reader.connections if c.msgtype not in known})
-    return BagSequence(path.stem, path, topics, count, camera, truth, right, tuple(unknown))
+        unknown = {c.msgtype for c in reader.connections if not reader.knows(c.msgtype)}
+        return BagSequence(
+            path.stem,
+            path,
+            topics,
+            count,
+            camera,
+            truth,
+            options,
+            infos,
+            right,
+            tuple(sorted(unknown)),
+            reader.notes,
+        )
 
 
 def topic_types(path: Path) -> dict[str, str]:
@@ -174,95 +231,108 @@ def topic_types(path: Path) -> dict[str, str]:
         DatasetError: If the bag is unreadable.
 
     """
-    with _opened(path) as reader:
+    with opened(path) as reader:
         return {connection.topic: connection.msgtype for connection in reader.connections}
 
 
-def bag_file(path: Path) -> Path | None:
-    """Return what `rosbags` opens: the folder with its metadata, or else its only file."""
-    if path.is_file() or (path / 'metadata.yaml').is_file():
-        return path
-    files = [file for suffix in FILE_SUFFIXES for file in sorted(path.glob(f'*{suffix}'))]
-    return files[0] if len(files) == 1 else None
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[AnyReader]:
-    """Open a bag; whatever goes wrong with its contents becomes a `DatasetError`."""
-    bag = bag_file(path)
-    if bag is None:
-        raise DatasetError(path, 'there is no bag', 'A bag has metadata.yaml, *.mcap or *.db3.')
+def _stamped(reader: BagReader, record: Record) -> Stamped:
+    """Read a message; its stamp is that of its arrival where it has none."""
     try:
-        with AnyReader([bag], default_typestore=package_typestore()) as reader:
-            yield reader
-    except DatasetError:
-        raise
-    except Exception as error:  # damaged files raise what the parser in question happens to raise
-        raise DatasetError(
-            path,
-            f'the bag cannot be read ({type(error).__name__}: {error})',
-            'It may be truncated: try `ros2 bag reindex`, or `mcap recover` for .mcap files.',
-        ) from error
-
-
-def _messages(reader: AnyReader, topic: str) -> Iterator[tuple[int, Message]]:
-    for _, time_ns, message in _messages_of_all(reader, [topic]):
-        yield time_ns, message
-
-
-def _messages_of_all(reader: AnyReader, topics: list[str]) -> Iterator[tuple[str, int, Message]]:
-    connections = [c for c in reader.connections if c.topic in topics]
-    for connection, time_ns, data in reader.messages(connections=connections):
-        yield connection.topic, time_ns, reader.deserialize(data, connection.msgtype)
-
-
-def _stamp_of(message: Message, time_ns: int) -> int:
-    """Return the stamp of a message, or where it has none the time of its arrival, ns."""
-    return stamp_from_msg(message.header.stamp) or time_ns
-
-
-def _read_camera(
-    reader: AnyReader,
-    path: Path,
-    image_topic: str,
-    info_topic: str | None,
-    image: Message,
-    rectified: bool,
-) -> Camera | None:
-    if info_topic is None:
-        return None
-    try:
-        info = next(_messages(reader, info_topic))[1]
-        size = (image.height, image.width) if hasattr(image, 'height') else None
-        return camera_from_msg(info, size, rectified=rectified)
+        message = reader.deserialize(record.data, record.msgtype)
     except ValueError as error:
-        raise DatasetError(
-            path,
-            f'the calibration on {info_topic} of {image_topic} is unusable ({error})',
-            'Choose another topic of CameraInfo.',
-        ) from error
+        return Stamped(record.time_ns, None, problem=str(error))
+    return Stamped(stamp_from_msg(message.header.stamp) or record.time_ns, message)
+
+
+def _decoded(decode: Callable[[Message], NDArray[Any]], image: Stamped, topic: str) -> NDArray[Any]:
+    """Return the pixels of a message.
+
+    Raises:
+        ValueError: If it cannot be read; the text names the topic.
+
+    """
+    if image.message is None:
+        raise ValueError(f'{topic}: {image.problem}')
+    try:
+        return decode(image.message)
+    except ImageConversionError as error:
+        raise ValueError(f'{topic}: {error}') from error
+
+
+def _says_something(info: Message) -> bool:
+    return bool(info.k.any() or info.p.any())
+
+
+def _first_image(reader: BagReader, topic: str) -> tuple[Message | None, tuple[int, int] | None]:
+    """Return the first image that can be read, and its (height, width); else the first of all."""
+    first = None
+    for _, message in itertools.islice(reader.messages(topic), FIRST):
+        first = first if first is not None else message
+        try:
+            height, width = image_from_msg(message).shape[:2]
+        except ImageConversionError:
+            continue
+        return message, (height, width)
+    return first, None
+
+
+def _first_camera(
+    reader: BagReader, path: Path, topic: str, size: tuple[int, int] | None, rectified: bool
+) -> tuple[Camera | None, Message | None]:
+    """Return the first calibration that can be used, and its message; None where all are empty.
+
+    Raises:
+        DatasetError: If there are some, and none can be used.
+
+    """
+    refused: CameraInfoError | None = None
+    for _, info in reader.messages(topic):
+        # Whether the sizes agree is asked of each image: the first may be the odd one.
+        known = bool(info.width or info.height)
+        try:
+            camera = camera_from_msg(info, None if known else size, rectified=rectified)
+        except CameraInfoError as error:
+            refused = refused or error
+            continue
+        if camera is not None:
+            return camera, info
+    if refused is not None:
+        problem = f'no calibration on {topic} can be used ({refused})'
+        raise DatasetError(path, problem, 'Choose another topic of CameraInfo.') from refused
+    return None, None
 
 
 def _read_right(
-    reader: AnyReader, path: Path, topics: BagTopics, rectified: bool
+    reader: BagReader,
+    path: Path,
+    topics: BagTopics,
+    options: InputOptions,
+    infos: dict[str, Message],
 ) -> RightCamera | None:
-    """Read where the right camera stands: from p and r of both calibrations."""
+    """Find where the right camera stands, as the node does; adds its calibration to `infos`."""
     if topics.right_image is None or topics.right_camera_info is None:
         return None
-    image = next(_messages(reader, topics.right_image))[1]
-    names = topics.right_image, topics.right_camera_info
-    camera = _read_camera(reader, path, *names, image, rectified)
-    infos = [
-        next(_messages(reader, topic or ''))[1]
-        for topic in (topics.camera_info, topics.right_camera_info)
-    ]
-    left_T_right: NDArray[np.float64] | None
+    first, size = _first_image(reader, topics.right_image)
+    topic = topics.right_camera_info
+    camera, info = _first_camera(reader, path, topic, size, options.rectified)
+    if camera is None or topics.camera_info not in infos:
+        empty = topic if camera is None else topics.camera_info
+        remedy = 'Stereo needs the calibration of both cameras.'
+        raise DatasetError(path, f'all calibrations on {empty} are empty', remedy)
+    infos[topic] = info
+    left, _ = _first_image(reader, topics.image)
+    frames = tuple('' if one is None else one.header.frame_id for one in (left, first))
     try:
-        left_T_right = right_camera_from_msgs(infos[0], infos[1], rectified=rectified)
-    except ValueError as error:
+        left_T_right = find_right_camera(
+            options.left_T_right,
+            (infos[topics.camera_info], info),
+            lambda: find_transform(static_transforms(reader), *frames),
+            rectified=options.rectified,
+        )
+    except CameraInfoError as error:
         remedy = 'Choose other topics, or the mode mono.'
         raise DatasetError(path, str(error), remedy) from error
-    if camera is None or left_T_right is None:
-        problem = f'{topics.right_camera_info} holds no baseline (p[3] is zero)'
-        raise DatasetError(path, problem, 'Calibrate the stereo pair, or use the mode mono.')
+    if left_T_right is None:
+        problem = f'{topic}: {no_baseline(*frames)}'
+        raise DatasetError(path, problem, 'Or use the mode mono.')
     return RightCamera(camera, left_T_right)

@@ -12,21 +12,15 @@ from loftr_ros.data.bags.topics import TRUTH_NAME, topics_of_types
 from loftr_ros.data.poses import TimedPoses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from rosbags.highlevel import AnyReader
-
     from loftr_ros.data.bags.message_types import Message
-
-    Messages = Callable[[AnyReader, str], Iterator[tuple[int, Message]]]
+    from loftr_ros.data.bags.storage import BagReader
 
 
 def read_truth(
-    reader: AnyReader,
+    reader: BagReader,
     topic: str,
     camera_frame: str,
     child_frame: str | None,
-    messages_of: Messages,
 ) -> tuple[TimedPoses | None, str]:
     """Read the true poses of the camera from a topic.
 
@@ -38,34 +32,41 @@ def read_truth(
         topic: Of one of the types of poses, or of TFMessage.
         camera_frame: Optical frame of the images.
         child_frame: Which frame of a TFMessage has the true poses; None finds it.
-        messages_of: Reads the messages of a topic.
 
     Returns:
         The poses, and why there are none ('' if there are).
 
     """
-    messages = [message for _, message in messages_of(reader, topic)]
+    messages = [message for _, message in reader.messages(topic)]
+    if not messages:
+        return None, f'no message on {topic} can be read'
     if hasattr(messages[0], 'transforms'):
         every = [transform for message in messages for transform in message.transforms]
         messages, note = _of_one_frame(every, topic, child_frame)
         if note:
             return None, note
     body = getattr(messages[0], 'child_frame_id', '') or camera_frame
-    static = [
-        transform
-        for name in topics_of_types(reader, (TRANSFORM_TYPE,))
-        if name.endswith('tf_static')
-        for _, message in messages_of(reader, name)
-        for transform in message.transforms
-    ]
     same = body.lstrip('/') == camera_frame.lstrip('/')
-    body_T_camera = np.eye(4) if same else find_transform(static, body, camera_frame)
+    body_T_camera = (
+        np.eye(4) if same else find_transform(static_transforms(reader), body, camera_frame)
+    )
     if body_T_camera is None:
         return None, f'{topic} is of {body}, which /tf_static does not join to {camera_frame}'
     values = np.array([pose_of(message) for message in messages])
     stamps = np.array([stamp_from_msg(message.header.stamp) for message in messages], np.int64)
     samples = TimedPoses.from_samples(stamps, values[:, :3], values[:, 3:])
     return samples.moved(body_T_camera), ''
+
+
+def static_transforms(reader: BagReader) -> list[Message]:
+    """Return the transforms of /tf_static."""
+    return [
+        transform
+        for name in topics_of_types(reader, (TRANSFORM_TYPE,))
+        if name.endswith('tf_static')
+        for _, message in reader.messages(name)
+        for transform in message.transforms
+    ]
 
 
 def _of_one_frame(

@@ -153,7 +153,10 @@ def _feed(options: DemoOptions, path: Path, console: Console) -> Feed:
     with counting_bar(console, TimeElapsedColumn(), transient=False) as bar:
         task = bar.add_task(label, total=source.expected)
         feed = write_feed(source, path, options.rate, lambda: bar.advance(task))
-        bar.update(task, total=len(feed.stamps))
+        bar.update(task, total=len(feed.stamps) + len(feed.refused))
+    if feed.refused:
+        count = f'{len(feed.refused)} images cannot be used and are left out'
+        console.print(f'{count}, first: {feed.refused[0]}', markup=False, soft_wrap=True)
     return feed
 
 

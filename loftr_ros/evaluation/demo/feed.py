@@ -10,7 +10,7 @@ import numpy as np
 
 from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.data.errors import DatasetError
-from loftr_ros.data.sequences import GroundTruthFrame
+from loftr_ros.data.sequences import GroundTruthFrame, RefusedFrame
 from loftr_ros.evaluation.demo.topics import TRUE_POSE
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.geometry import Camera
@@ -41,7 +41,7 @@ class FrameSource:
     """
 
     name: str
-    frames: Iterable[GroundTruthFrame]
+    frames: Iterable[GroundTruthFrame | RefusedFrame]
     expected: int
 
 
@@ -56,6 +56,7 @@ class Feed:
         rate: Images per second, Hz.
         size: Width and height of the images, px.
         truth: Time of an image, ns -> pose of the camera in the world (4, 4), where it is known.
+        refused: Why images that cannot be used were left out.
 
     """
 
@@ -65,6 +66,7 @@ class Feed:
     rate: float
     size: tuple[int, int]
     truth: Mapping[int, NDArray[np.float64]]
+    refused: tuple[str, ...] = ()
 
 
 def room_source(
@@ -85,7 +87,7 @@ def dataset_source(path: Path, frames: int | None = None) -> FrameSource:
 
     sequence = open_sequence(path)
     count = min(frames or MAX_FRAMES, len(sequence))
-    chosen: Iterable[GroundTruthFrame] = itertools.islice(sequence, count)
+    chosen = itertools.islice(sequence.items(), count)
     return FrameSource(sequence.name, chosen if frames else _limited(chosen), count)
 
 
@@ -109,9 +111,14 @@ def write_feed(
     """
     stamps: list[int] = []
     truth: dict[int, NDArray[np.float64]] = {}
+    refused: list[str] = []
     size = 0, 0
     with BagWriter(path) as writer:
         for index, item in enumerate(source.frames):
+            on_frame()
+            if isinstance(item, RefusedFrame):
+                refused.append(item.reason)
+                continue
             stamp = item.frame.stamp_ns
             _check_order(source, stamps, stamp, path)
             stamps.append(stamp)
@@ -121,11 +128,12 @@ def write_feed(
             if item.world_T_camera is not None:
                 truth[stamp] = item.world_T_camera
                 writer.write_pose(TRUE_POSE, item.world_T_camera, stamp, WORLD, time_ns)
-            on_frame()
     if len(stamps) < 2:
-        raise DatasetError(path, f'{source.name} has {len(stamps)} frames', 'Two are needed.')
+        problem = f'{source.name} has {len(stamps)} frames that can be used'
+        problem += f' and {len(refused)} that cannot, first: {refused[0]}' if refused else ''
+        raise DatasetError(path, problem, 'Two are needed.')
     measured = 1e9 / float(np.median(np.diff(stamps)))
-    return Feed(source.name, path, tuple(stamps), rate or measured, size, truth)
+    return Feed(source.name, path, tuple(stamps), rate or measured, size, truth, tuple(refused))
 
 
 def _check_order(source: FrameSource, stamps: list[int], stamp: int, path: Path) -> None:
@@ -150,9 +158,14 @@ def _render(frames: int, width: int, height: int) -> Iterator[GroundTruthFrame]:
         yield GroundTruthFrame(frame, view.world_T_camera)
 
 
-def _limited(frames: Iterable[GroundTruthFrame]) -> Iterator[GroundTruthFrame]:
+def _limited(
+    frames: Iterable[GroundTruthFrame | RefusedFrame],
+) -> Iterator[GroundTruthFrame | RefusedFrame]:
     first = None
     for item in frames:
+        if isinstance(item, RefusedFrame):
+            yield item
+            continue
         first = item.frame.stamp_ns if first is None else first
         if item.frame.stamp_ns - first > MAX_SECONDS * 1e9:
             return

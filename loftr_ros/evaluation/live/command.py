@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loftr_ros.console import new_console
-from loftr_ros.data.bags.reader import BagSequence, bag_file, is_bag, open_bag, topic_types
+from loftr_ros.data.bags.reader import BagSequence, topic_types
+from loftr_ros.data.bags.storage import is_bag
 from loftr_ros.data.bags.topics import BY_TYPE, TopicNames
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.live.comparison import COUNTERS, LiveRun, compare_live, repeat
@@ -25,6 +26,7 @@ from loftr_ros.evaluation.live.write import write_live_run
 from loftr_ros.evaluation.records.result_files import plain, write_json
 from loftr_ros.evaluation.records.results import RUN, RunFolder, SequenceFolder, open_run
 from loftr_ros.evaluation.replay.command import EvaluateCommand
+from loftr_ros.evaluation.replay.inputs import open_input
 from loftr_ros.evaluation.reports.html_page import write_page
 from loftr_ros.evaluation.reports.html_report import REPORT, write_report
 from loftr_ros.settings.parameters import NodeParameters
@@ -93,9 +95,8 @@ class LiveCommand:
         if not is_bag(self.bag):
             remedy = '`loftr-ros convert` makes a bag of a dataset.'
             raise DatasetError(self.bag, 'there is no bag', remedy)
-        sequence = open_bag(
-            self.bag, self.topics, self.mode, rectified=self.parameters.input.rectified
-        )
+        sequence = open_input(self.bag, self.mode, self.topics, None, self.parameters)
+        assert isinstance(sequence, BagSequence)
         plan = self._plan(sequence)
         self._prepare()
         replay = self._replay(console)
@@ -271,7 +272,7 @@ class LiveCommand:
         infos = [topic for topic in (used.camera_info, used.right_camera_info) if topic]
         played |= {topic: topic for topic in infos}
         return LivePlan(
-            bag_file(self.bag) or self.bag,
+            self.bag,
             played,
             played[used.image],
             tuple(infos),

@@ -15,17 +15,17 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from rosbags.highlevel import AnyReader
+from typing import TYPE_CHECKING, NamedTuple
 
 from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.data.bags.message_types import package_typestore
+from loftr_ros.data.bags.storage import opened
 from loftr_ros.evaluation.live.plan import LivePlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from loftr_ros.data.bags.storage import BagReader, Record
     from loftr_ros.ros.playback import Player
 
 CALIBRATION_LEAD_S = 0.3
@@ -53,11 +53,11 @@ class Published(NamedTuple):
 class Playback:
     """Plays the topics of a plan from a bag, as often as it is told."""
 
-    def __init__(self, plan: LivePlan, reader: AnyReader, player: Player) -> None:
+    def __init__(self, plan: LivePlan, reader: BagReader, player: Player) -> None:
         self._plan = plan
         self._reader = reader
         self._player = player
-        self._connections = [c for c in reader.connections if c.topic in plan.topics]
+        self._played = [c.topic for c in reader.connections if c.topic in plan.topics]
         self._types = package_typestore()
         self.counts: Counter[str] = Counter()
         self.end = threading.Event()
@@ -96,16 +96,18 @@ class Playback:
                     self._send(message)
 
     def _topics(self) -> set[str]:
-        return {self._plan.topics[connection.topic] for connection in self._connections}
+        return {self._plan.topics[topic] for topic in self._played}
 
     def _send_calibrations(self) -> set[str]:
         """Send the first message of each calibration, which is not sent again in its turn."""
         sent = set()
-        for connection in self._connections:
-            topic = self._plan.topics[connection.topic]
-            message = next(self._reader.messages([connection]), None)
-            if topic in self._plan.calibrations and message is not None:
-                self._player.publish(topic, message[2])
+        for recorded in self._played:
+            topic = self._plan.topics[recorded]
+            if topic not in self._plan.calibrations:
+                continue
+            first = next(self._reader.records([recorded]), None)
+            if first is not None:
+                self._player.publish(topic, first.data)
                 sent.add(topic)
         return sent
 
@@ -134,17 +136,23 @@ class Playback:
 
     def _moments(self) -> Iterator[tuple[int, list[Published]]]:
         """Group the messages by their time; the image comes last, after what belongs to it."""
-        messages = self._reader.messages(self._connections) if self._connections else ()
-        for time_ns, group in itertools.groupby(messages, key=lambda entry: entry[1]):
-            published = [self._published(c.topic, c.msgtype, t, data) for c, t, data in group]
+        records = self._reader.records(self._played)
+        for time_ns, group in itertools.groupby(records, key=lambda record: record.time_ns):
+            published = [self._published(record) for record in group]
             yield time_ns, sorted(published, key=lambda each: each.topic == self._plan.image)
 
-    def _published(self, topic: str, kind: str, time_ns: int, data: bytes) -> Published:
-        name, stamp = self._plan.topics[topic], 0
+    def _published(self, record: Record) -> Published:
+        name, stamp = self._plan.topics[record.topic], 0
         if name == self._plan.image:
-            message: Any = self._reader.deserialize(data, kind)
-            stamp = stamp_from_msg(message.header.stamp) or time_ns
-        return Published(name, data, stamp)
+            stamp = self._stamp(record)
+        return Published(name, record.data, stamp)
+
+    def _stamp(self, record: Record) -> int:
+        try:
+            message = self._reader.deserialize(record.data, record.msgtype)
+        except ValueError:  # the node will refuse it
+            return record.time_ns
+        return stamp_from_msg(message.header.stamp) or record.time_ns
 
 
 def main(file: Path) -> int:
@@ -152,7 +160,7 @@ def main(file: Path) -> int:
     from loftr_ros.ros.playback import Player
 
     plan = LivePlan.read(file)
-    with AnyReader([plan.bag], default_typestore=package_typestore()) as reader:
+    with opened(plan.bag) as reader:
         played = [c for c in reader.connections if c.topic in plan.topics]
         types = {plan.topics[c.topic]: c.msgtype for c in played}
         player = Player('camera', types | ({CLOCK: CLOCK_TYPE} if plan.clock else {}))

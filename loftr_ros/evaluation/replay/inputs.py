@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loftr_ros.data.bags.reader import BagSequence, is_bag, open_bag
+from loftr_ros.data.bags.reader import BagSequence, open_bag
+from loftr_ros.data.bags.storage import is_bag
 from loftr_ros.data.datasets import open_sequence
 from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.sequences import InputOptions
 from loftr_ros.data.tables import read_lines
+from loftr_ros.settings.declarations import transform_from_pose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from loftr_ros.data.bags.topics import TopicNames
-    from loftr_ros.data.sequences import GroundTruthSequence
+    from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
     from loftr_ros.evaluation.records.results import FrameRecord
     from loftr_ros.geometry import Camera
     from loftr_ros.settings.parameters import NodeParameters
@@ -30,9 +34,19 @@ def open_input(
         DatasetError: If it cannot be used, or lacks what the mode needs.
 
     """
+    options = input_options(parameters)
     if path.exists() and is_bag(path):
-        return open_bag(path, topics, mode, rectified=parameters.input.rectified)
-    return open_sequence(path, camera, mode)
+        return open_bag(path, topics, mode, options)
+    return open_sequence(path, camera, mode, options)
+
+
+def input_options(parameters: NodeParameters) -> InputOptions:
+    """Return what the parameters of the node mean for a recording."""
+    return InputOptions(
+        rectified=parameters.input.rectified,
+        slop_ns=round(parameters.input.sync_slop * 1e9),
+        left_T_right=transform_from_pose(parameters.input.left_T_right),
+    )
 
 
 def names_of(paths: Iterable[Path]) -> list[str]:
@@ -89,6 +103,64 @@ def camera_values(camera: Camera | None) -> dict[str, Any] | None:
     }
 
 
+@dataclass
+class PartnerCount:
+    """How many frames have what gives them scale: depth, or a right image.
+
+    Attributes:
+        found: Frames that have it.
+        missing: Frames that lack it.
+        nearest_ns: Of those that lack it, how far the nearest is, ns; None where there is none.
+
+    """
+
+    found: int = 0
+    missing: int = 0
+    nearest_ns: int | None = None
+
+    def add(self, item: GroundTruthFrame) -> None:
+        """Count a frame."""
+        if item.frame.mode != 'mono':
+            self.found += 1
+            return
+        self.missing += 1
+        if item.apart_ns is not None:
+            self.nearest_ns = min(self.nearest_ns or item.apart_ns, item.apart_ns)
+
+    def text(self, mode: str, slop_ns: int) -> str:
+        """Say how many frames have it, and why the others lack it."""
+        name = {'stereo': 'a right image', 'rgbd': 'a depth image'}[mode]
+        text = f'{self.found} of {self.found + self.missing} frames have {name}'
+        if self.nearest_ns is None:
+            return f'{text}: there is none near the others'
+        return (
+            f'{text}: the nearest are {self.nearest_ns / 1e9:.3f} s apart, allowed '
+            f'{slop_ns / 1e9:.3f} s (sync_slop)'
+        )
+
+
+def problem_of(
+    records: Sequence[FrameRecord], mode: str, partners: PartnerCount, slop_ns: int
+) -> str:
+    """Say what the mode needs and no frame has; '' where nothing is missing.
+
+    Args:
+        records: All frames.
+        mode: 'mono', 'stereo' or 'rgbd'.
+        partners: How many frames have what the mode needs.
+        slop_ns: How far apart stamps may be, ns.
+
+    """
+    if not records:
+        return 'there are no frames'
+    refused = [record for record in records if record.status == 'refused']
+    if len(refused) == len(records):
+        return f'none of {len(records)} frames can be used, first: {refused[0].reason}'
+    if mode != 'mono' and not partners.found:
+        return partners.text(mode, slop_ns)
+    return ''
+
+
 def warnings_of(
     sequence: GroundTruthSequence, records: Sequence[FrameRecord], expected: int | None
 ) -> list[str]:
@@ -103,6 +175,7 @@ def warnings_of(
     warnings = []
     if sequence.camera is None:
         warnings.append('no calibration: there are matches, but no poses')
+    warnings += sequence.notes
     if isinstance(sequence, BagSequence):
         if sequence.topics.note:
             warnings.append(sequence.topics.note)
@@ -110,6 +183,13 @@ def warnings_of(
             warnings.append(f'types left alone: {", ".join(sequence.unknown_types)}')
     warnings += _time_warnings(records)
     known = sum(record.world_T_camera is not None for record in records)
+    span = sequence.truth_span_ns
+    if not known and span is not None and records:
+        warnings.append(
+            f'no frame has a true pose: images are from {_seconds(records[0].stamp_ns)} to '
+            f'{_seconds(records[-1].stamp_ns)} s, true poses from {_seconds(span[0])} to '
+            f'{_seconds(span[1])} s'
+        )
     if 0 < known < sum(record.status != 'refused' for record in records):
         warnings.append(f'{known} of {len(records)} frames have a true pose')
     if expected is not None and len(records) < expected:
@@ -117,11 +197,18 @@ def warnings_of(
     return warnings
 
 
+def _seconds(stamp_ns: int) -> str:
+    return f'{stamp_ns / 1e9:.3f}'
+
+
 def _time_warnings(records: Sequence[FrameRecord]) -> list[str]:
     """Name refused frames, and where time went backwards."""
-    last, backwards, refused = None, [], []
+    last: int | None = None
+    backwards, refused, jumps = [], [], []
     for record in records:
         if record.status != 'refused':
+            if last is not None and record.stamp_ns < last:
+                jumps.append((record.index, (last - record.stamp_ns) / 1e9))
             last = record.stamp_ns
         elif last is not None and record.stamp_ns <= last:
             backwards.append((record.index, (last - record.stamp_ns) / 1e9))
@@ -133,6 +220,12 @@ def _time_warnings(records: Sequence[FrameRecord]) -> list[str]:
         warnings.append(
             f'time goes backwards: {len(backwards)} frames are not after the one before, first '
             f'frame {index} by {seconds:g} s; they were refused'
+        )
+    if jumps:
+        index, seconds = jumps[0]
+        warnings.append(
+            f'time jumps back {len(jumps)} times, first at frame {index} by {seconds:g} s: '
+            'tracking starts again there'
         )
     if refused:
         warnings.append(f'{len(refused)} frames were refused, first: {refused[0].reason}')

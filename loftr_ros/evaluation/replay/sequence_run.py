@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
+from loftr_ros.codecs.stamps import Order, StampOrder, describe_late
 from loftr_ros.data.bags.topics import BY_TYPE, TopicNames
 from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.sequences import RefusedFrame
 from loftr_ros.evaluation.records.frame_records import (
     Recorder,
     badness,
@@ -42,9 +44,11 @@ from loftr_ros.evaluation.records.trajectory_metrics import (
     write_trajectory,
 )
 from loftr_ros.evaluation.replay.inputs import (
+    PartnerCount,
     camera_values,
     describe,
     open_input,
+    problem_of,
     topics_of,
     warnings_of,
 )
@@ -126,6 +130,9 @@ class _State:
     session: Session[Any]
     loops: LoopRecorder = field(default_factory=LoopRecorder)
     recorder: Recorder = field(default_factory=Recorder)
+    order: StampOrder = field(default_factory=StampOrder)
+    partners: PartnerCount = field(default_factory=PartnerCount)
+    restarted: bool = False
     worst: list[tuple[float, int, MatchArrays]] = field(default_factory=list)
     next_index: int = 0
     bytes_written: dict[str, int] = field(default_factory=lambda: {FRAMES: 0, FRAME_TIMES: 0})
@@ -237,7 +244,7 @@ class _Run:
             if listener.stopped():
                 raise Interrupted
             record, result = self._process(index, item)
-            if recording is not None:
+            if recording is not None and not isinstance(item, RefusedFrame):
                 pose = None if record.odom_T_base is None else matrix_of(record.odom_T_base)
                 recording.log(index, item.frame, result, pose, item.world_T_camera)
             frames.write(to_line(record).encode())
@@ -265,9 +272,9 @@ class _Run:
         finally:
             recording.close()
 
-    def _read(self, start: int) -> Iterator[tuple[int, GroundTruthFrame, float]]:
+    def _read(self, start: int) -> Iterator[tuple[int, GroundTruthFrame | RefusedFrame, float]]:
         """Read frames from `start` on, with the time that each took, s."""
-        items = itertools.islice(iter(self._sequence), start, self._task.frames)
+        items = itertools.islice(self._sequence.items(), start, self._task.frames)
         for index in itertools.count(start):
             begin = time.perf_counter()
             item = next(items, None)
@@ -276,9 +283,21 @@ class _Run:
             yield index, item, time.perf_counter() - begin
 
     def _process(
-        self, index: int, item: GroundTruthFrame
+        self, index: int, item: GroundTruthFrame | RefusedFrame
     ) -> tuple[FrameRecord, TrackingResult | None]:
-        state, frame = self._state, item.frame
+        state = self._state
+        if isinstance(item, RefusedFrame):
+            return state.recorder.refused(index, item.stamp_ns, item.reason), None
+        frame, last_ns = item.frame, state.order.last_ns
+        state.partners.add(item)
+        order = state.order.check(frame.stamp_ns)
+        if order is Order.LATE and last_ns is not None:
+            reason = describe_late(frame.stamp_ns, last_ns)
+            return state.recorder.refused(index, frame.stamp_ns, reason), None
+        if order is Order.JUMPED:
+            # As in the node: frames of the same stamps as before would be taken for those.
+            state.session.reset()
+            state.restarted = True
         try:
             step = state.session.process(frame)
         except FrameError as error:
@@ -289,6 +308,8 @@ class _Run:
         if result is None:
             return state.recorder.first(index, frame.stamp_ns, item.world_T_camera), None
         record = state.recorder.matched(index, result, item.world_T_camera, step.estimate)
+        if state.restarted and step.estimate is not None:
+            record, state.restarted = replace(record, gap=True), False
         self._keep_if_bad(record, result)
         return record, result
 
@@ -348,8 +369,10 @@ class _Run:
         """Write everything that follows from the records."""
         folder = self._task.folder
         records = SequenceFolder(folder, self._info).frames()
-        if status == 'complete' and not records:
-            status, error = 'failed', f'{self._task.path}: there are no frames'
+        if status == 'complete':
+            error = problem_of(records, self._task.mode, self._state.partners, self._slop_ns())
+            if error:
+                status, error = 'failed', f'{self._task.path}: {error}'
         lengths = list(self._state.recorder.track_lengths.values())
         summary = summarize(records, lengths, worst_of(records, self._task.worst))
         summary['trajectory'] = trajectory_metrics(records)
@@ -361,10 +384,16 @@ class _Run:
         if self._task.parameters.loop.enabled:
             write_records(folder / LOOPS, self._state.loops.records)
         write_json(folder / SUMMARY, summary)
-        warnings = warnings_of(self._sequence, records, self._total if not error else None)
+        total = self._total if status == 'complete' else None
+        warnings = warnings_of(self._sequence, records, total)
+        if status == 'complete' and self._task.mode != 'mono' and self._state.partners.missing:
+            warnings.append(self._state.partners.text(self._task.mode, self._slop_ns()))
         info = replace(self._info, status=status, error=error, warnings=tuple(warnings))
         write_json(folder / SEQUENCE, info)
         return info
+
+    def _slop_ns(self) -> int:
+        return round(self._task.parameters.sync_slop * 1e9)
 
 
 class _Pickler(pickle.Pickler):

@@ -191,5 +191,7 @@ def test_each_image_gets_the_partner_with_the_nearest_stamp() -> None:
         (True, Stamped(200, 'b')),
         (True, Stamped(300, 'c')),
     ]
-    pairs = [(image.message, partner) for image, partner in pair_by_stamp(arrivals, 10)]
-    assert pairs == [('a', 'A'), ('b', 'B'), ('c', None)]
+    pairs = list(pair_by_stamp(arrivals, 10))
+    assert [pair.image.message for pair in pairs] == ['a', 'b', 'c']
+    assert [pair.partner and pair.partner.message for pair in pairs] == ['A', 'B', None]
+    assert [pair.apart_ns for pair in pairs] == [3, 4, 96]

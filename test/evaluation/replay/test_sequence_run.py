@@ -13,6 +13,7 @@ from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.records.frame_records import matrix_of
 from loftr_ros.evaluation.records.results import SequenceFolder
 from loftr_ros.evaluation.replay.sequence_run import CHECKPOINT, Listener
+from loftr_ros.settings.parameters import NodeParameters
 from test.helpers.known_world import (
     known_matcher,
     results_of,
@@ -146,40 +147,149 @@ def test_a_complete_sequence_is_not_run_again(tmp_path: Path) -> None:
     assert (task.folder / 'timing.jsonl').read_bytes() == before
 
 
-def test_time_that_goes_backwards_is_refused_and_said(tmp_path: Path) -> None:
+def test_a_frame_out_of_order_is_refused_and_said(tmp_path: Path) -> None:
+    stamps = [10**8 * tenth for tenth in (10, 11, 12, 11, 12, 13, 14)]
+    bag = write_known_bag(tmp_path / 'bag', [1, 2, 3, 4, 5, 6, 7], stamps=stamps)
+    info = run_known(task_of(bag, tmp_path / 'out'))
+    assert info.status == 'complete'
+    assert any('time goes backwards: 2 frames' in warning for warning in info.warnings)
+    assert any('first frame 3 by 0.1 s' in warning for warning in info.warnings)
+    summary = SequenceFolder.open(tmp_path / 'out').summary()
+    assert (summary['matched'], summary['refused']) == (4, 2)
+
+
+def test_time_that_jumps_back_is_a_new_start_with_a_gap(tmp_path: Path) -> None:
     stamps = [10**9 * second for second in (1, 2, 3, 1, 2, 3, 4)]
     bag = write_known_bag(tmp_path / 'bag', [1, 2, 3, 4, 5, 6, 7], stamps=stamps)
     info = run_known(task_of(bag, tmp_path / 'out'))
     assert info.status == 'complete'
-    assert any('time goes backwards: 3 frames' in warning for warning in info.warnings)
-    assert any('first frame 3 by 2 s' in warning for warning in info.warnings)
-    summary = SequenceFolder.open(tmp_path / 'out').summary()
-    assert (summary['matched'], summary['refused']) == (3, 3)
+    assert any('jumps back 1 times, first at frame 3 by 2 s' in text for text in info.warnings)
+    frames = SequenceFolder.open(tmp_path / 'out').frames()
+    statuses = ['reference', 'matched', 'matched', 'reference', *['matched'] * 3]
+    assert [record.status for record in frames] == statuses
+    assert [record.gap for record in frames] == [False] * 4 + [True, False, False]
+    assert {record.state for record in frames if record.status == 'matched'} == {'ok'}
 
 
-@pytest.mark.parametrize('share', [0.3, 0.9])
-def test_a_truncated_bag_is_a_named_failure(
-    tmp_path: Path, share: float, truncate: Callable[[Path, float], None]
+def test_a_truncated_database_is_a_named_failure(
+    tmp_path: Path, truncate: Callable[[Path, float], None]
 ) -> None:
-    bag = write_known_bag(tmp_path / 'bag', list(range(1, 6)))
-    truncate(next(bag.glob('*.mcap')), share)
+    bag = write_known_bag(tmp_path / 'bag', list(range(1, 6)), storage='sqlite3')
+    truncate(next(bag.glob('*.db3')), 0.3)
     info = run_known(task_of(bag, tmp_path / 'out'))
     assert info.status == 'failed'
     assert 'cannot be read' in info.error
-    assert 'mcap recover' in info.error
+    assert 'sqlite3 FILE .recover' in info.error
 
 
-def test_a_bag_that_breaks_off_keeps_what_came_before(tmp_path: Path) -> None:
+def test_a_cut_mcap_file_is_evaluated_up_to_the_cut(
+    tmp_path: Path, truncate: Callable[[Path, float], None]
+) -> None:
+    bag = write_known_bag(tmp_path / 'bag', list(range(1, 11)))
+    truncate(next(bag.glob('*.mcap')), 0.7)
+    info = run_known(task_of(bag, tmp_path / 'out'))
+    assert info.status == 'complete'
+    assert 'bag.mcap: the file is cut after' in info.warnings[0]
+    assert 5 <= SequenceFolder.open(tmp_path / 'out').summary()['frames'] < 8
+
+
+def test_a_broken_image_is_refused_and_the_rest_evaluated(tmp_path: Path) -> None:
     with BagWriter(tmp_path / 'bag') as bag:
         for index in range(1, 5):
             bag.write_frame('/camera', known_matcher().frame(index))
         image = bag.image(np.zeros((180, 240), np.uint8), bag.header(10**12, 'camera'))
         image.data = image.data[:100]
-        bag.write('/camera/image_raw', image, 10**12)
+        bag.write('/camera/image_raw', image, 10**9)
+    info = run_known(task_of(tmp_path / 'bag', tmp_path / 'out'))
+    assert info.status == 'complete'
+    assert any('1 frames were refused, first: /camera/image_raw' in one for one in info.warnings)
+    summary = SequenceFolder.open(tmp_path / 'out').summary()
+    assert (summary['frames'], summary['refused']) == (5, 1)
+
+
+def test_a_bag_of_broken_images_alone_has_failed(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        for index in range(3):
+            header = bag.header(10**9 + index, 'camera')
+            image = bag.image(np.zeros((180, 240), np.uint8), header)
+            image.data = image.data[:100]
+            bag.write('/camera/image_raw', image, 10**9 + index)
     info = run_known(task_of(tmp_path / 'bag', tmp_path / 'out'))
     assert info.status == 'failed'
-    assert '/camera/image_raw' in info.error
-    assert SequenceFolder.open(tmp_path / 'out').summary()['frames'] == 4
+    assert 'none of 3 frames can be used, first: /camera/image_raw: the data is' in info.error
+
+
+def late_bag(path: Path, mode: str, delay_ns: int, frames: int = 8) -> Path:
+    """Write frames whose right image or depth comes late."""
+    world = known_matcher()
+    with BagWriter(path) as bag:
+        for index in range(frames):
+            frame = world.frame(index + 1, 10**9 + index * 10**8)
+            assert frame.camera is not None
+            late = frame.stamp_ns + delay_ns
+            header = bag.header(late, 'right')
+            if mode == 'stereo':
+                bag.write_frame('/left', frame)
+                p = np.hstack([frame.camera.matrix, np.array([[-19.0], [0], [0]])])
+                info = bag.camera_info(frame.camera, header, projection=p)
+                bag.write('/right/camera_info', info, late)
+                bag.write('/right/image_raw', bag.image(frame.image, header), late)
+            else:
+                bag.write_frame('/camera', frame)
+                depth = np.full(frame.image.shape[:2], 2, np.float32)
+                bag.write('/camera/depth_image', bag.image(depth, header), late)
+    return path
+
+
+@pytest.mark.parametrize('mode', ['stereo', 'rgbd'])
+def test_what_a_mode_needs_and_no_frame_has_is_a_failure_with_numbers(
+    tmp_path: Path, mode: str
+) -> None:
+    bag = late_bag(tmp_path / 'bag', mode, 30_000_000)
+    slop = NodeParameters(num_threads=1, sync_slop=0.02)
+    info = run_known(replace(task_of(bag, tmp_path / 'out', mode=mode), parameters=slop))
+    assert info.status == 'failed'
+    name = {'stereo': 'right', 'rgbd': 'depth'}[mode]
+    assert f'0 of 8 frames have a {name} image: the nearest are 0.030 s apart' in info.error
+    assert 'allowed 0.020 s (sync_slop)' in info.error
+
+
+@pytest.mark.parametrize('mode', ['stereo', 'rgbd'])
+def test_the_slop_of_stamps_is_that_of_the_node(tmp_path: Path, mode: str) -> None:
+    bag = late_bag(tmp_path / 'bag', mode, 30_000_000)
+    slop = NodeParameters(num_threads=1, sync_slop=0.04)
+    info = run_known(replace(task_of(bag, tmp_path / 'out', mode=mode), parameters=slop))
+    assert (info.status, info.error) == ('complete', '')
+
+
+def test_frames_without_depth_are_counted(tmp_path: Path) -> None:
+    world = known_matcher()
+    with BagWriter(tmp_path / 'bag') as bag:
+        for index in range(6):
+            frame = world.frame(index + 1, 10**9 + index * 10**8)
+            bag.write_frame('/camera', frame)
+            if index % 2:
+                depth = np.full(frame.image.shape[:2], 2, np.float32)
+                message = bag.image(depth, bag.header(frame.stamp_ns, 'camera'))
+                bag.write('/camera/depth_image', message, frame.stamp_ns)
+    info = run_known(task_of(tmp_path / 'bag', tmp_path / 'out', mode='rgbd'))
+    assert info.status == 'complete'
+    assert any(
+        text.startswith('3 of 6 frames have a depth image: the nearest are 0.100 s apart')
+        for text in info.warnings
+    )
+
+
+def test_truth_of_another_time_is_named_with_both_spans(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        for index in range(1, 5):
+            frame = known_matcher().frame(index, 1_700_000_000 * 10**9 + index * 10**8)
+            bag.write_frame('/camera', frame)
+            bag.write_pose('/ground_truth/pose', np.eye(4), index * 10**8)
+    info = run_known(task_of(tmp_path / 'bag', tmp_path / 'out'))
+    assert info.status == 'complete'
+    expected = 'images are from 1700000000.100 to 1700000000.400 s, true poses from 0.100 to 0.400'
+    assert any(expected in warning for warning in info.warnings)
 
 
 def test_without_calibration_there_are_matches_and_a_warning(tmp_path: Path) -> None:
