@@ -88,14 +88,14 @@ def track(frames: list[GroundTruthFrame], noise: TruthNoise, tracker: Tracker[An
 
 def line(name: str, count: Count) -> str:
     states, tracking = count.states, count.tracking
-    total, ok, turned = sum(states.values()), states[PoseState.OK], states[PoseState.ROTATION_ONLY]
+    total, ok, rotated = sum(states.values()), states[PoseState.OK], states[PoseState.ROTATION_ONLY]
     seen = [
         tracking[state]
         for state in (TrackingState.SEARCHING, TrackingState.RESTARTED, TrackingState.RECOVERED)
     ]
     gaps = ' '.join(f'{number:9d}' for number in seen)
     return (
-        f'{name:18} {total:6d} {ok:5d} {count.wrong:5d} {turned:5d} {total - ok - turned:5d}  '
+        f'{name:18} {total:6d} {ok:5d} {count.wrong:5d} {rotated:5d} {total - ok - rotated:5d}  '
         f'{gaps} {tracking[TrackingState.FROZEN]:6d}'
     )
 

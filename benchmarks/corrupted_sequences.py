@@ -120,7 +120,7 @@ def swapped_views(frames: Frames, rng: np.random.Generator) -> Frames:  # noqa: 
 
 
 def pure_rotation(frames: Frames, rng: np.random.Generator) -> Frames:
-    """The camera of the first frame turns without moving."""
+    """The camera of the first frame rotates without moving."""
     motions = [_pose(0.006 * index * np.array([0.4, 1.0, 0.3]), np.zeros(3)) for index in range(12)]
     return _before_wall(frames[0], _grey(frames[0].frame.image), motions, rng)
 
@@ -296,9 +296,9 @@ def is_wrong(
         return False
     rotation, direction = pose.reference_T_query[:3, :3], pose.reference_T_query[:3, 3]
     true = reference_T_query[:3, 3]
-    turn = rotation_vector(reference_T_query[:3, :3] @ rotation.T)
+    rotvec = rotation_vector(reference_T_query[:3, :3] @ rotation.T)
     if rotation_angle_error(rotation, reference_T_query[:3, :3]) > LIMIT_DEGREES and _beyond(
-        turn, pose.covariance[3:, 3:] + noise.rotation**2 * np.eye(3)
+        rotvec, pose.covariance[3:, 3:] + noise.rotation**2 * np.eye(3)
     ):
         return True
     length = float(np.linalg.norm(direction))
@@ -386,9 +386,9 @@ def _noisy(image: Image, rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.clip(grey + rng.normal(0, NOISE, grey.shape), 0, 255).astype(np.uint8)
 
 
-def _pose(turn: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+def _pose(rotvec: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
     transform = np.eye(4)
-    transform[:3, :3], transform[:3, 3] = rotation_from_vector(turn), shift
+    transform[:3, :3], transform[:3, 3] = rotation_from_vector(rotvec), shift
     return transform
 
 

@@ -52,7 +52,7 @@ Known = tuple[Frame, Array, str]
 
 LAP = 100
 """Frames of a walk around a rendered room."""
-TURN_LIMIT = np.deg2rad(5.0)
+ROTATION_LIMIT = np.deg2rad(5.0)
 HEADER = (
     f'{"case":22} {"mode":6} {"keyfr":>5} {"places":>6} {"cand.":>5} {"verif.":>6} {"loops":>5} '
     f'{"true":>5} {"false":>5} {"prec. %":>7} {"recall %":>8} {"of":>4}  ms: signature, search, '
@@ -172,7 +172,7 @@ def angle_of(rotation: Array) -> float:
 
 def agrees(pose: RelativePose, truth: Array) -> bool:
     estimate = pose.reference_T_query
-    if estimate is None or angle_of(truth[:3, :3].T @ estimate[:3, :3]) > TURN_LIMIT:
+    if estimate is None or angle_of(truth[:3, :3].T @ estimate[:3, :3]) > ROTATION_LIMIT:
         return False
     distance = float(np.linalg.norm(truth[:3, 3]))
     shift = estimate[:3, 3] if pose.metric else distance * estimate[:3, 3]

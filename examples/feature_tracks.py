@@ -86,7 +86,7 @@ class _Sight:
 
 
 class FeatureTracks:
-    """Turns one message after the other into features; not for use by several threads."""
+    """Converts one message after the other to features; not for use by several threads."""
 
     def __init__(self, options: FeatureOptions | None = None) -> None:
         """Begin without any feature."""

@@ -201,9 +201,9 @@ def room_film() -> Film:
     return Film('rgbd', stamps, poses, frames)
 
 
-def round_the_room(turns: float) -> Array:
+def round_the_room(laps: float) -> Array:
     """Return the pose (4, 4) of a camera that goes in narrowing circles and looks outwards."""
-    angle, radius = 2 * np.pi * turns, 1.2 - 0.1 * turns
+    angle, radius = 2 * np.pi * laps, 1.2 - 0.1 * laps
     ahead = np.array([np.cos(angle), np.sin(angle), 0.0])
     right = np.array([np.sin(angle), -np.cos(angle), 0.0])
     rotation = np.column_stack([right, [0.0, 0.0, -1.0], ahead])

@@ -236,7 +236,7 @@ def _decompress(msg: CompressedImage) -> Array:
         raise ImageConversionError('a compressedDepth image is no camera picture')
     _check_complete(data)
     try:
-        # Decoded as the sensor saw it: turning by EXIF would contradict the calibration.
+        # Decoded as the sensor saw it: rotating by EXIF would contradict the calibration.
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     except cv2.error:
         image = None

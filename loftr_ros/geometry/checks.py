@@ -140,9 +140,9 @@ def is_ambiguous(evidence: Evidence) -> bool:
 
 def are_alike(one: Model, other: Model) -> bool:
     """Tell if two models are hardly different motions."""
-    turn = rotation_vector(one.motion.rotation @ other.motion.rotation.T)
+    rotvec = rotation_vector(one.motion.rotation @ other.motion.rotation.T)
     across = angle_between(one.motion.translation, other.motion.translation)
-    return max(float(np.linalg.norm(turn)), across) < LIKE
+    return max(float(np.linalg.norm(rotvec)), across) < LIKE
 
 
 def has_second_motion(evidence: Evidence) -> bool:

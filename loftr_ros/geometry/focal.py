@@ -99,8 +99,8 @@ def estimate_focal_error(
     fit = Fit(state, errors[:, None], slopes[:, None], np.ones(len(errors)), scale, 0.0)
     shared = shared_deviations(pairs, state.rotation, options)
     covariance = fit_covariance(fit, pairs, sigma[: len(errors)], shared)
-    turn, shift = np.split(motion.step_to(state), [3])
-    bend = np.concatenate([tangent_basis(motion.translation) @ shift, turn])
+    rotvec, shift = np.split(motion.step_to(state), [3])
+    bend = np.concatenate([tangent_basis(motion.translation) @ shift, rotvec])
     return FocalError(log_ratio, float(np.sqrt(covariance[5, 5])), bend)
 
 

@@ -115,15 +115,15 @@ def _estimate(
         reason = 'no motion explains the matches'
         return RelativePose.failed(PoseState.LOST, reason, len(pairs), Check.SUPPORT)
     prior = prior.scaled(understatement(start, pairs, prior.sigma))
-    turned, motions = explain(start, pairs, prior)
+    pure_rotation, motions = explain(start, pairs, prior)
     best = max(motions, key=lambda model: float(model.line_gains.sum()))
     rivals = tuple(model for model in motions if model is not best)
-    if turned.evidence >= best.evidence:
-        lost = doubt(Evidence(turned, (), pairs, prior, focal_length, options))
+    if pure_rotation.evidence >= best.evidence:
+        lost = doubt(Evidence(pure_rotation, (), pairs, prior, focal_length, options))
         if lost is not None:
             return RelativePose.failed(lost.state, lost.reason, len(pairs), lost.check)
         reason = 'a rotation alone explains the matches: there is no parallax'
-        return _rotation_only(turned, pairs, prior, reason, options)
+        return _rotation_only(pure_rotation, pairs, prior, reason, options)
     rule = doubt(Evidence(best, rivals, pairs, prior, focal_length, options))
     if rule is not None:
         return RelativePose.failed(rule.state, rule.reason, len(pairs), rule.check)
@@ -142,9 +142,9 @@ def explain(start: Motion, pairs: RayPairs, prior: MatchPrior) -> tuple[Model, l
     """Return the best rotation without a translation, and the motions that may explain matches."""
     general = motion_model(start, pairs, prior)
     starts = [general.motion.rotation, general.motion.twisted().rotation]
-    turned = rotation_model(starts, pairs, prior)
+    pure_rotation = rotation_model(starts, pairs, prior)
     planar = planar_motions(general, pairs, prior)
-    return turned, [general, *(motion_model(motion, pairs, prior) for motion in planar)]
+    return pure_rotation, [general, *(motion_model(motion, pairs, prior) for motion in planar)]
 
 
 def motion_covariance(
@@ -191,19 +191,19 @@ def _believed(best: Model, covariance: Array, options: TwoViewOptions) -> Relati
 
 
 def _rotation_only(
-    turned: Model, pairs: RayPairs, prior: MatchPrior, reason: str, options: TwoViewOptions
+    pure_rotation: Model, pairs: RayPairs, prior: MatchPrior, reason: str, options: TwoViewOptions
 ) -> RelativePose:
-    shared = shared_deviations(pairs, turned.motion.rotation, options)
-    covariance = fit_covariance(turned.fit, pairs, prior.sigma, shared)
+    shared = shared_deviations(pairs, pure_rotation.motion.rotation, options)
+    covariance = fit_covariance(pure_rotation.fit, pairs, prior.sigma, shared)
     if not is_within(covariance, [options.max_rotation_sigma] * 3):
         reason = 'the matches do not determine the rotation'
         return RelativePose.failed(PoseState.DEGENERATE, reason, len(pairs), Check.UNCERTAIN)
     return RelativePose.rotation_only(
-        turned.motion.rotation,
+        pure_rotation.motion.rotation,
         covariance,
         method='homography',
-        inliers=turned.inliers,
-        median_residual=float(np.median(turned.distances[turned.inliers])),
+        inliers=pure_rotation.inliers,
+        median_residual=float(np.median(pure_rotation.distances[pure_rotation.inliers])),
         reason=reason,
     )
 

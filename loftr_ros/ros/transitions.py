@@ -30,7 +30,7 @@ def transition(
     [Callable[[Node, LifecycleState], None]],
     Callable[[Node, LifecycleState], TransitionCallbackReturn],
 ]:
-    """Turn a method into a transition to the state `after` that tells why it failed.
+    """Make a method a transition to the state `after` that tells why it failed.
 
     rclpy drops the exceptions of transition callbacks without a word.
     """

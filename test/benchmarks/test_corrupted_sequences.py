@@ -78,9 +78,9 @@ def test_a_gap_is_black_and_ends() -> None:
     assert len(set(images)) == len(images)
 
 
-def pose_with(turn: float, direction: tuple[float, float, float], sigma: float) -> RelativePose:
+def pose_with(angle: float, direction: tuple[float, float, float], sigma: float) -> RelativePose:
     transform = np.eye(4)
-    transform[:3, :3] = rotation_from_vector(np.deg2rad([0, turn, 0]))
+    transform[:3, :3] = rotation_from_vector(np.deg2rad([0, angle, 0]))
     transform[:3, 3] = np.array(direction) / np.linalg.norm(direction)
     covariance = np.eye(6) * np.deg2rad(sigma) ** 2
     inliers = np.ones(30, np.bool_)
@@ -90,7 +90,7 @@ def pose_with(turn: float, direction: tuple[float, float, float], sigma: float) 
 
 
 @pytest.mark.parametrize(
-    ('turn', 'direction', 'sigma', 'wrong'),
+    ('angle', 'direction', 'sigma', 'wrong'),
     [
         (0.0, (1, 0, 0), 0.1, False),
         (4.0, (1, 0, 0), 0.1, False),
@@ -103,11 +103,11 @@ def pose_with(turn: float, direction: tuple[float, float, float], sigma: float) 
     ],
 )
 def test_wrong_is_what_misses_by_five_degrees_and_three_deviations(
-    turn: float, direction: tuple[float, float, float], sigma: float, wrong: bool
+    angle: float, direction: tuple[float, float, float], sigma: float, wrong: bool
 ) -> None:
     truth = np.eye(4)
     truth[0, 3] = 2.0
-    assert is_wrong(pose_with(turn, direction, sigma), truth) is wrong
+    assert is_wrong(pose_with(angle, direction, sigma), truth) is wrong
 
 
 def test_a_direction_without_motion_is_wrong_and_a_failure_never_is() -> None:

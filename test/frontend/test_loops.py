@@ -137,7 +137,7 @@ def test_the_way_back_closes_loops_with_the_way_there(past: Drive) -> None:
             moved = past.motion(loop)
             direction = moved / np.linalg.norm(moved)
             np.testing.assert_allclose(loop.pose.reference_T_query[:3, 3], direction, atol=0.05)
-        # On so few pixels a step along the wall and a turn by 3 deg look the same.
+        # On so few pixels a step along the wall and a rotation by 3 deg look the same.
         np.testing.assert_allclose(loop.pose.reference_T_query[:3, :3], np.eye(3), atol=0.06)
 
 
@@ -355,7 +355,7 @@ def test_the_present_keyframe_is_matched_beside_the_sequence(world: World) -> No
         ({'min_age_s': -1.0}, 'min_age_s must be 0 or more, and finite'),
         ({'interval_s': float('inf')}, 'interval_s must be 0 or more, and finite'),
         ({'max_steps': 0.0}, 'max_steps must be positive and finite'),
-        ({'max_turn_error': float('nan')}, 'max_turn_error must be positive and finite'),
+        ({'max_rotation_error': float('nan')}, 'max_rotation_error must be positive and finite'),
     ],
 )
 def test_options_out_of_range_are_refused(values: dict[str, Any], message: str) -> None:

@@ -29,8 +29,8 @@ LOWEST, HIGHEST = 0.45, 1.3
 def error_of(pose: RelativePose, truth: np.ndarray) -> np.ndarray:
     assert pose.reference_T_query is not None
     translation = truth[:3, 3] / np.linalg.norm(truth[:3, 3])
-    turn = rotation_vector(truth[:3, :3] @ pose.reference_T_query[:3, :3].T)
-    return np.concatenate([translation - pose.reference_T_query[:3, 3], turn])
+    rotvec = rotation_vector(truth[:3, :3] @ pose.reference_T_query[:3, :3].T)
+    return np.concatenate([translation - pose.reference_T_query[:3, 3], rotvec])
 
 
 def normalized_error(pose: RelativePose, truth: np.ndarray) -> float:
@@ -140,11 +140,13 @@ def shared_by(made: Scene, rotation: np.ndarray, options: TwoViewOptions) -> np.
     return np.asarray(shared_deviations(pairs, rotation, options))
 
 
-def test_the_error_that_neighbours_share_grows_with_the_way_of_a_turn(scene: MakeScene) -> None:
+def test_the_error_that_neighbours_share_grows_with_the_distance_of_a_rotation(
+    scene: MakeScene,
+) -> None:
     options = TwoViewOptions(shared_sigma=0.3, shared_growth=0.02)
     made = scene(noise=0.0, rotation=(0.0, 0.1, 0.0))
     shared = shared_by(made, made.reference_T_query[:3, :3], options)
-    # In the middle a turn by 0.1 rad moves a point by 500 px * tan(0.1).
+    # In the middle a rotation by 0.1 rad moves a point by 500 px * tan(0.1).
     middle = np.argmin(np.linalg.norm(made.reference_points - [319.5, 239.5], axis=1))
     assert shared[middle] == pytest.approx(np.hypot(0.3, 0.02 * 500 * np.tan(0.1)), rel=0.02)
     assert (shared > 0.3).all()
@@ -156,7 +158,7 @@ def test_a_translation_moves_points_along_their_lines_and_adds_no_error(scene: M
     np.testing.assert_allclose(shared_by(made, np.eye(3), options), 0.3)
 
 
-def test_a_turn_that_leaves_the_view_gives_a_finite_error(scene: MakeScene) -> None:
+def test_a_rotation_that_leaves_the_view_gives_a_finite_error(scene: MakeScene) -> None:
     back = rotation_from_vector(np.array([0.0, np.pi, 0.0]))
     assert np.isfinite(shared_by(scene(), back, TwoViewOptions())).all()
 

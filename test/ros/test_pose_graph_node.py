@@ -42,10 +42,10 @@ BASE_T_CAMERA = make_transform(np.array([[0, 0, 1.0], [-1, 0, 0], [0, -1, 0]]), 
 def square() -> Array:
     """Poses of a camera that drives along a square of 4 m and comes back to the start."""
     ahead = make_transform(np.eye(3), np.array([0, 0, 1.0]))
-    turn = make_transform(rotation_from_vector(np.array([0, np.pi / 2, 0])), np.zeros(3))
+    right_angle = make_transform(rotation_from_vector(np.array([0, np.pi / 2, 0])), np.zeros(3))
     poses = [np.eye(4)]
     for step in range(4 * SIDE):
-        corner = turn if step % SIDE == SIDE - 1 else np.eye(4)
+        corner = right_angle if step % SIDE == SIDE - 1 else np.eye(4)
         poses.append(poses[-1] @ ahead @ corner)
     return np.array(poses)
 
@@ -55,7 +55,7 @@ LAST = len(POSES) - 1
 
 
 def pose_msg(reference: int, query: int, **fields: Any) -> RelativePose:  # noqa: ANN401
-    """Describe the motion between two corners of the way, turned a little too far."""
+    """Describe the motion between two corners of the way, rotated a little too far."""
     msg = RelativePose(
         header=header(query * SECOND), reference_stamp=stamp_to_msg(reference * SECOND)
     )
