@@ -3,7 +3,7 @@
     python benchmarks/rotations.py ../shared/data --pairs 25
 
 Pairs of real images with known poses; the query is rotated as it comes from a camera that rolls. A
-match is right if, with both images the right way up, it lies within 2 px (at 640 px) of its
+match is right if, with both images upright, it lies within 2 px (at 640 px) of its
 epipolar line.
 """
 
