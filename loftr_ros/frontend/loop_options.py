@@ -1,4 +1,4 @@
-"""What the search for loops may be told."""
+"""Options of the search for loops."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class LoopOptions:
         max_rotation_sigma: Largest standard deviation of the rotation, rad.
         max_rotation_error: Largest angle by which two verifications of the same place, by keyframes
             that follow each other, may disagree with the motion between these, rad.
-        max_distance_error: The same for the translation of metric poses, as a share of the distance around
-            the triangle of the three.
+        max_distance_error: The same for the translation of metric poses, as a share of the
+            length of the triangle of the three.
         distance_noise: What is always allowed of that, m.
         max_direction_error: The same for the directions of poses without scale, rad.
 

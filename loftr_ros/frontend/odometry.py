@@ -202,7 +202,7 @@ class Odometry:
         return estimate
 
     def _start_over(self, reference: _Placed) -> _Placed:
-        """Put the reference back to where the way began, since its position has no scale."""
+        """Put the reference back to where the path began, since its position has no scale."""
         pose = reference.odom_T_base.copy()
         pose[:3, 3] = self._start.odom_T_base[:3, 3]
         covariance = np.zeros((6, 6))

@@ -74,7 +74,7 @@ class Rule:
         check: Its code and name.
         state: What the estimate is if the doubt holds.
         reason: Why the pose is refused, for people.
-        holds: Tells if the doubt holds.
+        holds: Whether the doubt holds.
     """
 
     check: Check
@@ -113,7 +113,7 @@ def agreement(weights: Array, prior: MatchPrior) -> float:
 
 
 def is_blurred(evidence: Evidence) -> bool:
-    """Tell if the matches are too inaccurate for the little that points move."""
+    """Return whether the matches are too inaccurate for the little that points move."""
     best, kept = evidence.best, evidence.best.inliers
     sigma = best.fit.scale * float(np.median(evidence.prior.sigma[kept])) if kept.any() else 0.0
     if sigma < BLURRED or best.method == 'rotation':
@@ -123,7 +123,7 @@ def is_blurred(evidence: Evidence) -> bool:
 
 
 def is_ambiguous(evidence: Evidence) -> bool:
-    """Tell if another motion explains the matches as well.
+    """Return whether another motion explains the matches as well.
 
     Q. H. Vuong, "Likelihood ratio tests for model selection and non-nested hypotheses",
     Econometrica, 1989, with the gains of a tile summed up, since its matches err together.
@@ -139,14 +139,14 @@ def is_ambiguous(evidence: Evidence) -> bool:
 
 
 def are_alike(one: Model, other: Model) -> bool:
-    """Tell if two models are hardly different motions."""
+    """Return whether two models are hardly different motions."""
     rotvec = rotation_vector(one.motion.rotation @ other.motion.rotation.T)
     across = angle_between(one.motion.translation, other.motion.translation)
     return max(float(np.linalg.norm(rotvec)), across) < LIKE
 
 
 def has_second_motion(evidence: Evidence) -> bool:
-    """Tell if the other matches support another motion, as those of a large object do."""
+    """Return whether the other matches support another motion, as those of a large object do."""
     prior, best = evidence.prior, evidence.best
     others = stray(best.fit, best.weights)
     if prior.probability[others].sum() <= evidence.options.min_support:
@@ -160,7 +160,7 @@ def has_second_motion(evidence: Evidence) -> bool:
 
 
 def stray(fit: Fit[Any], weights: Array) -> Flags:
-    """Tell which matches (N,) do not follow a model, and are no inaccurate ones of it either."""
+    """Return which matches (N,) do not follow a model, and are no inaccurate ones of it either."""
     errors = np.sqrt(np.sum(fit.errors**2, axis=1))
     return np.asarray((weights < INLIER) & (errors > CHANCE_WIDTH * fit.scale))
 
@@ -173,7 +173,7 @@ def rivals(
     prior: MatchPrior,
     options: TwoViewOptions,
 ) -> bool:
-    """Tell if a second motion covers so much of the image that either may be that of the scene.
+    """Return whether a second motion covers so much that either may be that of the scene.
 
     What counts is the area and not the number of matches: a texture that is rich has more of them.
 
@@ -198,12 +198,12 @@ def rivals(
 
 
 def lacks_support(evidence: Evidence) -> bool:
-    """Tell if too few matches agree with the motion beyond chance."""
+    """Return whether too few matches agree with the motion beyond chance."""
     return supported(evidence.best.weights, evidence.prior) < evidence.options.min_support
 
 
 def lacks_agreement(evidence: Evidence) -> bool:
-    """Tell if fewer matches agree with the motion than state that they are right."""
+    """Return whether fewer matches agree with the motion than state that they are right."""
     return agreement(evidence.best.weights, evidence.prior) < AGREEMENT
 
 

@@ -200,7 +200,7 @@ def _support(fit: Fit[Array], scene: _Scene) -> float:
 
 
 def _overstates(free: Model | None, scene: _Scene) -> bool:
-    """Tell if fewer matches agree on a motion, at any depth, than state that they are right."""
+    """Return whether fewer matches agree on any motion than state that they are right."""
     return free is None or agreement(free.weights, scene.prior) < AGREEMENT
 
 
@@ -240,7 +240,7 @@ def _free_motion(scene: _Scene) -> Model | None:
 
 
 def _contradicts(fit: Fit[Array], free: Model, scene: _Scene) -> bool:
-    """Tell if a motion that does not use the depth explains the matches better.
+    """Return whether a motion that does not use the depth explains the matches better.
 
     A depth that is right says where each point is to be seen, within its sigma; the motion alone
     says that it lies on a line, at a parallax of the usual size. So right depth makes the matches

@@ -17,7 +17,7 @@ _SMALL_ANGLE = 1e-4
 
 
 def is_transform(matrix: object) -> bool:
-    """Tell if a matrix is a finite rigid transform (4, 4)."""
+    """Return whether a matrix is a finite rigid transform (4, 4)."""
     if not isinstance(matrix, np.ndarray) or matrix.shape != (4, 4):
         return False
     if not np.isfinite(matrix).all() or not np.array_equal(matrix[3], [0, 0, 0, 1]):

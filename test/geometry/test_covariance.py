@@ -66,7 +66,7 @@ def mean_error(scene: MakeScene, sigma: float | None, **kwargs: object) -> float
 
 @pytest.mark.parametrize('outliers', [0.0, 0.3])
 @pytest.mark.parametrize('translation', [(0.3, 0.05, 0.1), (0.0, 0.0, 0.5)])
-def test_errors_are_as_large_as_the_covariance_tells(
+def test_errors_are_as_large_as_the_covariance_says(
     scene: MakeScene, outliers: float, translation: tuple[float, float, float]
 ) -> None:
     mean = mean_error(scene, 0.3, outliers=outliers, translation=translation)

@@ -121,7 +121,7 @@ def test_exact_matches_give_the_exact_depth(left_T_right: Array, camera: Camera)
 
 
 @pytest.mark.parametrize('left_T_right', [RECTIFIED, ROTATED], ids=['rectified', 'rotated'])
-def test_errors_are_as_large_as_sigma_tells(left_T_right: Array) -> None:
+def test_errors_are_as_large_as_sigma_says(left_T_right: Array) -> None:
     left, right, depth = stereo(left_T_right, noise=0.4)
     depths = triangulate_depth(left, right, CAMERA, CAMERA, left_T_right, np.full(500, 0.4))
     known = depths.known()

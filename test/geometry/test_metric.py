@@ -140,7 +140,7 @@ def test_a_camera_that_only_rotates_has_a_full_pose_without_translation() -> Non
     assert (np.abs(error[:3]) < 4 * np.sqrt(np.diag(pose.covariance)[:3])).all()
 
 
-def test_errors_are_as_large_as_the_covariance_tells_and_have_no_bias() -> None:
+def test_errors_are_as_large_as_the_covariance_says_and_have_no_bias() -> None:
     errors, nees = [], []
     for seed in range(80):
         pose = estimate(see(seed=seed, outliers=0.2))

@@ -1,4 +1,4 @@
-"""Rotations and unit quaternions convert both ways."""
+"""Rotations and unit quaternions convert in both directions."""
 
 from __future__ import annotations
 

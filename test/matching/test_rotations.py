@@ -190,7 +190,7 @@ def test_images_of_any_size_are_accepted(matcher: Matcher, height: int, width: i
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f'no images in {REAL} (LOFTR_ROS_DATA)')
 @pytest.mark.parametrize('rotation', [90, 180, 270])
-def test_rotated_frames_of_a_car_match_as_those_the_right_way_up(rotation: int) -> None:
+def test_rotated_frames_of_a_car_match_as_those_upright_ones(rotation: int) -> None:
     first, second = (cv2.imread(str(path), 0) for path in sorted(REAL.iterdir())[:2])
     assert first is not None
     assert second is not None
