@@ -85,7 +85,7 @@ def report_page(run: RunFolder) -> Page:
 
 
 def has_figures(sequence: SequenceFolder) -> bool:
-    """Tell whether there are results; a sequence that failed may have those of its first part."""
+    """Return whether there are results; a sequence that failed may have those of its first part."""
     return (sequence.path / SUMMARY).is_file() and (sequence.path / FRAMES).is_file()
 
 
