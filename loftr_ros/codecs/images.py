@@ -257,6 +257,6 @@ def _check_complete(data: bytes) -> None:
 
 
 def _is_rgb(compressed_format: str) -> bool:
-    """Tell whether image_transport left the channels in RGB order ('rgb8; jpeg compressed ')."""
+    """Return whether image_transport left the channels in RGB order ('rgb8; jpeg compressed ')."""
     _, _, codec = compressed_format.partition(';')
     return 'compressed' in codec and 'bgr' not in codec

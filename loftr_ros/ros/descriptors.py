@@ -56,7 +56,7 @@ def describe(field: dataclasses.Field[object]) -> ParameterDescriptor:
 
 def overrides(node: Node) -> Collection[str]:
     """Return the names of all parameters that were given a value from outside."""
-    # There is no public way to see them without declaring them all.
+    # There is no public method to see them without declaring them all.
     names: Collection[str] = getattr(node, '_parameter_overrides', {})
     return names
 

@@ -1,4 +1,4 @@
-"""Results survive the way through the messages, and failures never look like poses."""
+"""Results survive the conversion to messages, and failures never look like poses."""
 
 from __future__ import annotations
 

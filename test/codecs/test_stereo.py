@@ -55,7 +55,7 @@ def test_calibrations_of_single_cameras_hold_no_baseline() -> None:
     assert right_camera_from_msgs(CameraInfo(), CameraInfo()) is None
 
 
-def test_swapped_cameras_are_told() -> None:
+def test_swapped_cameras_are_reported() -> None:
     with pytest.raises(CameraInfoError, match='are left and right swapped'):
         right_camera_from_msgs(info(BASELINE), info())
 

@@ -1,4 +1,4 @@
-"""The pose graph: covariances in GTSAM's order, keyframes, gaps, and loops that mend the chain."""
+"""The pose graph: covariances as in GTSAM, keyframes, gaps, and loops that correct the chain."""
 
 from __future__ import annotations
 

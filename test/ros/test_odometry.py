@@ -1,4 +1,4 @@
-"""Odometry: messages, what it is told from outside, and what it depends on."""
+"""Odometry: messages, what it receives from outside, and what it depends on."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_a_calibration_that_comes_late_starts_a_new_keyframe() -> None:
     assert 'calibration' not in require(bench.mono(3)).pose.reason
 
 
-def test_a_calibration_of_another_size_is_left_out_and_told() -> None:
+def test_a_calibration_of_another_size_is_left_out_and_reported() -> None:
     bench = Bench()
     bench.mono(0)
     result = require(bench.mono(1, camera_info_msg(0, width=320, height=240)))
@@ -181,14 +181,16 @@ NO_MEMORY = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 
 @pytest.mark.parametrize('error', [NO_MEMORY, MemoryError('no more')])
 def test_out_of_memory_the_node_goes_on_at_half_the_size_and_says_so(error: Exception) -> None:
     bench = Bench()
-    told: list[str] = []
+    warnings: list[str] = []
     bench.matcher = SmallDevice(100, error)
-    bench.processor = Processor(bench.matcher, NodeParameters(), lambda *_: None, warn=told.append)
+    bench.processor = Processor(
+        bench.matcher, NodeParameters(), lambda *_: None, warn=warnings.append
+    )
     assert bench.mono(0) is None
     assert len(require(bench.mono(1)).matches) > 20
     assert bench.matcher.longer_side == 80
-    assert told == [bench.processor.fallback]
-    assert told[0].startswith('cpu ran out of memory: images are matched at 80 px')
+    assert warnings == [bench.processor.fallback]
+    assert warnings[0].startswith('cpu ran out of memory: images are matched at 80 px')
 
 
 class LimitedDevice(SmallDevice):
@@ -198,14 +200,16 @@ class LimitedDevice(SmallDevice):
         return SizeLimits(self.longer_side, max_pixels=15_000).fit((height, width), LITE)
 
 
-def test_a_limit_that_makes_images_smaller_is_told_once_with_the_way_to_change_it() -> None:
+def test_a_limit_that_makes_images_smaller_is_reported_once_with_how_to_change_it() -> None:
     bench = Bench()
-    told: list[str] = []
+    warnings: list[str] = []
     bench.matcher = LimitedDevice(1000, NO_MEMORY)
-    bench.processor = Processor(bench.matcher, NodeParameters(), lambda *_: None, warn=told.append)
+    bench.processor = Processor(
+        bench.matcher, NodeParameters(), lambda *_: None, warn=warnings.append
+    )
     for index in range(3):
         bench.mono(index)
-    [text] = told
+    [text] = warnings
     assert 'images of 160x120 px are matched at 141x106 px, as max_pixels is 15000 px' in text
     assert 'Raise max_pixels' in text
     assert bench.processor.network_size == text
