@@ -24,7 +24,7 @@ from loftr_ros.geometry.types import Array, Flags
 
 AMBIGUITY = 2.33
 """Deviations by which the likelihood of a motion has to exceed that of another one: 1 % of the
-pairs of equally good motions are told apart by chance (one-sided normal)."""
+pairs of equally good motions are distinguished by chance (one-sided normal)."""
 LIKE = np.deg2rad(3.0)
 """Motions whose rotations and directions differ by less are one."""
 RIVAL = 0.6

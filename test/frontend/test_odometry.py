@@ -176,7 +176,7 @@ def test_over_a_gap_the_base_goes_on_and_the_covariance_grows() -> None:
     pose, short = after(5)
     _, long = after(10)
     np.testing.assert_allclose(pose[:3, 3], [0, 0, 7.0], atol=1e-9)
-    # At 10 m/s it may have done anything from standing still to twice that distance.
+    # Over the gap it may have moved by 0 to twice what 10 m/s make, and by 2 m/s besides.
     assert short[2] == pytest.approx((10 + 2) * 0.5, rel=0.02)
     assert (long > 1.5 * short).all()
 

@@ -1,4 +1,4 @@
-"""Images of cameras that roll: which way up they match, and where the matches are."""
+"""Images of cameras that roll: in which rotation they match, and where the matches are."""
 
 import io
 import os
