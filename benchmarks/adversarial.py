@@ -1,8 +1,8 @@
 """What the tracker believes when it is misled: `python benchmarks/adversarial.py data/kitti ...`.
 
-Sequences from disk and rendered rooms are spoilt in each way of `corrupted_sequences`
+Sequences from disk and rendered rooms are corrupted in each manner of `corrupted_sequences`
 and tracked. Wrong is an estimate that is OK but misses by more than 5 degrees and 3 deviations, its
-own and those of the true poses (see `benchmarks/covariance.py`). The unspoilt sequences come first:
+own and those of true poses (see `benchmarks/covariance.py`). The uncorrupted sequences come first:
 a tracker that believes nothing is never wrong.
 """
 
@@ -31,7 +31,7 @@ from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 
 METRIC_MODES = {'kitti': 'stereo', 'sevenscenes': 'rgbd'}
-UNSPOILT = 'unspoilt'
+UNCORRUPTED = 'uncorrupted'
 
 HEADER = (
     f'{"case":18} {"frames":>6} {"OK":>5} {"wrong":>5} {"rot":>5} {"none":>5}  '
@@ -88,14 +88,14 @@ def track(frames: list[GroundTruthFrame], noise: TruthNoise, tracker: Tracker[An
 
 def line(name: str, count: Count) -> str:
     states, tracking = count.states, count.tracking
-    total, ok, turned = sum(states.values()), states[PoseState.OK], states[PoseState.ROTATION_ONLY]
+    total, ok, rotated = sum(states.values()), states[PoseState.OK], states[PoseState.ROTATION_ONLY]
     seen = [
         tracking[state]
         for state in (TrackingState.SEARCHING, TrackingState.RESTARTED, TrackingState.RECOVERED)
     ]
     gaps = ' '.join(f'{number:9d}' for number in seen)
     return (
-        f'{name:18} {total:6d} {ok:5d} {count.wrong:5d} {turned:5d} {total - ok - turned:5d}  '
+        f'{name:18} {total:6d} {ok:5d} {count.wrong:5d} {rotated:5d} {total - ok - rotated:5d}  '
         f'{gaps} {tracking[TrackingState.FROZEN]:6d}'
     )
 
@@ -106,8 +106,8 @@ def main() -> None:
     parser.add_argument('--frames', type=int, default=14, help='of each sequence')
     parser.add_argument('--start', type=int, default=0, help='first frame of each sequence')
     parser.add_argument('--rooms', nargs='*', type=int, default=[0, 1], help='seeds')
-    parser.add_argument('--seed', type=int, default=0, help='of what spoils the sequences')
-    names = [UNSPOILT, *CASES]
+    parser.add_argument('--seed', type=int, default=0, help='of what corrupts the sequences')
+    names = [UNCORRUPTED, *CASES]
     parser.add_argument('--cases', nargs='*', default=names, choices=names)
     parser.add_argument('--reference', choices=('keyframe', 'previous'), default='keyframe')
     parser.add_argument('--weights', default='lite')
@@ -126,16 +126,16 @@ def main() -> None:
         total = Count()
         for name, (frames, noise) in found.items():
             rng = np.random.default_rng(arguments.seed)
-            spoilt = frames if case == UNSPOILT else CASES[case](frames, rng)
-            if not spoilt:
+            corrupted = frames if case == UNCORRUPTED else CASES[case](frames, rng)
+            if not corrupted:
                 continue
             noise = TruthNoise() if case in EXACT_CASES else noise
-            count = track(spoilt, noise, Tracker(matcher, options))
+            count = track(corrupted, noise, Tracker(matcher, options))
             if arguments.each:
                 print(line(f'  {name}', count), flush=True)
             total.join(count)
         print(line(case, total), flush=True)
-        if case != UNSPOILT:
+        if case != UNCORRUPTED:
             everything.join(total)
     print(line('all', everything))
     ok = everything.states[PoseState.OK]

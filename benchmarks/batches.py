@@ -51,17 +51,17 @@ def main() -> None:
             found = matcher.network.match(maps, following, matcher.confidence_threshold)
             return len(found.points1.cpu())
 
-    ways: dict[str, Callable[[], int]] = {
+    variants: dict[str, Callable[[], int]] = {
         'one by one': lambda: sum(len(matcher.match_images(*pair)) for pair in pairs),
         'match_pairs: images shared': lambda: sum(map(len, matcher.match_pairs(pairs))),
         'one batch through the network': batch,
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    matches = {name: way() for name, way in ways.items()}
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    matches = {name: variant() for name, variant in variants.items()}
     for _ in range(options.rounds):
-        for name, way in ways.items():
+        for name, variant in variants.items():
             started = time.perf_counter()
-            way()
+            variant()
             times[name].append(1e3 * (time.perf_counter() - started))
     table = Table(title=f'{len(pairs)} pairs of {options.size}, {matcher.device}')
     for name in ('', 'matches', 'ms', 'p10-p90', 'x one by one'):

@@ -1,6 +1,6 @@
 """Sequences made to mislead, from real or rendered ones, and the count of what was believed.
 
-Each case takes frames with true poses and spoils their images, their order or their calibration;
+Each case takes frames with true poses and corrupts their images, their order or their calibration;
 the poses stay those of the camera that took the images.
 """
 
@@ -53,7 +53,7 @@ def covered_lens(frames: Frames, rng: np.random.Generator) -> Frames:
 
 def motion_blur(frames: Frames, rng: np.random.Generator) -> Frames:
     """Each second image is smeared by 45 px in some direction."""
-    spoilt = []
+    corrupted = []
     for index, item in enumerate(frames):
         angle = rng.uniform(0, np.pi)
         line = np.zeros((45, 45), np.float32)
@@ -61,8 +61,8 @@ def motion_blur(frames: Frames, rng: np.random.Generator) -> Frames:
         ends = [tuple(int(v) for v in np.round(22 + sign * reach)) for sign in (-1, 1)]
         cv2.line(line, ends[0], ends[1], 1.0)
         smeared = cv2.filter2D(_grey(item.frame.image), -1, line / line.sum())
-        spoilt.append(_with_image(item, _noisy(smeared, rng)) if index % 2 else item)
-    return spoilt
+        corrupted.append(_with_image(item, _noisy(smeared, rng)) if index % 2 else item)
+    return corrupted
 
 
 def teleport(frames: Frames, rng: np.random.Generator) -> Frames:  # noqa: ARG001
@@ -84,13 +84,13 @@ def moving_object(frames: Frames, rng: np.random.Generator) -> Frames:
     step = rng.uniform(10, 18) * _unit(rng.normal(size=2))
     texture = procedural_texture(2048, rng)
     start = (np.array(texture.shape) - (height, width) - step * len(frames)) / 2
-    spoilt = []
+    corrupted = []
     for index, item in enumerate(frames):
         image = _grey(item.frame.image).copy()
         y, x = (start + step * index).astype(int)
         image[half] = texture[y : y + height, x : x + width][half]
-        spoilt.append(_with_image(item, _noisy(image, rng)))
-    return spoilt
+        corrupted.append(_with_image(item, _noisy(image, rng)))
+    return corrupted
 
 
 def frozen_image(frames: Frames, rng: np.random.Generator) -> Frames:  # noqa: ARG001
@@ -109,18 +109,18 @@ def wrong_intrinsics(frames: Frames, rng: np.random.Generator) -> Frames:
 
 def swapped_views(frames: Frames, rng: np.random.Generator) -> Frames:  # noqa: ARG001
     """The left and the right image of a stereo pair are exchanged."""
-    spoilt = []
+    corrupted = []
     for item in frames:
         right = item.frame.right
         if right is not None:
             exchanged = replace(right, image=item.frame.image)
             frame = replace(item.frame, image=right.image, right=exchanged)
-            spoilt.append(replace(item, frame=frame))
-    return spoilt
+            corrupted.append(replace(item, frame=frame))
+    return corrupted
 
 
 def pure_rotation(frames: Frames, rng: np.random.Generator) -> Frames:
-    """The camera of the first frame turns without moving."""
+    """The camera of the first frame rotates without moving."""
     motions = [_pose(0.006 * index * np.array([0.4, 1.0, 0.3]), np.zeros(3)) for index in range(12)]
     return _before_wall(frames[0], _grey(frames[0].frame.image), motions, rng)
 
@@ -285,7 +285,7 @@ class Count:
 def is_wrong(
     pose: RelativePose, reference_T_query: NDArray[np.float64], noise: TruthNoise | None = None
 ) -> bool:
-    """Tell if a pose that is OK misses by more than 5 degrees and more than 3 deviations.
+    """Return whether a pose that is OK misses by more than 5 degrees and more than 3 deviations.
 
     Rotation and direction of translation are judged apart, each by the Mahalanobis length of its
     error, with the covariances of the pose and of the truth. A direction is always wrong where the
@@ -296,9 +296,9 @@ def is_wrong(
         return False
     rotation, direction = pose.reference_T_query[:3, :3], pose.reference_T_query[:3, 3]
     true = reference_T_query[:3, 3]
-    turn = rotation_vector(reference_T_query[:3, :3] @ rotation.T)
+    rotvec = rotation_vector(reference_T_query[:3, :3] @ rotation.T)
     if rotation_angle_error(rotation, reference_T_query[:3, :3]) > LIMIT_DEGREES and _beyond(
-        turn, pose.covariance[3:, 3:] + noise.rotation**2 * np.eye(3)
+        rotvec, pose.covariance[3:, 3:] + noise.rotation**2 * np.eye(3)
     ):
         return True
     length = float(np.linalg.norm(direction))
@@ -319,7 +319,7 @@ def is_wrong(
 
 
 def _misses_length(pose: RelativePose, true: NDArray[np.float64], noise: TruthNoise) -> bool:
-    """Tell if a position in metres misses by more than `LIMIT_LENGTH` and 3 deviations."""
+    """Return whether a position in metres misses by more than `LIMIT_LENGTH` and 3 deviations."""
     if pose.reference_T_query is None or pose.covariance is None:
         return False
     error = true - pose.reference_T_query[:3, 3]
@@ -332,10 +332,10 @@ def _beyond(error: NDArray[np.float64], covariance: NDArray[np.float64]) -> bool
     return float(error @ np.linalg.solve(covariance, error)) > LIMIT_SIGMAS**2
 
 
-def _within_gap(frames: Frames, spoil: Callable[[Image], Image]) -> Frames:
+def _within_gap(frames: Frames, corrupt: Callable[[Image], Image]) -> Frames:
     gap = range(*GAP.indices(len(frames)))
     return [
-        _with_image(item, spoil(item.frame.image)) if index in gap else item
+        _with_image(item, corrupt(item.frame.image)) if index in gap else item
         for index, item in enumerate(frames)
     ]
 
@@ -386,9 +386,9 @@ def _noisy(image: Image, rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.clip(grey + rng.normal(0, NOISE, grey.shape), 0, 255).astype(np.uint8)
 
 
-def _pose(turn: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+def _pose(rotvec: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
     transform = np.eye(4)
-    transform[:3, :3], transform[:3, 3] = rotation_from_vector(turn), shift
+    transform[:3, :3], transform[:3, 3] = rotation_from_vector(rotvec), shift
     return transform
 
 

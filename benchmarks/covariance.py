@@ -43,11 +43,11 @@ def error_and_covariance(pose: RelativePose, truth: Array) -> tuple[Array, Array
     if pose.state is not PoseState.OK or pose.reference_T_query is None or pose.covariance is None:
         return None
     direction = pose.reference_T_query[:3, 3]
-    turn = rotation_vector(truth[:3, :3] @ pose.reference_T_query[:3, :3].T)
+    rotvec = rotation_vector(truth[:3, :3] @ pose.reference_T_query[:3, :3].T)
     miss = truth[:3, 3] / np.linalg.norm(truth[:3, 3]) - direction
     free = np.zeros((6, 5))
     free[:3, :2], free[3:, 2:] = tangent_basis(direction), np.eye(3)
-    return free.T @ np.concatenate([miss, turn]), free.T @ pose.covariance @ free
+    return free.T @ np.concatenate([miss, rotvec]), free.T @ pose.covariance @ free
 
 
 def nees(error: Array, covariance: Array) -> float:
@@ -56,7 +56,7 @@ def nees(error: Array, covariance: Array) -> float:
 
 def truth_noise(pairs: list[Pair]) -> tuple[float, float]:
     """Return the standard deviation of true rotations, rad, and positions, m, by RootSIFT."""
-    turns, shifts = [], []
+    rotations, shifts = [], []
     for pair in pairs:
         found = error_and_covariance(
             whole(pair, TwoViewOptions(), False)[0], pair.reference_T_query
@@ -64,9 +64,9 @@ def truth_noise(pairs: list[Pair]) -> tuple[float, float]:
         if found is not None:
             excess = found[0] ** 2 - np.diag(found[1])
             length = np.linalg.norm(pair.reference_T_query[:3, 3])
-            turns.append(excess[2:].mean())
+            rotations.append(excess[2:].mean())
             shifts.append(excess[:2].mean() * length**2)
-    return float(np.sqrt(max(np.mean(turns), 0))), float(np.sqrt(max(np.mean(shifts), 0)))
+    return float(np.sqrt(max(np.mean(rotations), 0))), float(np.sqrt(max(np.mean(shifts), 0)))
 
 
 def report(name: str, pairs: list[Pair], noise: tuple[float, float]) -> None:

@@ -144,11 +144,11 @@ def normalized_error(pose: RelativePose, truth: Array) -> float:
     if pose.reference_T_query is None or pose.covariance is None:
         return float('nan')
     direction = pose.reference_T_query[:3, 3]
-    turn = rotation_vector(truth[:3, :3] @ pose.reference_T_query[:3, :3].T)
+    rotvec = rotation_vector(truth[:3, :3] @ pose.reference_T_query[:3, :3].T)
     shift = truth[:3, 3] / np.linalg.norm(truth[:3, 3]) - direction
     free = np.zeros((6, 5))
     free[:3, :2], free[3:, 2:] = tangent_basis(direction), np.eye(3)
-    error = free.T @ np.concatenate([shift, turn])
+    error = free.T @ np.concatenate([shift, rotvec])
     return float(error @ np.linalg.solve(free.T @ pose.covariance @ free, error)) / 5
 
 

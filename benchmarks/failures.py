@@ -1,6 +1,6 @@
 """What the weights cannot do, as a picture: `python benchmarks/failures.py --out failures.jpg`.
 
-One rendered room, changed in ways that leave the truth known. Right matches (within 4 px of their
+One rendered room, changed so as to leave the truth known. Right matches (within 4 px of their
 true place) are coloured by confidence, wrong ones are red.
 """
 

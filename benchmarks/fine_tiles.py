@@ -98,21 +98,21 @@ def timings(found: dict[str, list[float]], rounds: int) -> Table:
     for name in ('tiles', 'share', 'CPU ms', 'x whole', 'largest difference'):
         table.add_column(name, justify='right')
     image = torch.rand(1, 1, 480, 640)
-    ways = {'backbone': lambda: backbone(image)[1], 'whole': lambda: smooth(skip)}
+    variants = {'backbone': lambda: backbone(image)[1], 'whole': lambda: smooth(skip)}
     choices = {}
     for index, tile in enumerate(TILES):
         share = float(np.mean([values[index] for values in found.values()]))
         grid = torch.ones(240 // tile, 320 // tile, dtype=torch.bool).nonzero()
         order = torch.randperm(len(grid))[: round(share * len(grid))]
         choices[tile] = grid[order.sort().values]
-        ways[f'{tile}'] = lambda tile=tile: on_tiles(smooth, skip, choices[tile], tile)  # type: ignore[misc]
-    times: dict[str, list[float]] = {name: [] for name in ways}
+        variants[f'{tile}'] = lambda tile=tile: on_tiles(smooth, skip, choices[tile], tile)  # type: ignore[misc]
+    times: dict[str, list[float]] = {name: [] for name in variants}
     with torch.inference_mode():
         whole = smooth(skip)
         for number in range(rounds + 1):
-            for name, way in ways.items():
+            for name, variant in variants.items():
                 started = time.process_time()
-                way()
+                variant()
                 if number:
                     times[name].append(1e3 * (time.process_time() - started))
         base = float(np.median(times['whole']))

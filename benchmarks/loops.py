@@ -52,7 +52,7 @@ Known = tuple[Frame, Array, str]
 
 LAP = 100
 """Frames of a walk around a rendered room."""
-TURN_LIMIT = np.deg2rad(5.0)
+ROTATION_LIMIT = np.deg2rad(5.0)
 HEADER = (
     f'{"case":22} {"mode":6} {"keyfr":>5} {"places":>6} {"cand.":>5} {"verif.":>6} {"loops":>5} '
     f'{"true":>5} {"false":>5} {"prec. %":>7} {"recall %":>8} {"of":>4}  ms: signature, search, '
@@ -122,7 +122,7 @@ class Judge:
     def know(self, frame: Frame, world_T_camera: Array, world: str) -> None:
         self._truth[frame.stamp_ns] = world_T_camera, world
 
-    def hear(self, search: LoopSearch, stamps: list[int]) -> None:
+    def count(self, search: LoopSearch, stamps: list[int]) -> None:
         score, stamp = self.score, search.query.stamp_ns
         score.keyframes += 1
         seconds = dict(search.seconds)
@@ -172,7 +172,7 @@ def angle_of(rotation: Array) -> float:
 
 def agrees(pose: RelativePose, truth: Array) -> bool:
     estimate = pose.reference_T_query
-    if estimate is None or angle_of(truth[:3, :3].T @ estimate[:3, :3]) > TURN_LIMIT:
+    if estimate is None or angle_of(truth[:3, :3].T @ estimate[:3, :3]) > ROTATION_LIMIT:
         return False
     distance = float(np.linalg.norm(truth[:3, 3]))
     shift = estimate[:3, 3] if pose.metric else distance * estimate[:3, 3]
@@ -199,7 +199,7 @@ def run(case: Case, matcher: NodeMatcher) -> Score:
             pose = np.eye(4) if estimate is None else estimate.odom_T_base
             judge.score.estimates[frame.stamp_ns] = pose
         if step.loops is not None:
-            judge.hear(step.loops, stamps)
+            judge.count(step.loops, stamps)
     judge.score.places = len(memory_of(session))
     return judge.score
 
@@ -232,7 +232,7 @@ def draw(case: Case, score: Score, file: Path) -> None:
 
 
 def lap(seconds: float) -> Array:
-    """Pose of a camera that walks round a room and looks along its way; each lap is another."""
+    """Pose of a camera that walks round a room and looks along its path; each lap is another."""
     laps = seconds * 10.0 / LAP
     phase = 2 * np.pi * laps
     # Laps do not meet: the second is 0.3 m wider, and the camera nods and looks aside elsewhere.
@@ -267,9 +267,9 @@ def recorded(folder: Path, mode: str) -> Iterator[Known]:
 def there_and_back(folder: Path, mode: str) -> Iterator[Known]:
     """Frames of even number, then those of odd number from the last to the first."""
     known = list(recorded(folder, mode))
-    way = known[::2] + known[1::2][::-1]
+    route = known[::2] + known[1::2][::-1]
     step = known[2][0].stamp_ns - known[0][0].stamp_ns
-    for number, (frame, pose, world) in enumerate(way):
+    for number, (frame, pose, world) in enumerate(route):
         yield replace(frame, stamp_ns=10**9 + number * step), pose, world
 
 
@@ -326,7 +326,7 @@ def main() -> None:
     parser.add_argument('data', type=Path, nargs='?', help='folder of the recorded sequences')
     parser.add_argument('--case', action='append', default=[], help='only cases that start so')
     parser.add_argument('--weights', default='lite', help='LoFTR weights to match with')
-    parser.add_argument('--verbose', action='store_true', help='tell of each candidate')
+    parser.add_argument('--verbose', action='store_true', help='print each candidate')
     parser.add_argument('--figure', type=Path, help='draw the loops of the last case to this file')
     arguments = parser.parse_args()
     cv2.setNumThreads(1)

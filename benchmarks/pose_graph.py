@@ -31,8 +31,8 @@ def drive(keyframes: int) -> PoseGraph:
     rng, graph = np.random.default_rng(0), PoseGraph()
     for index in range(keyframes):
         error = rng.normal(size=6) * SIGMAS
-        turn = error[3:] + CURVE
-        motion = make_transform(rotation_from_vector(turn), error[:3] + AHEAD)
+        rotvec = error[3:] + CURVE
+        motion = make_transform(rotation_from_vector(rotvec), error[:3] + AHEAD)
         graph.add_motion(Motion(index, index + 1, motion, np.diag(SIGMAS**2)))
     return graph
 

@@ -89,24 +89,24 @@ def in_metres(poses: Poses, given: Poses) -> Poses:
     """Rotate, move and scale poses to positions that are given."""
     names = sorted(poses.keys() & given.keys())
     positions = [np.column_stack([some[name][:3, 3] for name in names]) for some in (poses, given)]
-    turn, shift, scale = umeyama_alignment(*positions, True)
+    rotation, shift, scale = umeyama_alignment(*positions, True)
     moved = {}
     for name, pose in poses.items():
         moved[name] = np.eye(4)
-        moved[name][:3, :3] = turn @ pose[:3, :3]
-        moved[name][:3, 3] = scale * turn @ pose[:3, 3] + shift
+        moved[name][:3, :3] = rotation @ pose[:3, :3]
+        moved[name][:3, 3] = scale * rotation @ pose[:3, 3] + shift
     return moved
 
 
 def differences(one: Poses, other: Poses, gap: int) -> tuple[float, float]:
     """Return the median angles, degrees, between rotations and directions of frames apart."""
     names = sorted(one.keys() & other.keys())
-    turns, directions = [], []
+    rotations, directions = [], []
     for first, second in zip(names, itertools.islice(names, gap, None), strict=False):
         a, b = (np.linalg.inv(some[first]) @ some[second] for some in (one, other))
-        turns.append(rotation_angle_error(a[:3, :3], b[:3, :3]))
+        rotations.append(rotation_angle_error(a[:3, :3], b[:3, :3]))
         directions.append(direction_angle_error(a[:3, 3], b[:3, 3]))
-    return float(np.median(turns)), float(np.median(directions))
+    return float(np.median(rotations)), float(np.median(directions))
 
 
 def write_seven_scenes(folder: Path, poses: Poses, out: Path) -> None:
@@ -166,13 +166,13 @@ def main() -> None:
     }
     print('median angles of relative poses to those of')
     for gap, (name, other) in itertools.product((1, 3), compared.items()):
-        turn, direction = differences(poses, other, gap)
-        print(f'  {name}, gap {gap}: rotation {turn:.2f}, direction {direction:.2f} degrees')
+        angle, direction = differences(poses, other, gap)
+        print(f'  {name}, gap {gap}: rotation {angle:.2f}, direction {direction:.2f} degrees')
     names = [name for name in names if name in poses and name in given]
     truth, estimate = (np.array([some[name] for name in names]) for some in (poses, given))
     if errors := segment_errors(truth, estimate, LENGTHS_M, step=1):
-        turn, drift = errors['rotation_deg_per_m'], errors['translation_percent']
-        print(f'the dataset over 10 to 50 m: {turn:.4f} deg/m, {drift:.2f} %')
+        angle, drift = errors['rotation_deg_per_m'], errors['translation_percent']
+        print(f'the dataset over 10 to 50 m: {angle:.4f} deg/m, {drift:.2f} %')
 
 
 if __name__ == '__main__':

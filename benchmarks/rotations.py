@@ -1,9 +1,9 @@
-"""What `try_rotations` is worth: matches of images that are rotated by quarter turns.
+"""What `try_rotations` is worth: matches of images that are rotated by 90, 180 or 270 degrees.
 
     python benchmarks/rotations.py ../shared/data --pairs 25
 
 Pairs of real images with known poses; the query is rotated as it comes from a camera that rolls. A
-match is right if, with both images the right way up, it lies within 2 px (at 640 px) of its
+match is right if, with both images upright, it lies within 2 px (at 640 px) of its
 epipolar line.
 """
 
@@ -22,14 +22,14 @@ from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.evaluation.matchers.pairs import PairSet, PoseSet, find_pair_sets
 from loftr_ros.evaluation.records.metrics import epipolar_distances
 from loftr_ros.matching.matcher import Matcher
-from loftr_ros.matching.rotations import TURNS, turned, turned_back
+from loftr_ros.matching.rotations import ROTATIONS, rotated, rotated_back
 
 LIMIT = 2.0 / 640
 
 
 @dataclass
 class Counts:
-    """Figures of one matcher on one set in one turn, one entry for each pair.
+    """Figures of one matcher on one set in one rotation, one entry for each pair.
 
     Attributes:
         matches: Number of matches.
@@ -48,33 +48,33 @@ class Counts:
     known: list[float] = field(default_factory=list)
 
 
-def run(matcher: Matcher, pairs: PoseSet, turn: int) -> Counts:
+def run(matcher: Matcher, pairs: PoseSet, rotation: int) -> Counts:
     """Match all pairs of a set, the queries rotated."""
     counts = Counts()
     for pair in pairs.pairs:
         first, second = (pairs.sequence[i].frame for i in (pair.reference, pair.query))
         if first.camera is None or second.camera is None:
             raise ValueError(f'{pairs.name} has no calibration')
-        query = turned(second.image, turn)
+        query = rotated(second.image, rotation)
         reference = matcher.encode(first.image)
         for milliseconds in (counts.milliseconds, counts.known):
             started = time.perf_counter()
             matches = matcher.match(reference, matcher.encode(query))
             milliseconds.append(1e3 * (time.perf_counter() - started))
-        points = turned_back(matches.query_points, turn, second.image.shape[:2])
+        points = rotated_back(matches.query_points, rotation, second.image.shape[:2])
         distances = epipolar_distances(
             matches.reference_points, points, first.camera, second.camera, pair.reference_T_query
         )
         counts.matches.append(len(matches))
         counts.right.append(int((distances < LIMIT * max(second.image.shape[:2])).sum()))
-        counts.found.append((matches.rotation + turn) % 360 == 0)
+        counts.found.append((matches.rotation + rotation) % 360 == 0)
         cells = matches.reference_grid[0] * matches.reference_grid[1]
         counts.share.append(float(matches.confidence.sum()) / cells)
     return counts
 
 
 def rows(sets: list[PairSet], weights: str, longer_side: int) -> Table:
-    """Both matchers on all sets in all turns."""
+    """Both matchers on all sets in all rotations."""
     table = Table(title=f'{weights}, queries rotated, mean of the pairs of each set')
     for name in ('set', 'pairs', 'rotated by', 'matches', 'right', 'confidence'):
         table.add_column(name, justify='left' if name == 'set' else 'right')
@@ -83,12 +83,12 @@ def rows(sets: list[PairSet], weights: str, longer_side: int) -> Table:
     plain = Matcher(weights, longer_side=longer_side)
     trying = Matcher(weights, longer_side=longer_side, try_rotations=True)
     for pairs in (one for one in sets if isinstance(one, PoseSet)):
-        for turn in TURNS:
-            one, all_four = run(plain, pairs, turn), run(trying, pairs, turn)
+        for rotation in ROTATIONS:
+            one, all_four = run(plain, pairs, rotation), run(trying, pairs, rotation)
             table.add_row(
                 pairs.name,
                 str(len(pairs)),
-                f'{turn}',
+                f'{rotation}',
                 f'{np.mean(one.matches):.0f}',
                 f'{np.mean(one.right):.0f}',
                 f'{min(one.share):.3f}-{max(one.share):.3f}',

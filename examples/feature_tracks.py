@@ -86,7 +86,7 @@ class _Sight:
 
 
 class FeatureTracks:
-    """Turns one message after the other into features; not for use by several threads."""
+    """Converts one message after the other to features; not for use by several threads."""
 
     def __init__(self, options: FeatureOptions | None = None) -> None:
         """Begin without any feature."""
@@ -96,7 +96,7 @@ class FeatureTracks:
         self._next = 0
 
     def breaks(self, stamp_ns: int) -> bool:
-        """Tell whether a frame of this time does not continue the ones before it."""
+        """Return whether a frame of this time does not continue the ones before it."""
         if self._last_ns is None:
             return False
         return not 0 < stamp_ns - self._last_ns <= self._options.max_gap_s * 1e9

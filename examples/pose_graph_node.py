@@ -92,7 +92,7 @@ class PoseGraphNode(Node):
         return f'{folder}: {write_report(self._graph, folder, Path(truth) if truth else None)}'
 
     def destroy_node(self) -> None:
-        """Write the report where one is wanted, and tell what it says or why there is none."""
+        """Write the report where one is wanted, and log what it says or why there is none."""
         if self._value('output'):
             try:
                 print(self.save(), flush=True)  # the context of the logger may be gone
@@ -132,7 +132,7 @@ class PoseGraphNode(Node):
         else:
             return
         if closed:
-            self._tell_loop()
+            self._log_loop()
         if closed or len(self._graph) != known:
             self._correct()
             self._publish_path()
@@ -144,7 +144,7 @@ class PoseGraphNode(Node):
             self._start_over()
         return order is not Order.LATE and self._graph.add_motion(motion)
 
-    def _tell_loop(self) -> None:
+    def _log_loop(self) -> None:
         loop = self._graph.loops[-1]
         self.get_logger().info(
             f'loop closure {loop.query_ns / 1e9:.3f} s -> {loop.reference_ns / 1e9:.3f} s: '

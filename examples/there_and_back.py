@@ -112,16 +112,16 @@ class Rig(Node):
         self._outputs = {
             name: self.create_publisher(kind, name, 5) for name, kind in self._types.items()
         }
-        self._heard_ns = 0
+        self._latest_result_ns = 0
         self.create_subscription(RelativePose, POSES, self._on_pose, 100)
 
-    def is_heard(self) -> bool:
-        """Tell whether somebody listens to each topic."""
+    def has_subscribers(self) -> bool:
+        """Return whether somebody listens to each topic."""
         return all(output.get_subscription_count() for output in self._outputs.values())
 
     def has_result(self, stamp_ns: int) -> bool:
-        """Tell whether there is a result of a frame."""
-        return self._heard_ns >= stamp_ns
+        """Return whether there is a result of a frame."""
+        return self._latest_result_ns >= stamp_ns
 
     def show(self, frame: Frame, stamp_ns: int) -> None:
         """Publish all that a frame carries, at a time of its own."""
@@ -166,7 +166,7 @@ class Rig(Node):
         return str(response.message)
 
     def _on_pose(self, msg: RelativePose) -> None:
-        self._heard_ns = max(self._heard_ns, stamp_from_msg(msg.header.stamp))
+        self._latest_result_ns = max(self._latest_result_ns, stamp_from_msg(msg.header.stamp))
 
 
 def open_film(path: Path, mode: str, once: bool) -> Film:
@@ -201,9 +201,9 @@ def room_film() -> Film:
     return Film('rgbd', stamps, poses, frames)
 
 
-def round_the_room(turns: float) -> Array:
+def round_the_room(laps: float) -> Array:
     """Return the pose (4, 4) of a camera that goes in narrowing circles and looks outwards."""
-    angle, radius = 2 * np.pi * turns, 1.2 - 0.1 * turns
+    angle, radius = 2 * np.pi * laps, 1.2 - 0.1 * laps
     ahead = np.array([np.cos(angle), np.sin(angle), 0.0])
     right = np.array([np.sin(angle), -np.cos(angle), 0.0])
     rotation = np.column_stack([right, [0.0, 0.0, -1.0], ahead])
@@ -236,7 +236,7 @@ def run(film: Film, options: argparse.Namespace) -> str:
 
 def show(film: Film, rig: Rig, node: Process, graph: Process) -> str:
     """Show each frame when the one before has its result; then let the back-end write."""
-    rig.wait(rig.is_heard, node, 'become active')
+    rig.wait(rig.has_subscribers, node, 'become active')
     rig.wait(lambda: rig.count_subscribers(POSES) > 1, graph, 'subscribed')
     time.sleep(SETTLE_S)  # discovery is not simultaneous on all sides
     for number, frame in enumerate(track(film.frames, 'frames', total=len(film.stamps))):

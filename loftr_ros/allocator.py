@@ -20,7 +20,7 @@ TOP_PAD = 64 * 2**20
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc not to give large blocks back to the kernel after each layer.
+    """Set glibc not to give large blocks back to the kernel after each layer.
 
     For programs to call at their start, before threads: it changes the whole process, which an
     import must not. All threads share one arena, since only the main one grows without mmap.

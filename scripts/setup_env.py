@@ -109,7 +109,7 @@ def hash_of(*parts: str | Path) -> str:
 
 
 def is_done(step: str, key: str) -> bool:
-    """Tell whether a step was completed with this key."""
+    """Return whether a step was completed with this key."""
     stamp = STAMPS / step
     return stamp.is_file() and stamp.read_text(encoding='utf-8') == key
 
@@ -218,7 +218,7 @@ def install_torch(pip: Sequence[str | Path]) -> None:
 
 
 def is_torch_for_cuda(pip: Sequence[str | Path]) -> bool:
-    """Tell whether pip, left alone, would install PyTorch for NVIDIA GPUs."""
+    """Return whether pip, left alone, would install PyTorch for NVIDIA GPUs."""
     plan = VENV / 'torch.json'
     run([*pip, '--dry-run', '--report', plan, 'torch'])
     names = [item['metadata']['name'] for item in json.loads(plan.read_bytes())['install']]

@@ -277,7 +277,7 @@ def _decompress(msg: CompressedImage, max_bytes: int) -> Array:
         raise ImageConversionError('a compressedDepth image is no camera picture')
     check_encoded(data, max_bytes)
     try:
-        # Decoded as the sensor saw it: turning by EXIF would contradict the calibration.
+        # Decoded as the sensor saw it: rotating by EXIF would contradict the calibration.
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     except cv2.error:
         image = None
@@ -292,6 +292,6 @@ def _decompress(msg: CompressedImage, max_bytes: int) -> Array:
 
 
 def _is_rgb(compressed_format: str) -> bool:
-    """Tell whether image_transport left the channels in RGB order ('rgb8; jpeg compressed ')."""
+    """Return whether image_transport left the channels in RGB order ('rgb8; jpeg compressed ')."""
     _, _, codec = compressed_format.partition(';')
     return 'compressed' in codec and 'bgr' not in codec

@@ -47,7 +47,7 @@ def describe_late(stamp_ns: int, last_ns: int) -> str:
 
 @dataclass
 class StampOrder:
-    """Tell messages that came out of order from a clock that was set back.
+    """Distinguish messages that came out of order from a clock that was set back.
 
     Attributes:
         jump_ns: A stamp that is earlier by this much means that time went back, ns.

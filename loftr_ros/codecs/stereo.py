@@ -34,7 +34,7 @@ def right_camera_from_msgs(
         left: Calibration of the left camera.
         right: Calibration of the right camera.
         rectified: The images are rectified: both cameras have the orientation of the rectified
-            frame. Otherwise each has its own, which r turns into that.
+            frame. Otherwise each has its own, which r rotates into that.
 
     Returns:
         The pose, or None where the calibrations hold no baseline.

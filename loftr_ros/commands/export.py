@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.description = 'docs/export.md tells how to run them, also with TensorRT on a Jetson.'
+    parser.description = 'docs/export.md says how to run them, also with TensorRT on a Jetson.'
     parser.add_argument('--weights', default='lite', help='a name (`loftr-ros weights`) or a file')
     parser.add_argument('--configuration', help='of a weights file that does not carry its own')
     parser.add_argument('-o', '--output', type=Path, required=True, help='folder')

@@ -124,8 +124,8 @@ def _from_stereo(
         alpha=0,
     )
     views = [
-        _rectified(image, one.matrix, distortion, turn, projection, size)
-        for image, one, distortion, turn, projection in (
+        _rectified(image, one.matrix, distortion, rotation, projection, size)
+        for image, one, distortion, rotation, projection in (
             (frame.image, camera, distortions[0], turn0, projection0),
             (right.image, right.camera, distortions[1], turn1, projection1),
         )
@@ -161,11 +161,11 @@ def _rectified(
     image: NDArray[Any],
     matrix: NDArray[np.float64],
     distortion: NDArray[np.float64],
-    turn: NDArray[Any],
+    rotation: NDArray[Any],
     projection: NDArray[Any],
     size: tuple[int, int],
 ) -> NDArray[np.uint8]:
-    maps = cv2.initUndistortRectifyMap(matrix, distortion, turn, projection, size, cv2.CV_32FC1)
+    maps = cv2.initUndistortRectifyMap(matrix, distortion, rotation, projection, size, cv2.CV_32FC1)
     return np.asarray(cv2.remap(_grey(image), *maps, cv2.INTER_LINEAR), np.uint8)
 
 

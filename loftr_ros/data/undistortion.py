@@ -24,7 +24,7 @@ def maps_to_ideal(
 
     Args:
         camera: The real camera.
-        camera_R_ideal: (3, 3), how the ideal camera is turned; None for not at all.
+        camera_R_ideal: (3, 3), how the ideal camera is rotated; None for not at all.
 
     Returns:
         x and y, float32 (H, W), px; far outside the image where the real camera sees nothing.

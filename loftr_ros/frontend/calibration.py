@@ -15,7 +15,7 @@ _LARGEST_ERROR = 0.1
 _DEVIATIONS = 3.0
 """False alarms of one in 370 estimates (two-sided normal), which have to be off by 10 % as well."""
 _MEMORY = 0.9
-"""Weight of what earlier frames told, by each later frame."""
+"""Weight of what earlier frames measured, by each later frame."""
 
 
 @dataclass(frozen=True)

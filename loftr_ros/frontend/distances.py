@@ -12,7 +12,7 @@ _SAMPLES = 10_000
 class DistanceLog:
     """Distances over time from speeds or from an odometer; the two are not to be mixed.
 
-    Backward speeds count negative, so that a way forth and back is none.
+    Backward speeds count negative, so that a path forth and back has length 0.
     """
 
     def __init__(self, longest_gap_s: float) -> None:

@@ -109,13 +109,13 @@ class LocalFlow:
         return np.asarray(self.spread**2 * (1.0 - self.trust))
 
     def outliers(self) -> Flags:
-        """Tell which matches (N,) have enough neighbours, but contradict them."""
+        """Return which matches (N,) have enough neighbours, but contradict them."""
         return np.asarray((self.neighbours >= _FEWEST) & ~(self.misfit < _OUTLIER * self.scale))
 
     def carries(self) -> Flags:
-        """Tell which matches (N,) agree with enough neighbours, and these with each other.
+        """Return which matches (N,) agree with enough neighbours, and these with each other.
 
-        Then other points beside the match move in the same way.
+        Then other points beside the match move alike.
         """
         agree = (self.misfit < _OUTLIER * self.scale) & (self.spread < _SPREAD * self.scale)
         return np.asarray((self.neighbours >= _FEWEST) & agree)

@@ -1,4 +1,4 @@
-"""What the search for loops may be told."""
+"""Options of the search for loops."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class LoopOptions:
         min_inlier_ratio: Least share of the matches that it must explain, 0..1.
         min_coverage: Least share of either image in which these lie (in 8 x 8 tiles), 0..1.
         max_rotation_sigma: Largest standard deviation of the rotation, rad.
-        max_turn_error: Largest angle by which two verifications of the same place, by keyframes
+        max_rotation_error: Largest angle by which two verifications of the same place, by keyframes
             that follow each other, may disagree with the motion between these, rad.
-        max_way_error: The same for the translation of metric poses, as a share of the way around
-            the triangle of the three.
-        way_noise: What is always allowed of that, m.
+        max_distance_error: The same for the translation of metric poses, as a share of the
+            length of the triangle of the three.
+        distance_noise: What is always allowed of that, m.
         max_direction_error: The same for the directions of poses without scale, rad.
 
     Raises:
@@ -38,9 +38,9 @@ class LoopOptions:
     min_inlier_ratio: float = 0.3
     min_coverage: float = 0.25
     max_rotation_sigma: float = 0.03
-    max_turn_error: float = 0.05
-    max_way_error: float = 0.1
-    way_noise: float = 0.05
+    max_rotation_error: float = 0.05
+    max_distance_error: float = 0.1
+    distance_noise: float = 0.05
     max_direction_error: float = 0.2
 
     def __post_init__(self) -> None:
@@ -49,13 +49,13 @@ class LoopOptions:
         self._check('min_inliers', self.min_inliers >= 8, '8 or more')
         for name in ('min_inlier_ratio', 'min_coverage'):
             self._check(name, 0 <= getattr(self, name) <= 1, 'between 0 and 1')
-        for name in ('min_age_s', 'interval_s', 'way_noise'):
+        for name in ('min_age_s', 'interval_s', 'distance_noise'):
             self._check(name, 0 <= getattr(self, name) < float('inf'), '0 or more, and finite')
         for name in (
             'max_steps',
             'max_rotation_sigma',
-            'max_turn_error',
-            'max_way_error',
+            'max_rotation_error',
+            'max_distance_error',
             'max_direction_error',
         ):
             self._check(name, 0 < getattr(self, name) < float('inf'), 'positive and finite')

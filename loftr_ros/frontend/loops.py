@@ -250,15 +250,15 @@ class LoopCloser(Generic[Features]):
             return 'a sighting has no pose'
         expected = first.reference_T_query @ motion.pose
         found = second.reference_T_query
-        turn = np.linalg.norm(rotation_vector(found[:3, :3] @ expected[:3, :3].T))
-        if turn > self.options.max_turn_error:
-            return f'two sightings of the place differ by {np.rad2deg(turn):.1f} deg'
+        angle = np.linalg.norm(rotation_vector(found[:3, :3] @ expected[:3, :3].T))
+        if angle > self.options.max_rotation_error:
+            return f'two sightings of the place differ by {np.rad2deg(angle):.1f} deg'
         if not (first.metric and second.metric and motion.metric):
             return self._crossing(first.reference_T_query, motion, found)
         steps = (first.reference_T_query, motion.pose, found)
-        way = sum(float(np.linalg.norm(step[:3, 3])) for step in steps)
+        length = sum(float(np.linalg.norm(step[:3, 3])) for step in steps)
         miss = float(np.linalg.norm(found[:3, 3] - expected[:3, 3]))
-        if miss > self.options.way_noise + self.options.max_way_error * way:
+        if miss > self.options.distance_noise + self.options.max_distance_error * length:
             return f'two sightings of the place differ by {miss:.2f} m'
         return ''
 

@@ -39,7 +39,7 @@ class OdometryOptions:
 
     Attributes:
         gap_speed: Standard deviation of the velocity over a gap, m/s.
-        gap_turn_rate: Standard deviation of the angular velocity over a gap, rad/s.
+        gap_angular_rate: Standard deviation of the angular velocity over a gap, rad/s.
         distance_sigma: Standard deviation of an external distance, as a share of it.
         distance_gap_s: External speeds or distances farther apart than this leave the distance
             between them unknown, s.
@@ -49,13 +49,13 @@ class OdometryOptions:
     """
 
     gap_speed: float = 1.0
-    gap_turn_rate: float = 0.5
+    gap_angular_rate: float = 0.5
     distance_sigma: float = 0.02
     distance_gap_s: float = 0.5
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        for name in ('gap_speed', 'gap_turn_rate', 'distance_sigma', 'distance_gap_s'):
+        for name in ('gap_speed', 'gap_angular_rate', 'distance_sigma', 'distance_gap_s'):
             if not 0 < getattr(self, name) < float('inf'):
                 raise ValueError(f'{name} must be positive and finite, not {getattr(self, name)!r}')
 
@@ -202,7 +202,7 @@ class Odometry:
         return estimate
 
     def _start_over(self, reference: _Placed) -> _Placed:
-        """Put the reference back to where the way began, since its position has no scale."""
+        """Put the reference back to where the path began, since its position has no scale."""
         pose = reference.odom_T_base.copy()
         pose[:3, 3] = self._start.odom_T_base[:3, 3]
         covariance = np.zeros((6, 6))
@@ -237,9 +237,9 @@ class Odometry:
 
     def _predicted(self, before: _Placed, twist: Array, frame: Frame) -> _Placed:
         seconds = abs(frame.stamp_ns - before.stamp_ns) / 1e9
-        speed, turn_rate = np.linalg.norm(twist[:3]), np.linalg.norm(twist[3:])
+        speed, angular_rate = np.linalg.norm(twist[:3]), np.linalg.norm(twist[3:])
         deviations = np.repeat(
-            [speed + self._options.gap_speed, turn_rate + self._options.gap_turn_rate], 3
+            [speed + self._options.gap_speed, angular_rate + self._options.gap_angular_rate], 3
         )
         pose, covariance = compound(
             before.odom_T_base,

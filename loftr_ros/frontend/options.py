@@ -1,4 +1,4 @@
-"""What the tracker may be told."""
+"""Options of the tracker."""
 
 from __future__ import annotations
 

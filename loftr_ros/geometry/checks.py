@@ -66,7 +66,7 @@ class Rule:
         check: Its code and name.
         state: What the estimate is if the doubt holds.
         reason: Why the pose is refused, for people.
-        holds: Tells if the doubt holds.
+        holds: Whether the doubt holds.
     """
 
     check: Check
@@ -116,7 +116,7 @@ def agreement(weights: Array, prior: MatchPrior) -> float:
 
 
 def is_blurred(evidence: Evidence) -> bool:
-    """Tell if the matches are too inaccurate for the little that points move."""
+    """Return whether the matches are too inaccurate for the little that points move."""
     best, kept = evidence.best, evidence.best.inliers
     sigma = best.fit.scale * float(np.median(evidence.prior.sigma[kept])) if kept.any() else 0.0
     if sigma < BLURRED or best.method == 'rotation':
@@ -126,7 +126,7 @@ def is_blurred(evidence: Evidence) -> bool:
 
 
 def has_second_motion(evidence: Evidence) -> bool:
-    """Tell if the other matches support another motion, as those of a large object do."""
+    """Return whether the other matches support another motion, as those of a large object do."""
     prior, best = evidence.prior, evidence.best
     others = stray(best.fit, best.weights)
     least = evidence.options.min_support
@@ -156,7 +156,7 @@ def may_rival(first: Array, others: Flags, pairs: RayPairs) -> bool:
 
 
 def stray(fit: Fit[Any], weights: Array) -> Flags:
-    """Tell which matches (N,) do not follow a model, and are no inaccurate ones of it either."""
+    """Return which matches (N,) do not follow a model, and are no inaccurate ones of it either."""
     errors = np.sqrt(np.sum(fit.errors**2, axis=1))
     return np.asarray((weights < INLIER) & (errors > CHANCE_WIDTH * fit.scale))
 
@@ -169,7 +169,7 @@ def rivals(
     prior: MatchPrior,
     options: TwoViewOptions,
 ) -> bool:
-    """Tell if a second motion covers so much of the image that either may be that of the scene.
+    """Return whether a second motion covers so much that either may be that of the scene.
 
     What counts is the area and not the number of matches: a texture that is rich has more of them.
 

@@ -115,7 +115,7 @@ def common_variance(pairs: RayPairs, agreeing: Flags, options: TwoViewOptions) -
 
 
 def is_within(covariance: Array, deviations: npt.ArrayLike) -> bool:
-    """Tell if a covariance (P, P) is finite, and no standard deviation is above its limit (P,)."""
+    """Return whether a covariance (P, P) is finite and within the deviations (P,)."""
     within = np.diag(covariance) <= np.square(deviations)
     return bool(np.isfinite(covariance).all() and within.all())
 

@@ -40,7 +40,7 @@ class PointDepths:
         return len(self.inverse)
 
     def known(self) -> Flags:
-        """Tell which points (N,) have a depth."""
+        """Return which points (N,) have a depth."""
         return np.asarray(np.isfinite(self.inverse) & (self.sigma > 0))
 
     def select(self, chosen: Flags | npt.NDArray[np.int64]) -> PointDepths:

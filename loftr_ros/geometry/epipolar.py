@@ -35,9 +35,9 @@ class Motion:
 
     def step_to(self, other: Motion) -> Array:
         """Return the step (5,) to another motion, to first order."""
-        turn = rotation_vector(other.rotation @ self.rotation.T)
+        rotvec = rotation_vector(other.rotation @ self.rotation.T)
         shift = tangent_basis(self.translation).T @ (other.translation - self.translation)
-        return np.concatenate([turn, shift])
+        return np.concatenate([rotvec, shift])
 
 
 def epipolar_errors(

@@ -1,4 +1,4 @@
-"""Matches against a homography: those of a plane, or of a camera that only turns."""
+"""Matches against a homography: those of a plane, or of a camera that only rotates."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def decompose(homography: Array, pairs: RayPairs, inliers: Flags) -> list[Motion
     """
     _, rotations, translations, normals = cv2.decomposeHomographyMat(homography, np.eye(3))
     motions = []
-    for turned, shift, facing in zip(rotations, translations, normals, strict=True):
+    for rotation, shift, facing in zip(rotations, translations, normals, strict=True):
         length = float(np.linalg.norm(shift))
         normal = np.asarray(facing, dtype=np.float64).ravel()
         seen = pairs.reference[inliers] @ normal > 0
         if length < 1e-9 or np.mean(seen) < 0.95:
             continue
         # OpenCV writes query = R' reference + t' with X . n = d; t' is in units of d.
-        motions.append(Motion(turned.T, -turned.T @ shift.ravel() / length))
+        motions.append(Motion(rotation.T, -rotation.T @ shift.ravel() / length))
     return motions

@@ -231,7 +231,7 @@ def _free_motion(scene: _Scene) -> Model | None:
 
 
 def _contradicts(fit: Fit[Array], free: Model, scene: _Scene) -> bool:
-    """Tell if a motion that does not use the depth explains the matches better.
+    """Return whether a motion that does not use the depth explains the matches better.
 
     A depth that is right says where each point is to be seen, within its sigma; the motion alone
     says that it lies on a line, at a parallax of the usual size. So right depth makes the matches

@@ -1,4 +1,4 @@
-"""What the metric estimate may be told, besides the options of the two-view estimate."""
+"""Options of the metric estimate, besides the options of the two-view estimate."""
 
 from __future__ import annotations
 

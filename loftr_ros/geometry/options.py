@@ -1,4 +1,4 @@
-"""What the two-view estimate may be told."""
+"""Options of the two-view estimate."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def absolute_pose(
     Args:
         points: (N, 3), m, in the reference camera.
         query: (N, 2), rays of the query camera.
-        focal_length: Turns errors of rays into px.
+        focal_length: Scales errors of rays to px.
         threshold: Largest scale of the errors, px.
         seed: Seed of the samples.
 
@@ -39,13 +39,13 @@ def absolute_pose(
     if len(points) < _FEWEST:
         return None
     try:
-        found, _, turn, shift, _ = cv2.solvePnPRansac(
+        found, _, rotvec, shift, _ = cv2.solvePnPRansac(
             points, query * focal_length, ideal, None, params=parameters
         )
     except cv2.error:
         # USAC raises where it finds no model at all, as for collinear points.
         return None
-    if not found or not np.isfinite(np.concatenate([turn, shift])).all():
+    if not found or not np.isfinite(np.concatenate([rotvec, shift])).all():
         return None
-    rotation = rotation_from_vector(np.asarray(turn, dtype=np.float64).ravel()).T
+    rotation = rotation_from_vector(np.asarray(rotvec, dtype=np.float64).ravel()).T
     return rotation, -rotation @ np.asarray(shift, dtype=np.float64).ravel()

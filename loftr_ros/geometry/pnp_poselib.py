@@ -17,7 +17,7 @@ def absolute_pose(
     Args:
         points: (N, 3), m, in the reference camera.
         query: (N, 2), rays of the query camera.
-        focal_length: Turns errors of rays into px.
+        focal_length: Scales errors of rays to px.
         threshold: Error from which a point costs no more, px.
         seed: Seed of the samples.
 

@@ -173,11 +173,11 @@ class RelativePose:
         pose, covariance = self.reference_T_query, self.covariance
         if pose is None or covariance is None:
             return self
-        turned = np.where(np.isfinite(covariance), covariance, 0.0)
-        turned = invert_covariance(pose, turned)
+        rotated = np.where(np.isfinite(covariance), covariance, 0.0)
+        rotated = invert_covariance(pose, rotated)
         if self.state is PoseState.ROTATION_ONLY:
-            turned[:3, :3] = np.diag([np.inf] * 3)
-        return replace(self, reference_T_query=inverse_transform(pose), covariance=turned)
+            rotated[:3, :3] = np.diag([np.inf] * 3)
+        return replace(self, reference_T_query=inverse_transform(pose), covariance=rotated)
 
     @classmethod
     def failed(

@@ -17,7 +17,7 @@ def relative_pose(
     Args:
         reference: (N, 2).
         query: (N, 2).
-        focal_length: Turns errors of rays into px.
+        focal_length: Scales errors of rays to px.
         threshold: Error from which a match costs no more, px.
         seed: Seed of the samples.
 

@@ -63,7 +63,7 @@ class RayPairs:
         return replace(self, query=query)
 
     def usable(self) -> Flags:
-        """Tell which matches (N,) have finite rays and a positive sigma."""
+        """Return which matches (N,) have finite rays and a positive sigma."""
         values = [self.reference, self.query, self.reference_pixel, self.query_pixel, self.sigma]
         finite = [np.isfinite(value).all(axis=tuple(range(1, value.ndim))) for value in values]
         return np.asarray(np.logical_and.reduce([*finite, self.sigma > 0]))

@@ -64,7 +64,7 @@ class Reprojection:
 
 
 def moved(pose: Array, step: Array) -> Array:
-    """Shift a pose (4, 4) by step[:3] and turn it by step[3:], along the reference axes."""
+    """Shift a pose (4, 4) by step[:3] and rotate it by step[3:], along the reference axes."""
     result = pose.copy()
     result[:3, :3] = rotation_from_vector(step[3:]) @ pose[:3, :3]
     result[:3, 3] += step[:3]
@@ -76,7 +76,7 @@ def reproject(pose: Array, seen: DepthPairs) -> Reprojection:
 
     Unknown of each point is its inverse depth w on the exact reference ray r. A camera at R, t sees
     the direction R^T (r - w t). The errors are the two of the image point and the difference of w
-    from its measurement; w is where their sum of squares is least, and the reflection that turns
+    from its measurement; w is where their sum of squares is least, and the reflection that takes
     their derivative by w to the first axis leaves two errors that depend on the pose alone
     (variable projection: L. Kaufman, "A variable projection method for solving separable nonlinear
     least squares problems", 1975). Thus the fit is the bundle adjustment of pose and points.
@@ -128,7 +128,7 @@ def _all_errors(pose: Array, inverse: Array, seen: DepthPairs) -> tuple[Array, A
 
 
 def _reflect(normals: Array, columns: Array) -> Array:
-    """Apply to `columns` (N, K, M) the reflections that turn `normals` (N, K) to the first axis."""
+    """Apply to `columns` (N, K, M) the reflections that take `normals` (N, K) to the first axis."""
     mirror = normals.copy()
     length = np.linalg.norm(normals, axis=1)
     mirror[:, 0] += np.where(normals[:, 0] < 0, -length, length)

@@ -40,7 +40,7 @@ def triangulate_depth(
 
     Returns:
         The inverse depths; unknown for matches off their epipolar line, for points behind the
-        cameras and for those too near. A point that cannot be told from one at infinity has an
+        cameras and for those too near. A point that could as well be at infinity has an
         inverse depth that is uncertain, but known: it holds the rotation.
     """
     options = options or MetricOptions()

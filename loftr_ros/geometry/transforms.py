@@ -17,7 +17,7 @@ _SMALL_ANGLE = 1e-4
 
 
 def is_transform(matrix: object) -> bool:
-    """Tell if a matrix is a finite rigid transform (4, 4)."""
+    """Return whether a matrix is a finite rigid transform (4, 4)."""
     if not isinstance(matrix, np.ndarray) or matrix.shape != (4, 4):
         return False
     if not np.isfinite(matrix).all() or not np.array_equal(matrix[3], [0, 0, 0, 1]):
@@ -46,7 +46,7 @@ def compound(
     """Compose two independent transforms with covariances (6, 6), to first order.
 
     R. C. Smith and P. Cheeseman, "On the representation and estimation of spatial uncertainty",
-    1986: the turn of b sweeps the lever to c, and the error of c is expressed in the axes of a.
+    1986: the rotation of b sweeps the lever to c, and the error of c is expressed in the axes of a.
 
     Returns:
         a_T_c and its covariance.
@@ -55,17 +55,17 @@ def compound(
     lever = a_T_b[:3, :3] @ b_T_c[:3, 3]
     by_first = np.eye(6)
     by_first[:3, 3:] = -skew(lever)
-    by_second = _turned(a_T_b[:3, :3])
+    by_second = _rotated(a_T_b[:3, :3])
     covariance = by_first @ covariance_ab @ by_first.T + by_second @ covariance_bc @ by_second.T
     return a_T_c, _symmetric(covariance)
 
 
 def invert_covariance(a_T_b: Array, covariance: Array) -> Array:
     """Return the covariance (6, 6) of b_T_a from that of a_T_b."""
-    turned = _turned(a_T_b[:3, :3].T)
+    rotated = _rotated(a_T_b[:3, :3].T)
     swept = np.eye(6)
     swept[:3, 3:] = skew(a_T_b[:3, 3])
-    by_error = turned @ swept
+    by_error = rotated @ swept
     return _symmetric(by_error @ covariance @ by_error.T)
 
 
@@ -88,32 +88,32 @@ def logarithm(matrix: Array) -> Array:
     The constant velocity in the moving frame that leads there in one unit of time (R. M. Murray,
     Z. Li and S. S. Sastry, A Mathematical Introduction to Robotic Manipulation, 1994, section 2.3).
     """
-    turn = rotation_vector(matrix[:3, :3])
-    angle = float(np.linalg.norm(turn))
-    cross = skew(turn)
+    rotvec = rotation_vector(matrix[:3, :3])
+    angle = float(np.linalg.norm(rotvec))
+    cross = skew(rotvec)
     share = 1 / 12 if angle < _SMALL_ANGLE else _log_share(angle)
     inverse = np.eye(3) - 0.5 * cross + share * cross @ cross
-    return np.concatenate([inverse @ matrix[:3, 3], turn])
+    return np.concatenate([inverse @ matrix[:3, 3], rotvec])
 
 
 def exponential(twist: Array) -> Array:
     """Return the rigid transform (4, 4) that a twist (6,), v and w, reaches in one unit of time."""
-    turn = twist[3:]
-    angle = float(np.linalg.norm(turn))
-    cross = skew(turn)
+    rotvec = twist[3:]
+    angle = float(np.linalg.norm(rotvec))
+    cross = skew(rotvec)
     if angle < _SMALL_ANGLE:
         first, second = 0.5, 1 / 6
     else:
         first, second = (1 - np.cos(angle)) / angle**2, (angle - np.sin(angle)) / angle**3
     swept = np.eye(3) + first * cross + second * cross @ cross
-    return make_transform(rotation_from_vector(turn), swept @ twist[:3])
+    return make_transform(rotation_from_vector(rotvec), swept @ twist[:3])
 
 
 def _log_share(angle: float) -> float:
     return float(1 / angle**2 - 1 / (2 * angle * np.tan(angle / 2)))
 
 
-def _turned(rotation: Array) -> Array:
+def _rotated(rotation: Array) -> Array:
     matrix = np.zeros((6, 6))
     matrix[:3, :3], matrix[3:, 3:] = rotation, rotation
     return matrix

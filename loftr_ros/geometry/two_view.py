@@ -119,15 +119,15 @@ def _estimate(
         reason = 'no motion explains the matches'
         return RelativePose.failed(PoseState.LOST, reason, len(pairs), Check.SUPPORT)
     prior = prior.scaled(understatement(start, pairs, prior.sigma))
-    turned, motions = explain(start, pairs, prior, focal_length, options)
+    pure_rotation, motions = explain(start, pairs, prior, focal_length, options)
     best = max(motions, key=lambda model: float(model.line_gains.sum()))
-    model = turned if turned.evidence >= best.evidence else best
+    model = pure_rotation if pure_rotation.evidence >= best.evidence else best
     rule = doubt(Evidence(model, pairs, prior, focal_length, options))
     if rule is not None:
         return RelativePose.failed(rule.state, rule.reason, len(pairs), rule.check)
-    if model is turned:
+    if model is pure_rotation:
         reason = 'a rotation alone explains the matches: there is no parallax'
-        return _rotation_only(turned, pairs, prior, reason, options)
+        return _rotation_only(pure_rotation, pairs, prior, reason, options)
     covariance = motion_covariance(best, pairs, prior, options)
     kept = best.inliers
     agreeing = replace(pairs.select(kept), sigma=prior.sigma[kept])
@@ -150,9 +150,9 @@ def explain(
         motions += [motion_model(motion, pairs, prior) for motion in others]
     general = max(motions, key=lambda model: float(model.line_gains.sum()))
     starts = [general.motion.rotation, general.motion.twisted().rotation]
-    turned = rotation_model(starts, pairs, prior)
+    pure_rotation = rotation_model(starts, pairs, prior)
     planar = planar_motions(general, pairs, prior)
-    return turned, [*motions, *(motion_model(motion, pairs, prior) for motion in planar)]
+    return pure_rotation, [*motions, *(motion_model(motion, pairs, prior) for motion in planar)]
 
 
 def motion_covariance(
@@ -202,19 +202,19 @@ def _believed(best: Model, own: Array, choice: Array, options: TwoViewOptions) -
 
 
 def _rotation_only(
-    turned: Model, pairs: RayPairs, prior: MatchPrior, reason: str, options: TwoViewOptions
+    pure_rotation: Model, pairs: RayPairs, prior: MatchPrior, reason: str, options: TwoViewOptions
 ) -> RelativePose:
-    covariance = fit_covariance(turned.fit, pairs, prior.sigma, options.shared_sigma)
-    covariance += common_variance(pairs, turned.inliers, options) * np.eye(3)
+    covariance = fit_covariance(pure_rotation.fit, pairs, prior.sigma, options.shared_sigma)
+    covariance += common_variance(pairs, pure_rotation.inliers, options) * np.eye(3)
     if not is_within(covariance, [options.max_rotation_sigma] * 3):
         reason = 'the matches do not determine the rotation'
         return RelativePose.failed(PoseState.DEGENERATE, reason, len(pairs), Check.UNCERTAIN)
     return RelativePose.rotation_only(
-        turned.motion.rotation,
+        pure_rotation.motion.rotation,
         covariance,
         method='homography',
-        inliers=turned.inliers,
-        median_residual=float(np.median(turned.distances[turned.inliers])),
+        inliers=pure_rotation.inliers,
+        median_residual=float(np.median(pure_rotation.distances[pure_rotation.inliers])),
         reason=reason,
     )
 

@@ -117,6 +117,6 @@ class Replayed:
         return self._record(lambda: self._function(*kept, **options), kept)
 
     def forget(self) -> None:
-        """Give up all recordings and their memory."""
+        """Drop all recordings and their memory."""
         self._recordings.clear()
         self._uses.clear()

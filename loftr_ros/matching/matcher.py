@@ -17,7 +17,7 @@ from .matches import Matches
 from .pair_network import FeatureMaps
 from .precision import FLOAT32, select_precision
 from .preprocessing import prepare, to_original
-from .rotations import Support, Views, best_turn, turned, turned_back
+from .rotations import Support, Views, best_rotation, rotated, rotated_back
 from .runner import Rows, Runner
 from .signature import covariance_signature
 from .weights import load_weights
@@ -41,15 +41,15 @@ class ImageFeatures:
         scale: Network pixels per original pixel along x and y.
         image_size: Height and width of the original image.
         cells: Number of coarse cells that may match.
-        turn: Degrees by which the image was rotated counter-clockwise before.
-        views: The image in other turns, of a matcher that tries rotations.
+        rotation: Degrees by which the image was rotated counter-clockwise before.
+        views: The image in other rotations, of a matcher that tries rotations.
     """
 
     maps: FeatureMaps
     scale: tuple[float, float]
     image_size: tuple[int, int]
     cells: int
-    turn: int = 0
+    rotation: int = 0
     views: Views[ImageFeatures] | None = None
 
 
@@ -104,7 +104,7 @@ class Matcher:
         self.limits = SizeLimits(longer_side, max_pixels, max_memory)
         self.max_matches = _at_least('max_matches', max_matches, 1)
         self._try_rotations = try_rotations
-        self._turn = 0
+        self._rotation = 0
         self._device = _select_device(device)
         if backend not in BACKENDS:
             raise ValueError(f"backend '{backend}': expected {' or '.join(BACKENDS)}")
@@ -176,27 +176,30 @@ class Matcher:
         if not self._try_rotations:
             return self._encode(image, mask, 0)
         views = Views(partial(self._encode, image, mask))
-        # Most likely the turn of the last image; whether it is does not change what is found.
-        return replace(views.at(self._turn), views=views)
+        # Most likely the rotation of the last image; whether it is does not change what is found.
+        return replace(views.at(self._rotation), views=views)
 
     def _encode(
-        self, image: NDArray[Any], mask: NDArray[np.bool_] | None, turn: int
+        self, image: NDArray[Any], mask: NDArray[np.bool_] | None, rotation: int
     ) -> ImageFeatures:
-        if turn:
-            image, mask = turned(image, turn), None if mask is None else turned(mask, turn)
+        if rotation:
+            image, mask = (
+                rotated(image, rotation),
+                None if mask is None else rotated(mask, rotation),
+            )
         prepared = prepare(image, self.network.config, self.limits, mask)
         maps = self._runner.encode(prepared)
         height, width = prepared.image_size
-        size = (width, height) if turn % 180 else (height, width)
+        size = (width, height) if rotation % 180 else (height, width)
         number = maps.cells if prepared.mask is None else int(prepared.mask.sum())
-        return ImageFeatures(maps, prepared.scale, size, number, turn)
+        return ImageFeatures(maps, prepared.scale, size, number, rotation)
 
     def match(self, reference: ImageFeatures, query: ImageFeatures) -> Matches:
         """Matches between two encoded images, none if nothing is found."""
         if reference.views is None or query.views is None:
             return self._match(reference, query).matches
-        matches = best_turn(reference.views, query.views, self._match)
-        self._turn = query.views.turn
+        matches = best_rotation(reference.views, query.views, self._match)
+        self._rotation = query.views.rotation
         return matches
 
     def _match(self, reference: ImageFeatures, query: ImageFeatures) -> Support:
@@ -209,7 +212,7 @@ class Matcher:
             sigma=(columns[:, 5] / np.mean(query.scale)).astype(np.float32),
             reference_cells=columns[:, 6].astype(np.int64),
             reference_grid=(grid[0] * finer, grid[1] * finer),
-            rotation=(query.turn - reference.turn) % 360,
+            rotation=(query.rotation - reference.rotation) % 360,
         )
         support = float(columns[0, 7]) if len(columns) else 0.0
         return Support(matches, support, min(reference.cells, query.cells))
@@ -252,7 +255,7 @@ class Matcher:
 def _to_pixels(points: NDArray[Any], features: ImageFeatures) -> NDArray[np.float32]:
     """Pixels of the network to pixels of the image as it came."""
     pixels = to_original(points, features.scale)
-    return turned_back(pixels, features.turn, features.image_size)
+    return rotated_back(pixels, features.rotation, features.image_size)
 
 
 def _load_exported(weights: str | Path, providers: str, precision: str) -> LoadedWeights:

@@ -25,7 +25,7 @@ SIGNS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out, on a GPU or in the machine."""
+    """Return whether an error says that memory ran out, on a GPU or in the machine."""
     if isinstance(error, MemoryError):
         return True
     names = {kind.__name__ for kind in type(error).__mro__}

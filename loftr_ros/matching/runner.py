@@ -123,7 +123,7 @@ class Runner:
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        """Compute for inference; where memory runs out, give up that of all recordings.
+        """Compute for inference; where memory runs out, drop that of all recordings.
 
         Whoever falls back to smaller images needs it.
         """

@@ -137,7 +137,7 @@ def find_weights(weights: str | Path, *, accept_licence: bool = False) -> Path:
 
 
 def training_pairs(weights: str | Path) -> int | None:
-    """How many pairs weights were trained on, as `save_weights` was told; None if unknown.
+    """How many pairs weights were trained on, as given to `save_weights`; None if unknown.
 
     Raises:
         WeightsError: As `find_weights`.

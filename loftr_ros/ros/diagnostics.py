@@ -13,7 +13,7 @@ from loftr_ros.ros.odometry import OdometryReport
 
 @dataclass(frozen=True)
 class NodeReport:
-    """All that /diagnostics tells about the node.
+    """All that /diagnostics reports about the node.
 
     Attributes:
         name: Full name of the node.

@@ -66,9 +66,9 @@ class Inputs:
         Args:
             node: Whose subscriptions they are.
             parameters: Mode, transport, QoS and synchronization.
-            on_arrival: Told of each set of images that belong together.
-            on_refusal: Told of the topic and the reason of each message that is left out.
-            on_jump: Told when the stamps went back; all that waited is forgotten by then.
+            on_arrival: Called with each set of images that belong together.
+            on_refusal: Called with the topic and the reason of each message that is left out.
+            on_jump: Called when the stamps went back; all that waited is forgotten by then.
         """
         self._node = node
         self._parameters = parameters
@@ -263,7 +263,7 @@ class Inputs:
 
 
 def _describe_misfit(publisher: TopicEndpointInfo, subscriptions: list[Any]) -> str:
-    """Say why none of the subscriptions can hear a publisher; '' if one can."""
+    """Say why none of the subscriptions is compatible with a publisher; '' if one can."""
     reasons = []
     for subscription in subscriptions:
         expected = _type_name(subscription.msg_type)

@@ -184,7 +184,7 @@ class WorkMonitor:
         self._seconds: dict[str, float] = {}
         self._states: Counter[str] = Counter()
         self._trackings: Counter[str] = Counter()
-        self._told: dict[TrackingState, float] = {}
+        self._reported: dict[TrackingState, float] = {}
         self._logged: dict[str, Refusal] = {}
         self._last: TrackingResult | None = None
         self._processed = self._errors = self._resets = 0
@@ -217,9 +217,9 @@ class WorkMonitor:
             state = result.state
             if state in (before, TrackingState.TRACKING):
                 return ''
-            if now - self._told.get(state, -float('inf')) < REPEAT_S:
+            if now - self._reported.get(state, -float('inf')) < REPEAT_S:
                 return ''
-            self._told[state] = now
+            self._reported[state] = now
             reason = f': {result.pose.reason}' if result.pose.reason else ''
             return f'{STATE_MESSAGES[state]}{reason}'
 

@@ -398,7 +398,7 @@ class LoftrNode(LifecycleNode):
 
 
 def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_matcher) -> int:
-    """Run the node until it is told to end.
+    """Run the node until it is asked to end.
 
     Returns:
         Exit code: 0 after SIGINT or SIGTERM, 2 for a wrong parameter.

@@ -1,4 +1,4 @@
-"""What the odometry is told from outside: where the base is, and how fast it moves."""
+"""What the odometry receives from outside: where the base is, and how fast it moves."""
 
 from __future__ import annotations
 

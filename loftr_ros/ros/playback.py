@@ -52,7 +52,7 @@ class Player:
         }
 
     def subscribers(self, topic: str) -> int:
-        """Return how many subscriptions would hear a message of a topic."""
+        """Return how many subscriptions would receive a message of a topic."""
         return int(self._publishers[topic].get_subscription_count())
 
     def publish(self, topic: str, data: bytes) -> None:

@@ -34,7 +34,7 @@ def know_no_transform(_target: str, _source: str) -> None:
 
 
 class Processor:
-    """Turns arrivals into results; for use by one thread."""
+    """Computes results of arrivals; for use by one thread."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ class Recorder:
         Args:
             name: Name of the node.
             topics: Absolute name of each topic -> its message type.
-            on_message: Told of each message: topic, CDR bytes, time of arrival (ns since 1970).
+            on_message: Called with each message: topic, CDR bytes, time of arrival (ns since 1970).
         """
         self._context = Context()
         rclpy.init(context=self._context)

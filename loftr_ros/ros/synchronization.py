@@ -183,7 +183,7 @@ class TopicSynchronizer:
     def clear(self) -> None:
         """Forget all messages that wait."""
         topics, queue_size, slop, callback = self._arguments
-        # message_filters has no way to empty its queues: new ones take their place.
+        # message_filters has no method to empty its queues: new ones take their place.
         self._filters = [SimpleFilter() for _ in range(topics)]
         synchronizer = (
             ApproximateTimeSynchronizer(self._filters, queue_size, slop)

@@ -27,7 +27,7 @@ Array = npt.NDArray[np.float64]
 
 
 def is_available() -> bool:
-    """Tell whether tf2_ros is installed."""
+    """Return whether tf2_ros is installed."""
     return tf2_ros is not None
 
 

@@ -1,4 +1,4 @@
-"""Transitions of the lifecycle that tell why they failed."""
+"""Transitions of the lifecycle that report why they failed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Managed(Protocol):
     state: str
 
     def note_success(self, before: str) -> None:
-        """Tell of a transition from the state `before`."""
+        """Report a transition from the state `before`."""
 
     def note_failure(self, reason: str) -> None:
-        """Tell why a transition failed."""
+        """Report why a transition failed."""
 
 
 Node = TypeVar('Node', bound=Managed)
@@ -30,7 +30,7 @@ def transition(
     [Callable[[Node, LifecycleState], None]],
     Callable[[Node, LifecycleState], TransitionCallbackReturn],
 ]:
-    """Turn a method into a transition to the state `after` that tells why it failed.
+    """Make a method a transition to the state `after` that reports why it failed.
 
     rclpy drops the exceptions of transition callbacks without a word.
     """

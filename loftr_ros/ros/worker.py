@@ -54,7 +54,7 @@ class Worker(Generic[Item]):
 
         Args:
             process: What to do with each item.
-            on_error: Told of every exception of `process`; none of them ends the thread.
+            on_error: Called with every exception of `process`; none of them ends the thread.
             keep_all: Let items wait rather than drop all but the newest.
             capacity: How many items wait with `keep_all`.
         """

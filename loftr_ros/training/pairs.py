@@ -201,7 +201,7 @@ class SharedPairs:
 
 
 def label_cells(truth: PairTruth, config: LoFTRConfig, size: tuple[int, int]) -> Labels:
-    """Cells whose centres project nearest to each other's, both ways (supplement of the paper).
+    """Cells whose centres project nearest to each other's, mutually (supplement of the paper).
 
     Where it is not known what the centre of the cell in image 1 sees, that of the nearest
     projection is taken.

@@ -56,7 +56,7 @@ def motion_blur(images: Tensor, generator: torch.Generator) -> Tensor:
         return images
     angle = random[blurred, 2] * math.pi
     steps = torch.arange(-REACH, REACH + 1, device=images.device).float()
-    # Distance of each kernel tap from the segment of motion, turned into coverage.
+    # Distance of each kernel tap from the segment of motion, converted to coverage.
     tx, ty = torch.meshgrid(steps, steps, indexing='xy')
     along = tx * angle.cos()[:, None, None] + ty * angle.sin()[:, None, None]
     across = ty * angle.cos()[:, None, None] - tx * angle.sin()[:, None, None]

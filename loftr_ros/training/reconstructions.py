@@ -38,7 +38,7 @@ class Reconstruction:
 
     Attributes:
         scene: Name of the folder; models of one scene are held out together.
-        frames: Its images, undistorted, with the depth that its points tell.
+        frames: Its images, undistorted, with the depth of its points.
     """
 
     scene: str
@@ -100,7 +100,7 @@ def _frames(model: ColmapModel, images: Path, longer_side: int) -> list[PosedFra
 
 
 def _frame(model: ColmapModel, image: ColmapImage, images: Path, longer_side: int) -> PosedFrame:
-    """Undistort an image, make it smaller if too large, and tell its depth."""
+    """Undistort an image, make it smaller if too large, and compute its depth."""
     camera, pose = model.cameras[image.camera], image.world_T_camera
     grey = _read(images / image.name, camera)
     points = np.array([model.points[number] for number in image.points.tolist()])

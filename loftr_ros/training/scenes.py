@@ -148,7 +148,7 @@ class SceneSampler:
     def _cameras(
         self, batch: int, size: tuple[int, int], inside: Tensor
     ) -> tuple[PinholeCameras, PinholeCameras]:
-        """A camera near the origin and one moved and turned towards the same point."""
+        """A camera near the origin and one moved and rotated towards the same point."""
         height, width = size
         focal = self.uniform(0.65, 1.3, batch) * max(width, height)
         matrix = torch.eye(3, device=self.device).repeat(batch, 1, 1)
@@ -180,7 +180,7 @@ class SceneSampler:
         axis = torch.linalg.cross(first[:, :3, 2], direction)
         sine = axis.norm(dim=1, keepdim=True).clamp(min=1e-9)
         cosine = (first[:, :3, 2] * direction).sum(1, keepdim=True)
-        turn = self.rotations(axis / sine * torch.atan2(sine, cosine))
+        towards = self.rotations(axis / sine * torch.atan2(sine, cosine))
         roll_scale = torch.where(self.chance(0.25, batch, 1), 0.45, 0.12)
         jitter = self.normal(1.0, batch, 3) * (0.3 + amount)
         jitter = jitter * torch.cat(
@@ -190,7 +190,7 @@ class SceneSampler:
         jitter[:, :2] += swing
         rolled = self.chance(ROLLED, batch) * self.uniform(-ROLL, ROLL, batch)
         roll = torch.stack([torch.zeros_like(rolled), torch.zeros_like(rolled), rolled], 1)
-        return turn @ first[:, :3, :3] @ self.rotations(jitter) @ self.rotations(roll)
+        return towards @ first[:, :3, :3] @ self.rotations(jitter) @ self.rotations(roll)
 
     def rotations(self, vectors: Tensor) -> Tensor:
         """Rotation matrices (..., 3, 3) of rotation vectors (..., 3)."""

@@ -17,7 +17,7 @@ def to_display(image: NDArray[Any]) -> NDArray[np.uint8]:
     """Convert an image to 8-bit RGB.
 
     16-bit images are stretched between their 1st and 99th percentile, as their useful range is
-    unknown; float images within 0..1 are scaled by 255, others stretched. NaN turns black.
+    unknown; float images within 0..1 are scaled by 255, others stretched. NaN becomes black.
 
     Args:
         image: (H, W) or (H, W, 1|3|4), uint8, uint16 or floating point, in RGB order.

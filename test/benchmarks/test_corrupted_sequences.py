@@ -34,11 +34,11 @@ def frames(count: int = 12, *, depth: bool = False) -> list[GroundTruthFrame]:
 @pytest.mark.parametrize('name', list(CASES))
 def test_each_case_is_a_sequence_that_the_tracker_takes(name: str) -> None:
     original = frames(depth=name in OF_DEPTH or name.startswith('crossing_board'))
-    spoilt = CASES[name](original, np.random.default_rng(0))
-    stamps = [item.frame.stamp_ns for item in spoilt]
-    assert len(spoilt) >= 10
+    corrupted = CASES[name](original, np.random.default_rng(0))
+    stamps = [item.frame.stamp_ns for item in corrupted]
+    assert len(corrupted) >= 10
     assert stamps == sorted(set(stamps))
-    for item in spoilt:
+    for item in corrupted:
         item.frame.check()
         assert item.world_T_camera is not None
     same = [
@@ -46,7 +46,7 @@ def test_each_case_is_a_sequence_that_the_tracker_takes(name: str) -> None:
         and before.frame.camera is after.frame.camera
         and before.frame.depth is after.frame.depth
         and before.frame.right is after.frame.right
-        for before, after in zip(original, spoilt, strict=False)
+        for before, after in zip(original, corrupted, strict=False)
     ]
     assert not all(same)
 
@@ -71,16 +71,16 @@ def test_a_position_in_metres_may_be_wrong_by_its_length() -> None:
 
 
 def test_a_gap_is_black_and_ends() -> None:
-    spoilt = CASES['black_frames'](frames(), np.random.default_rng(0))
-    dark = [float(item.frame.image.mean()) < 5 for item in spoilt]
+    corrupted = CASES['black_frames'](frames(), np.random.default_rng(0))
+    dark = [float(item.frame.image.mean()) < 5 for item in corrupted]
     assert dark == [index in range(*GAP.indices(12)) for index in range(12)]
-    images = [item.frame.image.tobytes() for item in spoilt]
+    images = [item.frame.image.tobytes() for item in corrupted]
     assert len(set(images)) == len(images)
 
 
-def pose_with(turn: float, direction: tuple[float, float, float], sigma: float) -> RelativePose:
+def pose_with(angle: float, direction: tuple[float, float, float], sigma: float) -> RelativePose:
     transform = np.eye(4)
-    transform[:3, :3] = rotation_from_vector(np.deg2rad([0, turn, 0]))
+    transform[:3, :3] = rotation_from_vector(np.deg2rad([0, angle, 0]))
     transform[:3, 3] = np.array(direction) / np.linalg.norm(direction)
     covariance = np.eye(6) * np.deg2rad(sigma) ** 2
     inliers = np.ones(30, np.bool_)
@@ -90,7 +90,7 @@ def pose_with(turn: float, direction: tuple[float, float, float], sigma: float) 
 
 
 @pytest.mark.parametrize(
-    ('turn', 'direction', 'sigma', 'wrong'),
+    ('angle', 'direction', 'sigma', 'wrong'),
     [
         (0.0, (1, 0, 0), 0.1, False),
         (4.0, (1, 0, 0), 0.1, False),
@@ -103,11 +103,11 @@ def pose_with(turn: float, direction: tuple[float, float, float], sigma: float) 
     ],
 )
 def test_wrong_is_what_misses_by_five_degrees_and_three_deviations(
-    turn: float, direction: tuple[float, float, float], sigma: float, wrong: bool
+    angle: float, direction: tuple[float, float, float], sigma: float, wrong: bool
 ) -> None:
     truth = np.eye(4)
     truth[0, 3] = 2.0
-    assert is_wrong(pose_with(turn, direction, sigma), truth) is wrong
+    assert is_wrong(pose_with(angle, direction, sigma), truth) is wrong
 
 
 def test_a_direction_without_motion_is_wrong_and_a_failure_never_is() -> None:
@@ -145,8 +145,8 @@ def test_the_object_and_the_focal_length_vary_with_the_seed() -> None:
         camera = CASES['wrong_intrinsics'](original, np.random.default_rng(seed))[0].frame.camera
         assert camera is not None
         factors.add(round(camera.focal_length / CAMERA.focal_length, 3))
-        spoilt = CASES['moving_object'](original, np.random.default_rng(seed))[3].frame.image
-        kept = np.abs(spoilt.astype(int) - original[3].frame.image) < 15
+        corrupted = CASES['moving_object'](original, np.random.default_rng(seed))[3].frame.image
+        kept = np.abs(corrupted.astype(int) - original[3].frame.image) < 15
         centres = kept[:60].mean(), kept[60:].mean(), kept[:, :80].mean(), kept[:, 80:].mean()
         halves.add(int(np.argmax(centres)))
     assert factors == {1.3, round(1 / 1.3, 3)}

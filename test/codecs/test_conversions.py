@@ -1,4 +1,4 @@
-"""Results survive the way through the messages, and failures never look like poses."""
+"""Results survive the conversion to messages, and failures never look like poses."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_rotations_of_every_angle_survive(vector: tuple[float, float, float]) ->
     np.testing.assert_allclose(back, transform, atol=1e-12)
 
 
-def test_half_turns_survive() -> None:
+def test_rotations_by_180_degrees_survive() -> None:
     for signs in ([1, -1, -1], [-1, 1, -1], [-1, -1, 1]):
         transform = np.diag([*map(float, signs), 1.0])
         back, _ = pose_from_msg(pose_to_msg(transform, np.eye(6)))

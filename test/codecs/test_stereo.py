@@ -33,7 +33,7 @@ def test_cameras_above_each_other_are_a_pair_as_well() -> None:
 
 
 def test_the_pose_of_raw_images_is_the_one_that_was_rectified_away() -> None:
-    """OpenCV rectifies a pair that is turned; r and p of it must give the pose back."""
+    """OpenCV rectifies a pair that is rotated; r and p of it must give the pose back."""
     left_R_right = cv2.Rodrigues(np.array([0.02, -0.05, 0.03]))[0]
     position = np.array([BASELINE, 0.004, -0.007])
     matrix = np.array([[400.0, 0, 320], [0, 400, 240], [0, 0, 1]])
@@ -55,7 +55,7 @@ def test_calibrations_of_single_cameras_hold_no_baseline() -> None:
     assert right_camera_from_msgs(CameraInfo(), CameraInfo()) is None
 
 
-def test_swapped_cameras_are_told() -> None:
+def test_swapped_cameras_are_reported() -> None:
     with pytest.raises(CameraInfoError, match='are left and right swapped'):
         right_camera_from_msgs(info(BASELINE), info())
 

@@ -22,10 +22,12 @@ def test_match_says_what_limits_the_images_and_how_the_query_was_rotated(
     options = ['--try-rotations', '--max-pixels', '40000', '--mask0', paths[2], '-o', paths[3]]
     assert main(['match', *paths[:2], *options]) == 0
 
-    told = capsys.readouterr()
-    assert 'query rotated by 270 degrees' in told.out
-    assert 'images of 256x200 px are matched at 225x176 px, as max_pixels is 40000 px' in told.err
-    assert 'images of 200x256 px are matched at 176x225 px' in told.err
+    printed = capsys.readouterr()
+    assert 'query rotated by 270 degrees' in printed.out
+    assert (
+        'images of 256x200 px are matched at 225x176 px, as max_pixels is 40000 px' in printed.err
+    )
+    assert 'images of 200x256 px are matched at 176x225 px' in printed.err
     assert main(['match', *paths[:2], '--mask1', paths[0] + 'x', '-o', paths[3]]) == 1
     assert 'loftr-ros match: mask1: ' in capsys.readouterr().err
 

@@ -78,7 +78,7 @@ def test_the_truth_may_be_read_from_tf(euroc: Path, tmp_path: Path) -> None:
     assert 'does not join' in sequence.topics.note
 
 
-def test_frames_form_one_tree_and_late_listeners_hear_of_it(kitti: Path, tmp_path: Path) -> None:
+def test_frames_form_one_tree_and_late_listeners_receive_it(kitti: Path, tmp_path: Path) -> None:
     ConvertCommand(kitti, tmp_path / 'bag').run()
     with Reader(tmp_path / 'bag') as reader:
         (connection,) = [c for c in reader.connections if c.topic == '/tf_static']

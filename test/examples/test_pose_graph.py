@@ -1,4 +1,4 @@
-"""The pose graph: covariances in GTSAM's order, keyframes, gaps, and loops that mend the chain."""
+"""The pose graph: covariances as in GTSAM, keyframes, gaps, and loops that correct the chain."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def stepped(pose: Array, error: Array) -> Array:
 def error_of(estimate: Array, truth: Array) -> tuple[float, float]:
     """Return the largest error of the positions, m, and of the rotations, rad."""
     shift = np.linalg.norm(estimate[:, :3, 3] - truth[:, :3, 3], axis=1)
-    turn = [
+    angles = [
         np.linalg.norm(rotation_vector(a[:3, :3].T @ b[:3, :3]))
         for a, b in zip(estimate, truth, strict=True)
     ]
-    return float(shift.max()), float(max(turn))
+    return float(shift.max()), float(max(angles))
 
 
 def square(side: int = 5) -> Array:
     """Poses of a camera that drives along a square and comes back to the start."""
     pose, poses = np.eye(4), [np.eye(4)]
     ahead = make_transform(np.eye(3), np.array([0, 0, 1.0]))
-    turn = make_transform(rotation_from_vector(np.array([0, np.pi / 2, 0])), np.zeros(3))
+    corner = make_transform(rotation_from_vector(np.array([0, np.pi / 2, 0])), np.zeros(3))
     for _ in range(4):
         for step in range(side):
-            pose = pose @ ahead @ (turn if step == side - 1 else np.eye(4))
+            pose = pose @ ahead @ (corner if step == side - 1 else np.eye(4))
             poses.append(pose)
     return np.array(poses)
 
@@ -107,9 +107,9 @@ def test_samples_of_an_error_spread_in_gtsam_as_its_covariance_says() -> None:
 @settings(max_examples=50, deadline=None)
 @given(vectors, vectors, st.integers(0, 1000))
 def test_a_covariance_comes_back_from_gtsam_as_it_went(
-    turn: Array, position: Array, seed: int
+    rotvec: Array, position: Array, seed: int
 ) -> None:
-    pose = make_transform(rotation_from_vector(turn), position)
+    pose = make_transform(rotation_from_vector(rotvec), position)
     covariance = random_covariance(np.random.default_rng(seed), 1.0)
     back = covariance_from_gtsam(pose, covariance_to_gtsam(pose, covariance))
     assert np.allclose(back, covariance)

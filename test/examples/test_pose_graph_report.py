@@ -45,7 +45,7 @@ def test_errors_against_the_truth_are_those_of_the_shared_stamps(
 ) -> None:
     truth = write_truth(tmp_path / 'truth.tum', [0, 1, 2, 3, 4])
     summary = write_report(graph, tmp_path / 'out', truth)
-    # The square of the way before is 0.2 m off in its last corner, spread over five by alignment.
+    # The square of the path before is 0.2 m off in its last corner, spread over five by alignment.
     assert summary.ate_before_m is not None
     assert summary.ate_after_m is not None
     assert summary.ate_before_m == pytest.approx(0.077, abs=0.001)

@@ -31,7 +31,7 @@ def test_once_keeps_the_order() -> None:
     assert order_of(4, once=True) == [0, 1, 2, 3]
 
 
-def test_stamps_go_on_where_the_order_turns() -> None:
+def test_stamps_go_on_where_the_order_is_reversed() -> None:
     assert stamps_of([10, 30, 60, 50, 20]) == [START_NS + dt for dt in (0, 20, 50, 60, 90)]
 
 

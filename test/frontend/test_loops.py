@@ -25,7 +25,7 @@ from test.frontend.conftest import STEP_NS, World
 TRACKER = TrackerOptions(reference='previous')
 LOOPS = LoopOptions(min_age_s=1.0, interval_s=0.0, max_steps=3.0, min_coverage=0.2)
 THERE, BACK = [*range(1, 29, 2)], [*range(28, 0, -2)]
-WAY = THERE + BACK
+ROUTE = THERE + BACK
 STEP = (0.08, 0.0, 0.01)
 CAMERA = Camera(160, 120, np.array([[125, 0, 79.5], [0, 125, 59.5], [0, 0, 1]]))
 FREQUENCIES = np.linspace(0.01, 0.12, 40)
@@ -44,10 +44,10 @@ def signature(number: int) -> npt.NDArray[np.float32]:
 
 @dataclass
 class Liar(World):
-    """A world whose matches of the way back with places of the way there are not what they seem."""
+    """A world whose matches on the path back with places of the path there mislead."""
 
     lies: list[int] = field(default_factory=list)
-    told: bool = False
+    lied: bool = False
     refuses: bool = False
 
     def match(self, reference: int, query: int) -> Matches:
@@ -56,13 +56,13 @@ class Liar(World):
         if self.refuses:
             raise ValueError('these features are of different networks')
         lie = self.lies.pop(0)
-        self.told = not self.lies
+        self.lied = not self.lies
         return super().match(reference, query + lie)
 
 
 @dataclass
 class Drive:
-    """A camera on its way, and what the search for loops came to."""
+    """A camera on its path, and what the search for loops came to."""
 
     world: World
     options: LoopOptions = LOOPS
@@ -121,7 +121,7 @@ class Drive:
 def past() -> Drive:
     """Return a drive along the wall and back that has happened."""
     drive = Drive(World(camera=CAMERA, step=STEP))
-    drive.go(WAY)
+    drive.go(ROUTE)
     return drive
 
 
@@ -137,13 +137,13 @@ def test_the_way_back_closes_loops_with_the_way_there(past: Drive) -> None:
             moved = past.motion(loop)
             direction = moved / np.linalg.norm(moved)
             np.testing.assert_allclose(loop.pose.reference_T_query[:3, 3], direction, atol=0.05)
-        # On so few pixels a step along the wall and a turn by 3 deg look the same.
+        # On so few pixels a step along the wall and a rotation by 3 deg look the same.
         np.testing.assert_allclose(loop.pose.reference_T_query[:3, :3], np.eye(3), atol=0.06)
 
 
 def test_with_depth_loops_are_in_metres(world: World) -> None:
     drive = Drive(world, rgbd=True)
-    loops = drive.go(WAY)
+    loops = drive.go(ROUTE)
     assert len(loops) >= 4
     for loop in loops:
         assert loop.pose.metric
@@ -180,7 +180,7 @@ def test_after_a_loop_any_place_may_be_next(past: Drive) -> None:
 
 def test_one_place_is_verified_at_a_keyframe(past: Drive) -> None:
     candidates = sum(search.candidate is not None for search in past.searches)
-    assert len(past.world.encoded) == len(WAY) + candidates
+    assert len(past.world.encoded) == len(ROUTE) + candidates
 
 
 def test_a_place_that_is_known_is_not_remembered_again(past: Drive) -> None:
@@ -190,7 +190,7 @@ def test_a_place_that_is_known_is_not_remembered_again(past: Drive) -> None:
     assert len(past.closer.memory) == len(past.searches) - len(known)
 
 
-def test_seconds_tell_what_a_search_cost(past: Drive) -> None:
+def test_seconds_show_what_a_search_cost(past: Drive) -> None:
     assert set(past.searches[0].seconds) == {'signature', 'search', 'total'}
     matched = next(search for search in past.searches if search.candidate)
     assert {'signature', 'search', 'encode', 'match', 'pose', 'total'} <= set(matched.seconds)
@@ -199,20 +199,20 @@ def test_seconds_tell_what_a_search_cost(past: Drive) -> None:
 
 def test_recent_keyframes_are_no_candidates(world: World) -> None:
     drive = Drive(world, replace(LOOPS, min_age_s=60.0))
-    assert not drive.go(WAY)
+    assert not drive.go(ROUTE)
     assert not any(search.candidate for search in drive.searches)
 
 
 def test_a_view_unlike_all_places_is_not_even_matched(world: World) -> None:
     drive = Drive(world, replace(LOOPS, max_steps=0.01))
-    drive.go(WAY)
-    assert len(world.encoded) == len(WAY)
+    drive.go(ROUTE)
+    assert len(world.encoded) == len(ROUTE)
     assert not any(search.candidate for search in drive.searches)
 
 
 def test_the_memory_is_bounded_and_still_finds_loops(world: World) -> None:
     drive = Drive(world, replace(LOOPS, capacity=4, max_steps=20.0))
-    for number in WAY:
+    for number in ROUTE:
         drive.go([number])
         assert len(drive.closer.memory) <= 4
     assert drive.loops
@@ -232,7 +232,7 @@ def test_a_reset_forgets_all_places(world: World) -> None:
 
 def test_keyframes_that_follow_too_soon_are_passed_over(world: World) -> None:
     drive = Drive(world, replace(LOOPS, interval_s=0.2))
-    loops = drive.go(WAY)
+    loops = drive.go(ROUTE)
     stamps = [search.query.stamp_ns for search in drive.searches]
     assert np.diff(stamps).min() == 2 * STEP_NS
     assert loops, 'the motion over the keyframes in between is known'
@@ -242,8 +242,8 @@ def test_a_sighting_that_contradicts_the_motion_is_no_loop() -> None:
     world = Liar(camera=CAMERA, step=STEP, lies=[0, 8])
     drive = Drive(world, rgbd=True)
     drive.go(THERE)
-    while not world.told:
-        drive.go([WAY[len(drive.numbers)]])
+    while not world.lied:
+        drive.go([ROUTE[len(drive.numbers)]])
     assert not drive.loops
     assert 'two sightings of the place differ by' in drive.searches[-1].rejection
     assert drive.searches[-1].query.stamp_ns in drive.closer.memory.stamps
@@ -253,8 +253,8 @@ def test_directions_without_scale_that_contradict_each_other_are_no_loop() -> No
     world = Liar(camera=CAMERA, step=(0.16, 0.0, 0.0), lies=[7, -7])
     drive = Drive(world)
     drive.go(THERE)
-    while not world.told:
-        drive.go([WAY[len(drive.numbers)]])
+    while not world.lied:
+        drive.go([ROUTE[len(drive.numbers)]])
     assert not drive.loops
     assert 'the directions of two sightings contradict by' in drive.searches[-1].rejection
 
@@ -264,8 +264,8 @@ def test_two_sightings_of_the_same_lie_are_taken_for_a_loop() -> None:
     world = Liar(camera=CAMERA, step=STEP, lies=[8, 8])
     drive = Drive(world, rgbd=True)
     drive.go(THERE)
-    while not world.told:
-        drive.go([WAY[len(drive.numbers)]])
+    while not world.lied:
+        drive.go([ROUTE[len(drive.numbers)]])
     assert len(drive.loops) == 2
 
 
@@ -273,9 +273,9 @@ def test_sightings_on_both_sides_of_a_gap_do_not_confirm_each_other(world: World
     drive = Drive(world)
     drive.go(THERE)
     while not drive.searches[-1].candidate:
-        drive.go([WAY[len(drive.numbers)]])
+        drive.go([ROUTE[len(drive.numbers)]])
     assert not drive.searches[-1].rejection
-    here = WAY[len(drive.numbers)]
+    here = ROUTE[len(drive.numbers)]
     # Until tracking starts anew, with a keyframe that has no link to the one before.
     world.kept_rows = {here: slice(0, 0)}
     assert drive.tracker.keyframe is not None
@@ -295,12 +295,12 @@ def test_sightings_on_both_sides_of_a_gap_do_not_confirm_each_other(world: World
         ({'max_rotation_sigma': 1e-9}, 'the rotation is only known to'),
     ],
 )
-def test_a_doubtful_match_is_no_loop_and_the_reason_is_told(
+def test_a_doubtful_match_is_no_loop_and_the_reason_is_reported(
     world: World, options: dict[str, Any], reason: str
 ) -> None:
-    world.kept_rows = {number: slice(0, 12) for number in WAY}
+    world.kept_rows = {number: slice(0, 12) for number in ROUTE}
     drive = Drive(world, replace(LOOPS, **options))
-    assert not drive.go(WAY[:24])
+    assert not drive.go(ROUTE[:24])
     assert reason in drive.rejections
 
 
@@ -318,7 +318,7 @@ def test_what_the_estimator_refuses_is_no_loop(world: World) -> None:
 
 def test_a_place_that_cannot_be_matched_is_no_candidate() -> None:
     drive = Drive(Liar(camera=CAMERA, step=STEP, refuses=True))
-    assert not drive.go(WAY[:24])
+    assert not drive.go(ROUTE[:24])
     assert not any(search.candidate for search in drive.searches)
     assert 'these features are of different networks' in drive.rejections
 
@@ -355,7 +355,7 @@ def test_the_present_keyframe_is_matched_beside_the_sequence(world: World) -> No
         ({'min_age_s': -1.0}, 'min_age_s must be 0 or more, and finite'),
         ({'interval_s': float('inf')}, 'interval_s must be 0 or more, and finite'),
         ({'max_steps': 0.0}, 'max_steps must be positive and finite'),
-        ({'max_turn_error': float('nan')}, 'max_turn_error must be positive and finite'),
+        ({'max_rotation_error': float('nan')}, 'max_rotation_error must be positive and finite'),
     ],
 )
 def test_options_out_of_range_are_refused(values: dict[str, Any], message: str) -> None:

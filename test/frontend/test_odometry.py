@@ -108,11 +108,11 @@ def test_the_covariance_is_that_of_many_noisy_chains() -> None:
         noisy = BASE_T_CAMERA
         for step in steps:
             error = np.sqrt(np.diag(COVARIANCE)) * rng.normal(size=6)
-            turned = rotation_from_vector(error[3:]) @ step[:3, :3]
-            noisy = noisy @ make_transform(turned, step[:3, 3] + error[:3])
+            rotated = rotation_from_vector(error[3:]) @ step[:3, :3]
+            noisy = noisy @ make_transform(rotated, step[:3, 3] + error[:3])
         noisy = noisy @ inverse_transform(BASE_T_CAMERA)
-        turn = rotation_vector(noisy[:3, :3] @ estimate.odom_T_base[:3, :3].T)
-        errors.append(np.concatenate([noisy[:3, 3] - estimate.odom_T_base[:3, 3], turn]))
+        rotvec = rotation_vector(noisy[:3, :3] @ estimate.odom_T_base[:3, :3].T)
+        errors.append(np.concatenate([noisy[:3, 3] - estimate.odom_T_base[:3, 3], rotvec]))
     spread = np.cov(np.array(errors).T)
     scale = np.sqrt(np.outer(np.diag(spread), np.diag(spread)))
     np.testing.assert_allclose(estimate.covariance / scale, spread / scale, atol=0.07)
@@ -130,9 +130,9 @@ def test_the_covariance_never_shrinks_along_the_way() -> None:
 def test_the_twist_is_that_of_a_constant_motion_in_the_axes_of_the_base() -> None:
     # On a circle of 2 m to the left at 0.5 rad/s: forward 1 m/s at any time.
     odometry = Odometry(BASE_T_CAMERA)
-    turn = rotation_from_vector(np.array([0, 0, 0.05]))
+    rotation = rotation_from_vector(np.array([0, 0, 0.05]))
     shift = 2 * np.array([np.sin(0.05), 1 - np.cos(0.05), 0.0])
-    step = inverse_transform(BASE_T_CAMERA) @ make_transform(turn, shift) @ BASE_T_CAMERA
+    step = inverse_transform(BASE_T_CAMERA) @ make_transform(rotation, shift) @ BASE_T_CAMERA
     for keyframe in (True, False):
         odometry = Odometry(BASE_T_CAMERA)
         motion = np.eye(4)
@@ -159,7 +159,7 @@ def test_a_frame_without_motion_gives_no_estimate_and_breaks_no_chain() -> None:
 
 def test_over_a_gap_the_base_goes_on_and_the_covariance_grows() -> None:
     step = pose_of(np.array([0.0, 0, 1.0, 0, 0, 0]))
-    options = OdometryOptions(gap_speed=2.0, gap_turn_rate=0.1)
+    options = OdometryOptions(gap_speed=2.0, gap_angular_rate=0.1)
 
     def after(gap: int) -> tuple[Array, Array]:
         odometry = Odometry(options=options)
@@ -176,7 +176,7 @@ def test_over_a_gap_the_base_goes_on_and_the_covariance_grows() -> None:
     pose, short = after(5)
     _, long = after(10)
     np.testing.assert_allclose(pose[:3, 3], [0, 0, 7.0], atol=1e-9)
-    # At 10 m/s it may have done anything from standing still to twice that way, and 2 m/s besides.
+    # Over the gap it may have moved by 0 to twice what 10 m/s make, and by 2 m/s besides.
     assert short[2] == pytest.approx((10 + 2) * 0.5, rel=0.02)
     assert (long > 1.5 * short).all()
 
@@ -273,7 +273,7 @@ def test_a_mounting_that_is_none_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    'field', ['gap_speed', 'gap_turn_rate', 'distance_sigma', 'distance_gap_s']
+    'field', ['gap_speed', 'gap_angular_rate', 'distance_sigma', 'distance_gap_s']
 )
 @pytest.mark.parametrize('value', [0.0, -1.0, np.nan, np.inf])
 def test_options_out_of_range_are_refused(field: str, value: float) -> None:

@@ -54,9 +54,9 @@ def test_places_along_an_even_path_stay_evenly_spread() -> None:
 
 
 def test_a_robot_that_stands_still_does_not_crowd_out_the_rest() -> None:
-    way = [10.0 * number for number in range(8)]
+    driven = [10.0 * number for number in range(8)]
     waiting = [70.0 + 0.001 * number for number in range(200)]
-    stamps = filled(way + waiting, 12).stamps
+    stamps = filled(driven + waiting, 12).stamps
     assert stamps[:8] == list(range(8))
 
 

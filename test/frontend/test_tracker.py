@@ -233,7 +233,7 @@ def test_without_a_calibration_there_are_matches_but_no_pose(world: World, which
     assert len(result.pose.inliers) == len(result.matches)
 
 
-def test_a_still_camera_keeps_its_keyframe_and_only_turns_by_nothing(world: World) -> None:
+def test_a_still_camera_keeps_its_keyframe_and_only_rotates_by_nothing(world: World) -> None:
     world.step = (0.0, 0.0, 0.0)
     results = run(Tracker(world), world, range(1, 20))
     assert not any(result.new_keyframe for result in results)

@@ -67,9 +67,9 @@ def test_points_beside_the_centre_move_along_the_affine_motion_around_them() -> 
     tracks = Tracks(TOLERANCE)
     tracks.follow(matches_of(EVERY, shifted(4, -3)))
     tracks.hand_over()
-    turn = np.array([[1.08, 0.05], [-0.04, 0.95]])
-    after = tracks.follow(matches_of(EVERY, lambda points: points @ turn.T))
-    expected = after.matches.reference_points @ turn.T
+    matrix = np.array([[1.08, 0.05], [-0.04, 0.95]])
+    after = tracks.follow(matches_of(EVERY, lambda points: points @ matrix.T))
+    expected = after.matches.reference_points @ matrix.T
     assert np.abs(after.matches.reference_points % PITCH - 5).max() > 2
     np.testing.assert_allclose(after.matches.query_points, expected, atol=0.1)
 

@@ -74,7 +74,7 @@ def test_the_projection_jacobian_is_the_slope_of_the_projection(model: str) -> N
 
 
 def test_points_that_no_ray_reaches_are_nan() -> None:
-    # d(r) = r (1 - 0.5 r^2) turns back at r = 0.816, 0.544 from the centre.
+    # d(r) = r (1 - 0.5 r^2) decreases again from r = 0.816, 0.544 from the centre.
     camera = Camera(752, 480, MATRIX, 'plumb_bob', np.array([-0.5, 0, 0, 0]))
     inside = camera.normalize([[367 + 0.5 * 458, 248]])
     outside = camera.normalize(np.array([[367 + 0.6 * 458, 248], [5000, 5000]]))

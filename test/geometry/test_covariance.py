@@ -30,8 +30,8 @@ LOWEST, HIGHEST = 0.45, 1.3
 def error_of(pose: RelativePose, truth: np.ndarray) -> np.ndarray:
     assert pose.reference_T_query is not None
     translation = truth[:3, 3] / np.linalg.norm(truth[:3, 3])
-    turn = rotation_vector(truth[:3, :3] @ pose.reference_T_query[:3, :3].T)
-    return np.concatenate([translation - pose.reference_T_query[:3, 3], turn])
+    rotvec = rotation_vector(truth[:3, :3] @ pose.reference_T_query[:3, :3].T)
+    return np.concatenate([translation - pose.reference_T_query[:3, 3], rotvec])
 
 
 def normalized_error(pose: RelativePose, truth: np.ndarray) -> float:
@@ -67,7 +67,7 @@ def mean_error(scene: MakeScene, sigma: float | None, **kwargs: object) -> float
 
 @pytest.mark.parametrize('outliers', [0.0, 0.3])
 @pytest.mark.parametrize('translation', [(0.3, 0.05, 0.1), (0.0, 0.0, 0.5)])
-def test_errors_are_as_large_as_the_covariance_tells(
+def test_errors_are_as_large_as_the_covariance_says(
     scene: MakeScene, outliers: float, translation: tuple[float, float, float]
 ) -> None:
     mean = mean_error(scene, 0.3, outliers=outliers, translation=translation)

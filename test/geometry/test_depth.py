@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 CAMERA = Camera(640, 480, np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]]))
 DISTORTED = Camera(640, 480, CAMERA.matrix, 'plumb_bob', np.array([-0.28, 0.07, 1e-4, 2e-4, 0.0]))
 RECTIFIED = make_transform(np.eye(3), np.array([0.5, 0.0, 0.0]))
-TURNED = make_transform(
+ROTATED = make_transform(
     rotation_from_vector(np.array([0.02, -0.1, 0.03])), np.array([0.4, 0.05, -0.1])
 )
 PLAIN = MetricOptions(disparity_sigma=0.2)
@@ -113,15 +113,15 @@ def stereo(
 
 
 @pytest.mark.parametrize('camera', [CAMERA, DISTORTED], ids=['pinhole', 'distorted'])
-@pytest.mark.parametrize('left_T_right', [RECTIFIED, TURNED], ids=['rectified', 'turned'])
+@pytest.mark.parametrize('left_T_right', [RECTIFIED, ROTATED], ids=['rectified', 'rotated'])
 def test_exact_matches_give_the_exact_depth(left_T_right: Array, camera: Camera) -> None:
     left, right, depth = stereo(left_T_right, camera)
     depths = triangulate_depth(left, right, camera, camera, left_T_right, np.full(500, 0.2))
     np.testing.assert_allclose(1 / depths.inverse, depth, rtol=1e-4)
 
 
-@pytest.mark.parametrize('left_T_right', [RECTIFIED, TURNED], ids=['rectified', 'turned'])
-def test_errors_are_as_large_as_sigma_tells(left_T_right: Array) -> None:
+@pytest.mark.parametrize('left_T_right', [RECTIFIED, ROTATED], ids=['rectified', 'rotated'])
+def test_errors_are_as_large_as_sigma_says(left_T_right: Array) -> None:
     left, right, depth = stereo(left_T_right, noise=0.4)
     depths = triangulate_depth(left, right, CAMERA, CAMERA, left_T_right, np.full(500, 0.4))
     known = depths.known()
@@ -140,9 +140,9 @@ def test_the_shared_error_is_that_of_the_disparity() -> None:
 
 
 def test_matches_off_their_epipolar_line_have_no_depth() -> None:
-    left, right, _ = stereo(TURNED)
+    left, right, _ = stereo(ROTATED)
     right[::2, 1] += 6.0
-    depths = triangulate_depth(left, right, CAMERA, CAMERA, TURNED, np.ones(500))
+    depths = triangulate_depth(left, right, CAMERA, CAMERA, ROTATED, np.ones(500))
     assert not depths.known()[::2].any()
     assert depths.known()[1::2].all()
 

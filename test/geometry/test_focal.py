@@ -22,7 +22,7 @@ OPTIONS = TwoViewOptions()
 MATRIX = np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])
 PINHOLE = Camera(640, 480, MATRIX)
 BARREL = Camera(640, 480, MATRIX, 'plumb_bob', np.array([-0.28, 0.07, 0.0, 0.0, 0.0]))
-TURNING = {'rotation': (0.03, 0.15, 0.05), 'translation': (0.5, 0.1, 0.2), 'count': 800}
+ROTATING = {'rotation': (0.03, 0.15, 0.05), 'translation': (0.5, 0.1, 0.2), 'count': 800}
 
 
 def believed(camera: Camera, factor: float) -> Camera:
@@ -45,16 +45,16 @@ def measure(scene: Scene, camera: Camera) -> FocalError | None:
 
 @pytest.mark.parametrize('camera', [PINHOLE, BARREL])
 @pytest.mark.parametrize('factor', [1 / 1.3, 1.0, 1.3])
-def test_a_turning_camera_shows_its_focal_length(
+def test_a_rotating_camera_shows_its_focal_length(
     scene: MakeScene, camera: Camera, factor: float
 ) -> None:
-    error = measure(scene(camera=camera, **TURNING), believed(camera, factor))
+    error = measure(scene(camera=camera, **ROTATING), believed(camera, factor))
     assert error is not None
     assert error.sigma < 0.05
     assert error.log_ratio == pytest.approx(-np.log(factor), abs=max(4 * error.sigma, 0.03))
 
 
-def test_a_distortion_shows_it_without_a_turn(scene: MakeScene) -> None:
+def test_a_distortion_shows_it_without_a_rotation(scene: MakeScene) -> None:
     made = scene(camera=BARREL, rotation=(0.0, 0.0, 0.0), translation=(0.5, 0.2, 0.1), count=800)
     error = measure(made, believed(BARREL, 1.3))
     assert error is not None
@@ -68,7 +68,7 @@ def test_a_camera_that_only_goes_forward_does_not_tell(scene: MakeScene) -> None
 
 
 def test_the_errors_are_as_large_as_their_deviations(scene: MakeScene) -> None:
-    found = [measure(scene(seed=seed, **TURNING), PINHOLE) for seed in range(20)]
+    found = [measure(scene(seed=seed, **ROTATING), PINHOLE) for seed in range(20)]
     errors = [error.log_ratio / error.sigma for error in found if error is not None]
     assert len(errors) == 20
     assert np.mean(np.square(errors)) < 2.0
@@ -79,7 +79,7 @@ def test_few_matches_do_not_tell(scene: MakeScene) -> None:
 
 
 def test_the_estimate_carries_what_was_measured(scene: MakeScene) -> None:
-    made = scene(**TURNING)
+    made = scene(**ROTATING)
     points, sigma = (made.reference_points, made.query_points), np.full(800, 0.3)
     pose = estimate_relative_pose(*points, PINHOLE, PINHOLE, sigma)
     assert pose.focal_error is not None
@@ -102,7 +102,7 @@ def test_an_error_within_chance_adds_nothing(error: FocalError) -> None:
 
 
 def test_a_pose_bent_by_a_wrong_focal_length_says_how_far_it_may_be_off(scene: MakeScene) -> None:
-    made = scene(**TURNING)
+    made = scene(**ROTATING)
     wrong = believed(PINHOLE, 1.15)
     sigma = np.full(len(made.query_points), 0.3)
     pose = estimate_relative_pose(made.reference_points, made.query_points, wrong, wrong, sigma)

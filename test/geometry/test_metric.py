@@ -109,8 +109,8 @@ def error_of(pose: RelativePose, motion: Array = MOTION) -> Array:
     assert pose.state is PoseState.OK, pose.reason
     assert pose.metric
     assert pose.reference_T_query is not None
-    turn = rotation_vector(motion[:3, :3] @ pose.reference_T_query[:3, :3].T)
-    return np.concatenate([motion[:3, 3] - pose.reference_T_query[:3, 3], turn])
+    rotvec = rotation_vector(motion[:3, :3] @ pose.reference_T_query[:3, :3].T)
+    return np.concatenate([motion[:3, 3] - pose.reference_T_query[:3, 3], rotvec])
 
 
 @pytest.mark.parametrize('estimator', ['poselib', 'opencv'])
@@ -131,16 +131,16 @@ def test_exact_matches_give_the_exact_motion() -> None:
     np.testing.assert_allclose(error_of(estimate(see(noise=0.0))), 0.0, atol=1e-6)
 
 
-def test_a_camera_that_only_turns_has_a_full_pose_without_translation() -> None:
-    turned = MOTION.copy()
-    turned[:3, 3] = 0.0
-    pose = estimate(see(motion=turned))
-    error = error_of(pose, turned)
+def test_a_camera_that_only_rotates_has_a_full_pose_without_translation() -> None:
+    rotated = MOTION.copy()
+    rotated[:3, 3] = 0.0
+    pose = estimate(see(motion=rotated))
+    error = error_of(pose, rotated)
     assert pose.covariance is not None
     assert (np.abs(error[:3]) < 4 * np.sqrt(np.diag(pose.covariance)[:3])).all()
 
 
-def test_errors_are_as_large_as_the_covariance_tells_and_have_no_bias() -> None:
+def test_errors_are_as_large_as_the_covariance_says_and_have_no_bias() -> None:
     errors, nees = [], []
     for seed in range(80):
         pose = estimate(see(seed=seed, outliers=0.2))

@@ -1,4 +1,4 @@
-"""Rotations and unit quaternions convert both ways."""
+"""Rotations and unit quaternions convert in both directions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_quaternions_and_rotations_convert_both_ways(quaternion: npt.NDArray[Any
     assert back[3] >= 0
 
 
-def test_a_quarter_turn_about_z_takes_x_to_y() -> None:
+def test_a_rotation_by_90_degrees_about_z_takes_x_to_y() -> None:
     rotation = rotation_from_quaternion(np.array([0, 0, np.sqrt(0.5), np.sqrt(0.5)]))
     assert np.allclose(rotation @ [1, 0, 0], [0, 1, 0])
 
@@ -45,9 +45,9 @@ def test_a_transform_times_its_inverse_is_the_identity(
 
 
 def test_many_quaternions_convert_at_once() -> None:
-    turns = np.array([[0, 0, 0, 1.0], [0, 0, 1.0, 0]])
-    expected = [rotation_from_quaternion(turn) for turn in turns]
-    np.testing.assert_array_equal(rotation_from_quaternion(turns), expected)
+    rotations = np.array([[0, 0, 0, 1.0], [0, 0, 1.0, 0]])
+    expected = [rotation_from_quaternion(rotation) for rotation in rotations]
+    np.testing.assert_array_equal(rotation_from_quaternion(rotations), expected)
     assert rotation_from_quaternion(np.empty((0, 4))).shape == (0, 3, 3)
 
 

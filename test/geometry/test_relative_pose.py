@@ -111,25 +111,25 @@ def test_an_inverse_spreads_as_the_inverses_of_its_samples() -> None:
         true = inverse_transform(
             make_transform(rotation_from_vector(error[3:]) @ pose[:3, :3], pose[:3, 3] + error[:3])
         )
-        turn = rotation_vector(true[:3, :3] @ inverse.reference_T_query[:3, :3].T)
-        steps.append([*(true[:3, 3] - inverse.reference_T_query[:3, 3]), *turn])
+        rotvec = rotation_vector(true[:3, :3] @ inverse.reference_T_query[:3, :3].T)
+        steps.append([*(true[:3, 3] - inverse.reference_T_query[:3, 3]), *rotvec])
     spread = np.cov(np.array(steps).T)
     np.testing.assert_allclose(inverse.covariance, spread, atol=0.03 * np.abs(spread).max())
 
 
 def test_the_inverse_of_a_rotation_knows_nothing_about_the_translation_either() -> None:
-    turned = rotation_from_vector(np.array([0.0, 0.5, 0.0]))
+    rotated = rotation_from_vector(np.array([0.0, 0.5, 0.0]))
     spread = np.diag([0.01, 0.02, 0.03])
     pose = RelativePose.rotation_only(
-        turned, spread, method='homography', inliers=INLIERS, median_residual=0.2, reason='still'
+        rotated, spread, method='homography', inliers=INLIERS, median_residual=0.2, reason='still'
     )
     inverse = pose.inverse()
     assert inverse.state is PoseState.ROTATION_ONLY
     assert inverse.reference_T_query is not None
     assert inverse.covariance is not None
-    np.testing.assert_allclose(inverse.reference_T_query[:3, :3], turned.T)
+    np.testing.assert_allclose(inverse.reference_T_query[:3, :3], rotated.T)
     np.testing.assert_array_equal(np.diag(inverse.covariance)[:3], np.inf)
-    np.testing.assert_allclose(inverse.covariance[3:, 3:], turned.T @ spread @ turned)
+    np.testing.assert_allclose(inverse.covariance[3:, 3:], rotated.T @ spread @ rotated)
 
 
 def test_a_failure_has_no_inverse() -> None:

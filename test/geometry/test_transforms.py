@@ -36,8 +36,8 @@ def stepped(pose: Array, step: Array) -> Array:
 
 
 def step_between(pose: Array, other: Array) -> Array:
-    turn = rotation_vector(other[:3, :3] @ pose[:3, :3].T)
-    return np.concatenate([other[:3, 3] - pose[:3, 3], turn])
+    rotvec = rotation_vector(other[:3, :3] @ pose[:3, :3].T)
+    return np.concatenate([other[:3, 3] - pose[:3, 3], rotvec])
 
 
 def slopes(function: object, pose: Array) -> Array:
@@ -98,7 +98,7 @@ def test_a_twist_leads_where_the_matrix_exponential_does(twist: Array) -> None:
 
 
 @pytest.mark.parametrize('angle', [0.0, 1e-9, 1e-5, 1e-4, 1.1e-4, 1e-3, 3.1])
-def test_a_twist_is_exact_for_small_and_large_turns(angle: float) -> None:
+def test_a_twist_is_exact_for_small_and_large_rotations(angle: float) -> None:
     twist = np.array([1.0, -2.0, 0.5, 0.0, 0.6 * angle, 0.8 * angle])
     np.testing.assert_allclose(logarithm(exponential(twist)), twist, atol=1e-7)
 

@@ -41,9 +41,9 @@ def errors_of(pose: RelativePose, scene: Scene) -> tuple[float, float]:
     """Return the errors of rotation and direction, degrees."""
     assert pose.reference_T_query is not None, pose.reason
     truth = scene.reference_T_query
-    turn = rotation_vector(truth[:3, :3] @ pose.reference_T_query[:3, :3].T)
+    rotvec = rotation_vector(truth[:3, :3] @ pose.reference_T_query[:3, :3].T)
     direction = angle_between(pose.reference_T_query[:3, 3], truth[:3, 3])
-    return float(np.rad2deg(np.linalg.norm(turn))), float(np.rad2deg(direction))
+    return float(np.rad2deg(np.linalg.norm(rotvec))), float(np.rad2deg(direction))
 
 
 @BOTH
@@ -98,7 +98,7 @@ def test_two_different_cameras_give_one_pose(scene: MakeScene) -> None:
 @BOTH
 @pytest.mark.parametrize('rotation', [(0.02, 0.05, 0.03), (0.0, 0.3, 0.0)])
 @pytest.mark.parametrize('outliers', [0.0, 0.4])
-def test_a_camera_that_only_turns_gets_its_rotation_and_no_translation(
+def test_a_camera_that_only_rotates_gets_its_rotation_and_no_translation(
     scene: MakeScene, estimator: str, rotation: tuple[float, float, float], outliers: float
 ) -> None:
     made = scene(translation=(0, 0, 0), rotation=rotation, outliers=outliers)
@@ -113,7 +113,7 @@ def test_a_camera_that_only_turns_gets_its_rotation_and_no_translation(
 
 @BOTH
 @pytest.mark.parametrize('noise', [0.0, 0.3])
-def test_a_camera_that_stands_still_only_turns_by_nothing(
+def test_a_camera_that_stands_still_only_rotates_by_nothing(
     scene: MakeScene, estimator: str, noise: float
 ) -> None:
     made = scene(translation=(0, 0, 0), rotation=(0, 0, 0), noise=noise)
@@ -281,18 +281,18 @@ def test_the_inverse_pair_has_the_inverse_pose(scene: MakeScene) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    turn=st.tuples(*[st.floats(-0.15, 0.15)] * 3),
+    rotvec=st.tuples(*[st.floats(-0.15, 0.15)] * 3),
     shift=st.tuples(*[st.floats(-1.0, 1.0)] * 3).filter(lambda t: np.linalg.norm(t) > 0.3),
     seed=st.integers(0, 100),
 )
 def test_what_is_called_ok_is_right(
-    turn: tuple[float, float, float], shift: tuple[float, float, float], seed: int
+    rotvec: tuple[float, float, float], shift: tuple[float, float, float], seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     points = rng.uniform([0, 0], [639, 479], (400, 2))
     space = np.column_stack([CAMERA.normalize(points), np.ones(400)])
     space *= rng.uniform(2, 10, (400, 1))
-    rotation = rotation_from_vector(np.array(turn))
+    rotation = rotation_from_vector(np.array(rotvec))
     query = CAMERA.project((space - shift) @ rotation) + 0.2 * rng.normal(size=(400, 2))
     pose = estimate_relative_pose(points, query, CAMERA, CAMERA, np.full(400, 0.2))
     assert pose.state is PoseState.OK

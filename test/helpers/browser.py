@@ -1,4 +1,4 @@
-"""A headless Chromium that opens a local file, offline, and tells what it sees."""
+"""A headless Chromium that opens a local file, offline, and reports what it shows."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class KnownMatcher(World):
     confidence_threshold = 0.2
 
     def position(self, index: int) -> NDArray[np.float64]:
-        """Return the place of a camera; ways on one line cannot be aligned."""
+        """Return the place of a camera; paths on one line cannot be aligned."""
         return np.array([*self.step]) * index + [0.0, 0.1 * np.sin(index), 0.0]
 
 
@@ -106,12 +106,12 @@ def dies_always(*_: object) -> None:
     os._exit(9)
 
 
-def waits_to_be_stopped(task: SequenceTask, news: Any, stop: Any) -> None:  # noqa: ANN401
+def waits_to_be_stopped(task: SequenceTask, events: Any, stop: Any) -> None:  # noqa: ANN401
     """Run until the pool is stopped, whatever the length of the input."""
 
     class Slow(Listener):
         def advanced(self, done: int, total: int) -> None:
-            news.put(('advanced', task.name, done, total))
+            events.put(('advanced', task.name, done, total))
             if done == 3:
                 stop.wait()
 

@@ -1,4 +1,4 @@
-"""The real node with a matcher that tells which threads load it, warm it up and match."""
+"""The real node with a matcher that reports which threads load it, warm it up and match."""
 
 import sys
 import threading

@@ -164,11 +164,11 @@ def test_the_affine_motion_is_that_of_the_matches_around() -> None:
 
 @settings(max_examples=20)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 1.0, 1e3, float('nan'), float('inf')]))
-def test_any_image_and_any_guess_end_in_points_near_the_guess(seed: int, spoilt: float) -> None:
+def test_any_image_and_any_guess_end_in_points_near_the_guess(seed: int, corrupted: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     image0, image1 = torch.rand(2, 1, 1, HEIGHT, WIDTH, generator=generator).unbind()
     guess = 300 * torch.rand(GRID[0] * GRID[1], 2, generator=generator)
-    guess[::7] = spoilt
+    guess[::7] = corrupted
 
     found, cells = aligned(image0, image1, guess)
 

@@ -184,7 +184,7 @@ def test_threshold_and_number_of_matches_are_limited_as_by_torch(any_size: Path)
     assert len(strict.match_images(image, image)) == 0
 
 
-def test_the_place_of_an_image_is_told_as_by_torch(
+def test_the_place_of_an_image_is_the_same_as_by_torch(
     torch_matcher: Matcher, matcher: Matcher
 ) -> None:
     signatures = [

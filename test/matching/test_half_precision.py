@@ -82,18 +82,18 @@ def test_no_image_makes_the_network_overflow(
     seed=st.integers(0, 1000),
     scale=st.sampled_from([0.0, 1e-7, 1e-3, 1.0, 1e2, 1e3, LARGEST]),
     fine_scale=st.sampled_from([0.0, 1.0, 1e3, LARGEST]),
-    spoilt=st.sampled_from([0.0, float('inf'), float('nan')]),
+    corrupted=st.sampled_from([0.0, float('inf'), float('nan')]),
 )
 def test_features_of_any_size_end_in_finite_matches_or_none(
-    precision: str, seed: int, scale: float, fine_scale: float, spoilt: float
+    precision: str, seed: int, scale: float, fine_scale: float, corrupted: float
 ) -> None:
     run = runner('lite', precision)
     config, generator = run.network.config, torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, config.coarse_dim, 8, 8, generator=generator) * 2 - 1
     fine = torch.rand(1, config.fine_dim, 32, 32, generator=generator) * 2 - 1
     coarse, fine = coarse * scale, fine * fine_scale
-    if spoilt:
-        fine[0, 0, 9:20, 9:20] = spoilt
+    if corrupted:
+        fine[0, 0, 9:20, 9:20] = corrupted
     numbers = PRECISIONS[precision]
     coarse = coarse.to(torch.float32 if numbers.exact_coarse else numbers.dtype)
     maps = FeatureMaps(coarse, fine.to(numbers.dtype))

@@ -74,12 +74,12 @@ def test_what_lies_under_the_mask_beyond_reach_changes_nothing(
     """The values of masked cells weigh nowhere: neither in attention nor in the softmax."""
     image = np.random.default_rng(1).integers(0, 255, SIZE, np.uint8)
     reference, query = matcher.encode(image, mask), matcher.encode(image)
-    spoilt = reference.maps.coarse.clone()
+    corrupted = reference.maps.coarse.clone()
     assert reference.maps.mask is not None
-    spoilt.masked_fill_(~reference.maps.mask[:, None], 7.0)
+    corrupted.masked_fill_(~reference.maps.mask[:, None], 7.0)
     with torch.inference_mode():
         clean = matcher.network.match(reference.maps, query.maps, 0.0)
-        other = matcher.network.match(replace(reference.maps, coarse=spoilt), query.maps, 0.0)
+        other = matcher.network.match(replace(reference.maps, coarse=corrupted), query.maps, 0.0)
 
     assert torch.equal(other.coarse.cells0, clean.coarse.cells0)
     assert torch.equal(other.coarse.cells1, clean.coarse.cells1)

@@ -72,7 +72,7 @@ def mixed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('spoil', 'reason'),
+    ('corrupt', 'reason'),
     [
         (lambda folder: (folder / MANIFEST).unlink(), 'loftr-ros export'),
         (shutil.rmtree, 'loftr-ros export'),
@@ -90,10 +90,10 @@ def mixed(folder: Path) -> None:
         (mixed, r'fine\.onnx: damaged, or of another export'),
     ],
 )
-def test_a_spoilt_folder_is_refused_with_the_reason(
-    folder: Path, spoil: Callable[[Path], object], reason: str
+def test_a_corrupted_folder_is_refused_with_the_reason(
+    folder: Path, corrupt: Callable[[Path], object], reason: str
 ) -> None:
-    spoil(folder)
+    corrupt(folder)
 
     with pytest.raises(WeightsError, match=reason):
         read_manifest(folder)

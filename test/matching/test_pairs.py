@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from loftr_ros.matching.errors import ImageError
 from loftr_ros.matching.matcher import ImageFeatures, Matcher
-from loftr_ros.matching.rotations import turned
+from loftr_ros.matching.rotations import rotated
 from loftr_ros.rendering.procedural import procedural_texture
 
 Image = NDArray[np.uint8]
@@ -19,7 +19,7 @@ def rig() -> list[Image]:
     scene = procedural_texture(512, np.random.default_rng(5))
     views = [scene[:240, 40 * i : 40 * i + 320] for i in range(4)]
     views[1] = np.asarray(cv2.resize(views[1], (288, 216), interpolation=cv2.INTER_AREA), np.uint8)
-    return [*views[:3], turned(views[3], 180)]
+    return [*views[:3], rotated(views[3], 180)]
 
 
 @pytest.mark.parametrize('try_rotations', [False, True])

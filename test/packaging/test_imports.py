@@ -1,4 +1,4 @@
-"""The rooms import each other one way only, as .importlinter says."""
+"""The rooms import each other in one direction only, as .importlinter says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The launch file, run by the real launch; a stand-in for the node tells how it was started."""
+"""The launch file, run by the real launch; a stand-in for the node reports how it was started."""
 
 from __future__ import annotations
 

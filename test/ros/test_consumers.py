@@ -55,7 +55,7 @@ def test_the_commands_in_the_files_name_topics_of_the_node(
 
 @pytest.fixture
 def checkouts(tmp_path: Path) -> list[Path]:
-    """Sources that declare what our files set, in the ways of both packages."""
+    """Sources that declare what our files set, in the syntax of both packages."""
     filter_names = read('robot_localization_ekf.yaml', 'ekf_filter_node')
     own = [name for name in filter_names if not name.startswith('odom0')]
     lines = [f'x = this->declare_parameter(\n  "{name}", 1.0);' for name in own]
@@ -87,7 +87,7 @@ def test_names_are_found_where_the_packages_declare_them(checkouts: list[Path]) 
     assert 'subscribe_odom_info: rtabmap_' in result.stdout
 
 
-def test_a_name_that_a_package_has_no_more_is_told(checkouts: list[Path]) -> None:
+def test_a_name_that_a_package_has_no_more_is_reported(checkouts: list[Path]) -> None:
     source = checkouts[0] / 'src' / 'ros_filter.cpp'
     renamed = source.read_text().replace('"_relative"', '"_origin"').replace('two_d', '2d')
     source.write_text(renamed)

@@ -97,7 +97,9 @@ def test_features_are_the_matches_of_the_node(session: Session) -> None:
     assert msg.header.frame_id == 'world'
 
 
-def test_numbers_stay_with_their_tracks_and_velocities_tell_their_way(session: Session) -> None:
+def test_numbers_stay_with_their_tracks_and_velocities_are_those_of_their_motion(
+    session: Session,
+) -> None:
     pair = [session.next() for _ in range(2)]
     first, second = map(channels, pair)
     stamps = [stamp_from_msg(msg.header.stamp) for msg in pair]
@@ -113,11 +115,11 @@ def test_numbers_stay_with_their_tracks_and_velocities_tell_their_way(session: S
     assert all(abs(by_id[0][number] - by_id[1][number]) < 6 for number in common)
 
 
-def test_after_a_gap_the_estimator_is_told_to_restart(session: Session) -> None:
-    before, told = channels(session.features[-1]), len(session.restarts)
+def test_after_a_gap_the_estimator_is_asked_to_restart(session: Session) -> None:
+    before, restarts = channels(session.features[-1]), len(session.restarts)
     session.camera.stamp_ns += 20 * STEP_NS
     after = channels(session.next())
-    wait_until(lambda: len(session.restarts) > told, 'the restart')
+    wait_until(lambda: len(session.restarts) > restarts, 'the restart')
     assert session.restarts[-1].data
     assert not set(before['id']) & set(after['id'])
 

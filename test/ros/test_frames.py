@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 
 
 class Bench:
-    """A reader, what it refused, and what it was told of the frames of the robot."""
+    """A reader, what it refused, and what it received of the frames of the robot."""
 
     def __init__(self, known: Array | None = None, **parameters: object) -> None:
         self.refusals: list[tuple[str, str]] = []
@@ -114,7 +114,7 @@ def test_tf_is_asked_where_the_calibration_holds_no_baseline() -> None:
 
 
 @pytest.mark.parametrize('known', [None, np.eye(4)])
-def test_without_any_baseline_there_is_no_calibration_and_the_reason_is_told(
+def test_without_any_baseline_there_is_no_calibration_and_the_reason_is_reported(
     known: Array | None,
 ) -> None:
     bench = Bench(known)

@@ -155,7 +155,7 @@ def test_two_cameras_are_matched_by_their_stamps(unconfigured: Client) -> None:
     assert len(found.confidence) > 20
 
 
-def test_two_cameras_whose_stamps_never_match_are_told_apart(
+def test_two_cameras_whose_stamps_never_match_are_distinguished(
     unconfigured: Client, node: NodeProcess
 ) -> None:
     client = unconfigured
@@ -266,7 +266,7 @@ def test_a_clock_that_goes_back_clears_everything(unconfigured: Client, node: No
     wait_until(lambda: client.correspondences, 'a result', run)
     wait_until(
         lambda: 'the clock went back by 9.' in node.text(),
-        'the jump to be told',
+        'the jump to be reported',
         lambda: tick(20 * 10**9, 21 * 10**9, 12 * 10**9 - 1),
     )
     assert 'everything before is forgotten' in node.text()

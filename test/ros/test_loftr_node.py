@@ -33,7 +33,7 @@ def client(node: NodeProcess) -> Iterator[Client]:
 def test_unknown_weights_leave_the_node_unconfigured_with_the_reason(
     client: Client, node: NodeProcess
 ) -> None:
-    wait_until(lambda: 'configure failed' in client.message('node'), 'the failure to be told')
+    wait_until(lambda: 'configure failed' in client.message('node'), 'the failure to be reported')
     assert '/nowhere/none.safetensors' in client.message('node')
     assert '/nowhere/none.safetensors' in node.text()
     assert client.state() == 'unconfigured'
@@ -44,7 +44,7 @@ def test_a_file_that_holds_no_weights_is_refused(client: Client, tmp_path: Path)
     wrong.write_bytes(b'no weights')
     assert client.set_parameter('matcher.weights', str(wrong)).successful
     assert not client.change_state('configure')
-    wait_until(lambda: 'wrong.safetensors' in client.message('node'), 'the failure to be told')
+    wait_until(lambda: 'wrong.safetensors' in client.message('node'), 'the failure to be reported')
     assert client.state() == 'unconfigured'
 
 
@@ -60,5 +60,5 @@ def test_the_bundled_weights_match(client: Client) -> None:
     assert len(found.weights_hash) == 64
     assert len(found.reference_points) == 2 * len(found.confidence)
     assert client.poses[-1].matches == len(found.confidence)
-    wait_until(lambda: client.value('node', 'weights') == 'lite', 'the weights to be told')
+    wait_until(lambda: client.value('node', 'weights') == 'lite', 'the weights to be reported')
     assert client.value('node', 'weights sha256') == found.weights_hash

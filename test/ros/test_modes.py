@@ -80,18 +80,18 @@ class Session:
 
     def __init__(self, node: NodeProcess, client: Client, mode: str) -> None:
         self.node, self.client = node, client
-        self.heard: list[Odometry] = []
+        self.odometries: list[Odometry] = []
         self.paths: list[Path] = []
         wait_until(lambda: client.state() == 'active', 'the node to be active')
-        client.listen(Odometry, '/loftr/odometry', self.heard.append)
+        client.listen(Odometry, '/loftr/odometry', self.odometries.append)
         client.listen(Path, '/loftr/path', self.paths.append)
         self.rig = Rig(client, mode)
         self.rig.wait_for_subscriber()
         self.set_pose = client.publisher(PoseWithCovarianceStamped, '/loftr/set_pose', 10)
         self.start_ns = 0
-        # Discovery goes both ways: the first pictures may be sent before the node listens.
+        # Discovery takes both directions: the first pictures may be sent before the node listens.
         wait_until(
-            lambda: self.heard and client.poses,
+            lambda: self.odometries and client.poses,
             'the first odometry',
             lambda: send_in_circles(self.rig),
         )
@@ -100,7 +100,7 @@ class Session:
     @property
     def odometry(self) -> list[Odometry]:
         """The estimates since the restart."""
-        found = list(self.heard)
+        found = list(self.odometries)
         return [msg for msg in found if stamp_from_msg(msg.header.stamp) > self.start_ns]
 
     @property
@@ -222,7 +222,7 @@ def test_a_pose_in_another_frame_is_refused(session: Session) -> None:
     )
 
 
-def test_diagnostics_tell_of_the_odometry(session: Session) -> None:
+def test_diagnostics_report_the_odometry(session: Session) -> None:
     wait_until(lambda: int(session.client.value('odometry', 'published') or 0) > 0, 'a report')
     assert float(session.client.value('odometry', 'standard deviation [m]')) > 0
 
@@ -241,7 +241,7 @@ def test_a_frame_without_motion_is_no_odometry(session: Session) -> None:
 
     wait_until(
         lambda: session.client.message('odometry').startswith('no estimate: '),
-        'the missing motion to be told',
+        'the missing motion to be reported',
         send_black,
     )
     assert len(session.odometry) == count

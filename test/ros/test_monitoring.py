@@ -137,18 +137,18 @@ def result(state: TrackingState, reason: str = '') -> TrackingResult:
     return TrackingResult(frame, frame, Matches.empty(), ids, pose, False, {}, state=state)
 
 
-def test_lost_and_found_are_told_when_they_begin() -> None:
+def test_lost_and_found_are_reported_when_they_begin() -> None:
     monitor = WorkMonitor()
-    told = []
+    messages = []
     for now, state in enumerate(
         [TrackingState.TRACKING, *[TrackingState.SEARCHING] * 3, TrackingState.RECOVERED]
     ):
         found = result(state, 'too dark')
-        told.append(monitor.state_change(found, float(now)))
+        messages.append(monitor.state_change(found, float(now)))
         monitor.succeeded(found, float(now), float(now))
-    assert told[:2] == ['', 'tracking lost, the keyframe is kept: too dark']
-    assert told[2:4] == ['', '']
-    assert told[4].startswith('tracking is back, with the keyframe from before the gap')
+    assert messages[:2] == ['', 'tracking lost, the keyframe is kept: too dark']
+    assert messages[2:4] == ['', '']
+    assert messages[4].startswith('tracking is back, with the keyframe from before the gap')
     report = monitor.report(5.0)
     assert report.tracking == 'RECOVERED'
     assert report.trackings == {'TRACKING': 1, 'SEARCHING': 3, 'RECOVERED': 1}

@@ -38,16 +38,16 @@ def test_one_camera_has_odometry_only_with_speeds(tmp_path: Path) -> None:
     with running_node(tmp_path, parameters) as node, closing(Client()) as client:
         camera = Camera(client, start_ns=100 * 10**9)
         camera.wait_for_subscriber()
-        heard: list[Odometry] = []
-        client.listen(Odometry, '/loftr/odometry', heard.append)
+        received: list[Odometry] = []
+        client.listen(Odometry, '/loftr/odometry', received.append)
         speeds = client.publisher(Odometry, '/speed', 50)
         wait_until(speeds.get_subscription_count, 'a subscriber of /speed')
         wait_until(
             lambda: 'no speed of that time has come' in client.message('odometry'),
-            'the missing speed to be told',
+            'the missing speed to be reported',
             lambda: send_in_circles(camera),
         )
-        assert not heard
+        assert not received
         # What is still in the queue would come after the reset.
         wait_until(
             lambda: (
@@ -73,9 +73,9 @@ def test_one_camera_has_odometry_only_with_speeds(tmp_path: Path) -> None:
             publish_speed(camera.stamp_ns + 4 * STEP_NS)
             camera.send()
             wait_until(lambda count=count: len(client.poses) >= count, 'the pose of each image')
-        wait_until(lambda: len(heard) > 3, 'odometry')
+        wait_until(lambda: len(received) > 3, 'odometry')
         # The very first step is so short that it may pass for a rotation.
-        first, last = heard[1], heard[-1]
+        first, last = received[1], received[-1]
     assert not node.text().count('unexpected')
     steps = (stamp_from_msg(last.header.stamp) - stamp_from_msg(first.header.stamp)) / STEP_NS
     moved = position(last) - position(first)

@@ -39,7 +39,7 @@ def client(node: NodeProcess) -> Iterator[Client]:
 def camera(client: Client) -> Camera:
     camera = Camera(client, start_ns=100 * 10**9)
     camera.wait_for_subscriber()
-    # Discovery goes both ways: the first results may be published before this side listens.
+    # Discovery takes both directions: the first results may be published before this side listens.
     wait_until(lambda: client.correspondences and client.poses, 'the first result', camera.send)
     return camera
 
@@ -109,7 +109,7 @@ def test_malformed_images_are_refused_with_the_reason(
     send_malformed()
     wait_until(
         lambda: reason in client.value('inputs', 'last refused'),
-        f'/diagnostics to tell of {reason}',
+        f'/diagnostics to report {reason}',
         send_malformed,
     )
     assert client.value('inputs', 'last refused').startswith('/image: ')
@@ -159,7 +159,7 @@ def test_stamps_that_go_back_far_start_anew(
     results_follow(client, camera)
     client.correspondences.clear()
     ended_at, camera.stamp_ns = camera.stamp_ns, STEP_NS
-    # Results of the time before may still be under way.
+    # Results of the time before may still be in transport.
     wait_until(
         lambda: client.find(lambda msg: stamp_from_msg(msg.header.stamp) < ended_at // 2),
         'results of the new time',
@@ -168,7 +168,9 @@ def test_stamps_that_go_back_far_start_anew(
     first = client.find(lambda msg: stamp_from_msg(msg.header.stamp) < ended_at // 2)[0]
     assert stamp_from_msg(first.reference_camera_info.header.stamp) < ended_at // 2
     assert 'the stamps of /image went back by' in node.text()
-    wait_until(lambda: int(client.value('processing', 'resets') or 0) > 0, 'the reset to be told')
+    wait_until(
+        lambda: int(client.value('processing', 'resets') or 0) > 0, 'the reset to be reported'
+    )
 
 
 def test_a_publisher_that_dies_is_missed_and_welcome_back(
@@ -188,7 +190,7 @@ def test_a_publisher_that_dies_is_missed_and_welcome_back(
     )
 
 
-def test_diagnostics_tell_rates_latencies_and_the_model(client: Client, camera: Camera) -> None:
+def test_diagnostics_report_rates_latencies_and_the_model(client: Client, camera: Camera) -> None:
     wait_until(
         lambda: float(client.value('processing', 'rate [Hz]') or 0) > 1, 'a rate', camera.send
     )
@@ -253,7 +255,7 @@ def test_a_paused_node_publishes_nothing_and_says_so(client: Client, camera: Cam
     assert client.call(SetBool, '/loftr/pause', SetBool.Request(data=True)).success
     wait_until(lambda: client.message('node') == 'active, paused', 'the pause', camera.send)
     client.diagnostics.clear()
-    wait_until(lambda: client.message('node') == 'active, paused', 'the frames under way to end')
+    wait_until(lambda: client.message('node') == 'active, paused', 'the frames in progress to end')
     count = len(client.correspondences)
     for _ in range(5):
         camera.send()

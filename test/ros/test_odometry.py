@@ -1,4 +1,4 @@
-"""Odometry: messages, what it is told from outside, and what it depends on."""
+"""Odometry: messages, what it receives from outside, and what it depends on."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from loftr_ros.settings.declarations import ParameterError
 from loftr_ros.settings.parameters import NodeParameters
 
 
-def turned(x: float, y: float, z: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Return a pose at a position, turned by 90 degrees to the left."""
+def rotated(x: float, y: float, z: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Return a pose at a position, rotated by 90 degrees to the left."""
     pose = np.eye(4)
     pose[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
     pose[:3, 3] = x, y, z
@@ -31,22 +31,22 @@ def test_an_estimate_becomes_pose_and_twist_in_their_frames() -> None:
     twist_covariance = np.diag([6.0, 5, 4, 3, 2, 1])
     twist = np.arange(6, dtype=np.float64)
     estimate = OdometryEstimate(
-        1_500_000_000, turned(1, 2, 3), covariance, twist, twist_covariance, True, False
+        1_500_000_000, rotated(1, 2, 3), covariance, twist, twist_covariance, True, False
     )
     msg = odometry_to_msg(estimate, 'odom', 'base')
     assert (msg.header.frame_id, msg.child_frame_id) == ('odom', 'base')
     assert (msg.header.stamp.sec, msg.header.stamp.nanosec) == (1, 500_000_000)
     pose, found = pose_from_msg(msg.pose)
-    np.testing.assert_allclose(pose, turned(1, 2, 3), atol=1e-12)
+    np.testing.assert_allclose(pose, rotated(1, 2, 3), atol=1e-12)
     np.testing.assert_array_equal(found, covariance)
     assert (msg.twist.twist.linear.y, msg.twist.twist.angular.z) == (1.0, 5.0)
     np.testing.assert_array_equal(np.reshape(msg.twist.covariance, (6, 6)), twist_covariance)
 
 
 def test_a_transform_survives_its_message() -> None:
-    msg = transform_to_msg(Header(frame_id='odom'), 'base', turned(1, 2, 3))
+    msg = transform_to_msg(Header(frame_id='odom'), 'base', rotated(1, 2, 3))
     assert (msg.header.frame_id, msg.child_frame_id) == ('odom', 'base')
-    np.testing.assert_allclose(transform_from_msg(msg.transform), turned(1, 2, 3), atol=1e-12)
+    np.testing.assert_allclose(transform_from_msg(msg.transform), rotated(1, 2, 3), atol=1e-12)
 
 
 def pose_msg(frame: str = 'odom', x: float = 1.0, w: float = 1.0) -> PoseWithCovarianceStamped:

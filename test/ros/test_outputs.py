@@ -29,14 +29,14 @@ def result(state: TrackingState) -> TrackingResult:
         ({'mode': 'pair'}, TrackingState.TRACKING, RelativePoseMsg.KIND_PAIR),
     ],
 )
-def test_the_kind_tells_what_the_reference_is(
+def test_the_kind_says_what_the_reference_is(
     parameters: dict[str, str], state: TrackingState, kind: int
 ) -> None:
     assert kind_of(result(state), NodeParameters(**parameters)) == kind  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize('state', list(TrackingState))
-def test_the_pose_tells_the_state_of_tracking(state: TrackingState) -> None:
+def test_the_pose_has_the_state_of_tracking(state: TrackingState) -> None:
     _, msg = result_to_msgs(result(state), RelativePoseMsg.KIND_KEYFRAME, 'lite', 'hash')
     assert msg.tracking == getattr(RelativePoseMsg, f'TRACKING_{state.name}')
     assert msg.tracking != RelativePoseMsg.TRACKING_NONE

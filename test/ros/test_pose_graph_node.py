@@ -1,4 +1,4 @@
-"""The example back-end on DDS: a square with noise, and a loop closure that mends it."""
+"""The example back-end on DDS: a square with noise, and a loop closure that corrects it."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ BASE_T_CAMERA = make_transform(np.array([[0, 0, 1.0], [-1, 0, 0], [0, -1, 0]]), 
 def square() -> Array:
     """Poses of a camera that drives along a square of 4 m and comes back to the start."""
     ahead = make_transform(np.eye(3), np.array([0, 0, 1.0]))
-    turn = make_transform(rotation_from_vector(np.array([0, np.pi / 2, 0])), np.zeros(3))
+    right_angle = make_transform(rotation_from_vector(np.array([0, np.pi / 2, 0])), np.zeros(3))
     poses = [np.eye(4)]
     for step in range(4 * SIDE):
-        corner = turn if step % SIDE == SIDE - 1 else np.eye(4)
+        corner = right_angle if step % SIDE == SIDE - 1 else np.eye(4)
         poses.append(poses[-1] @ ahead @ corner)
     return np.array(poses)
 
@@ -55,7 +55,7 @@ LAST = len(POSES) - 1
 
 
 def pose_msg(reference: int, query: int, **fields: Any) -> RelativePose:  # noqa: ANN401
-    """Describe the motion between two corners of the way, turned a little too far."""
+    """Describe the motion between two corners of the path, rotated a little too far."""
     msg = RelativePose(
         header=header(query * SECOND), reference_stamp=stamp_to_msg(reference * SECOND)
     )
@@ -152,7 +152,7 @@ def test_what_is_no_metric_pose_is_left_out(session: Session, node: NodeProcess)
         nonsense,
     ):
         session.relative_poses.publish(msg)
-    wait_until(lambda: 'not positive definite' in node.text(), 'the refusal to be told')
+    wait_until(lambda: 'not positive definite' in node.text(), 'the refusal to be reported')
     assert len(session.path()) == count
 
 
@@ -163,7 +163,7 @@ def test_a_loop_closure_mends_the_path_and_the_frame_of_the_odometry(
     session.odometry.publish(odometry_msg(LAST, drifted))
     wait_until(lambda: session.poses, 'the pose before')
     session.relative_poses.publish(pose_msg(0, LAST, kind=RelativePose.KIND_LOOP))
-    wait_until(lambda: 'loop closure' in node.text(), 'the loop to be told')
+    wait_until(lambda: 'loop closure' in node.text(), 'the loop to be reported')
     wait_until(lambda: len(session.paths[-1].poses) == LAST + 1, 'the path with the last keyframe')
     path = session.path()
     truth = (BASE_T_CAMERA @ POSES)[:, :3, 3]
@@ -189,15 +189,15 @@ def test_the_report_says_what_the_loop_was_worth(session: Session, folder: Path)
     picture = cv2.imread(str(folder / 'out' / 'trajectory.png'))
     assert picture is not None
     colours = {tuple(colour) for colour in picture.reshape(-1, 3)}
-    assert (0x0E, 0x7F, 0xFF) in colours  # orange, the way before
-    assert (0xB4, 0x77, 0x1F) in colours  # blue, the way after
+    assert (0x0E, 0x7F, 0xFF) in colours  # orange, the path before
+    assert (0xB4, 0x77, 0x1F) in colours  # blue, the path after
 
 
 def test_who_comes_late_gets_the_path_as_well(session: Session) -> None:
-    heard: list[PathMsg] = []
-    session.client.listen(PathMsg, '/pose_graph/path', heard.append)
-    wait_until(lambda: heard, 'the path')
-    assert len(heard[-1].poses) == LAST + 1
+    paths: list[PathMsg] = []
+    session.client.listen(PathMsg, '/pose_graph/path', paths.append)
+    wait_until(lambda: paths, 'the path')
+    assert len(paths[-1].poses) == LAST + 1
 
 
 def test_a_clock_that_goes_back_starts_the_graph_over(session: Session, node: NodeProcess) -> None:

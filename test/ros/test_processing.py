@@ -76,7 +76,7 @@ def test_a_calibration_that_comes_late_starts_a_new_keyframe() -> None:
     assert 'calibration' not in require(bench.mono(3)).pose.reason
 
 
-def test_a_calibration_of_another_size_is_left_out_and_told() -> None:
+def test_a_calibration_of_another_size_is_left_out_and_reported() -> None:
     bench = Bench()
     bench.mono(0)
     result = require(bench.mono(1, camera_info_msg(0, width=320, height=240)))
@@ -189,14 +189,16 @@ NO_MEMORY = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 
 @pytest.mark.parametrize('error', [NO_MEMORY, MemoryError('no more')])
 def test_out_of_memory_the_node_goes_on_at_half_the_size_and_says_so(error: Exception) -> None:
     bench = Bench()
-    told: list[str] = []
+    warnings: list[str] = []
     bench.matcher = SmallDevice(100, error)
-    bench.processor = Processor(bench.matcher, NodeParameters(), lambda *_: None, warn=told.append)
+    bench.processor = Processor(
+        bench.matcher, NodeParameters(), lambda *_: None, warn=warnings.append
+    )
     assert bench.mono(0) is None
     assert len(require(bench.mono(1)).matches) > 20
     assert bench.matcher.longer_side == 80
-    assert told == [bench.processor.fallback]
-    assert told[0].startswith('cpu ran out of memory: images are matched at 80 px')
+    assert warnings == [bench.processor.fallback]
+    assert warnings[0].startswith('cpu ran out of memory: images are matched at 80 px')
 
 
 def test_it_falls_back_once_only() -> None:

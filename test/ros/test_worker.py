@@ -59,7 +59,7 @@ def test_the_newest_item_wins_and_the_others_are_counted(bench: Bench) -> None:
     assert bench.worker.dropped == 4
 
 
-def test_an_exception_is_told_and_does_not_end_the_thread(bench: Bench) -> None:
+def test_an_exception_is_reported_and_does_not_end_the_thread(bench: Bench) -> None:
     bench.gate.set()
     for item in (-1, -2, 3):
         bench.worker.submit(item)

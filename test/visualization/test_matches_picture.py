@@ -36,7 +36,7 @@ def test_float_images_within_one_are_scaled_without_stretching() -> None:
     assert to_display(np.full((2, 2), 0.5, np.float32))[0, 0].tolist() == [128, 128, 128]
 
 
-def test_nan_and_infinity_turn_black() -> None:
+def test_nan_and_infinity_become_black() -> None:
     image = np.array([[np.nan, np.inf, 1.0]], np.float32)
     assert to_display(image)[0, :, 0].tolist() == [0, 0, 255]
 

@@ -55,7 +55,7 @@ LATCHED = Qos(
     FOREVER,
     avoid_ros_namespace_conventions=False,
 )
-"""What `ros2 bag play` must offer for those who come late to /tf_static to hear it."""
+"""What `ros2 bag play` must offer for those who subscribe late to /tf_static to receive it."""
 
 
 class BagWriter:

@@ -113,7 +113,7 @@ class Summary:
         size: Width and height of the images, px.
         sent: Images that were sent.
         sent_rate: Images per second, Hz.
-        received: Images that the node heard.
+        received: Images that the node received.
         processed: Images that the node came to a result with (the first one is the reference).
         dropped: Images that a newer one replaced before their turn.
         refused: Images that the node refused.
@@ -164,7 +164,7 @@ class Summary:
 
     @property
     def ignored(self) -> int:
-        """Images that the node heard and left out before their turn, as without calibration."""
+        """Images that the node received and left out before their turn, as without calibration."""
         used = self.processed + self.dropped + self.refused + self.errors
         return max(0, self.received - used)
 

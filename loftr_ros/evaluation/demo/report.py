@@ -24,7 +24,7 @@ def summary_rows(summary: Summary) -> Rows:
     width, height = summary.size
     missing = [
         f'{summary.dropped} dropped for newer ones',
-        f'{summary.lost} lost on the way',
+        f'{summary.lost} lost in transport',
         f'{summary.refused} refused',
     ]
     if summary.errors:

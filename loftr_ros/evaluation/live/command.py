@@ -261,7 +261,7 @@ class LiveCommand:
         transports = {_transport(types[topic], 'compressed') for topic in images}
         if len(transports) > 1:
             problem = f'of {" and ".join(images)} one is compressed and the other is not'
-            raise DatasetError(self.bag, problem, 'The node takes both in the same way.')
+            raise DatasetError(self.bag, problem, 'The node takes both alike.')
         transport = transports.pop()
         values = {**self._parameters(), 'input.image_transport': transport}
         played = {topic: _name(topic, transport) for topic in images}

@@ -43,7 +43,7 @@ class LiveRun:
         live: What the node made of it.
         sent: Time of each image -> when it was published, ns since 1970.
         counters: What the node counted, by `COUNTERS`.
-        lost: Messages of each topic that were published and that the node did not hear.
+        lost: Messages of each topic that were published and that the node did not receive.
 
     """
 
@@ -113,7 +113,7 @@ def left_out(run: LiveRun) -> dict[str, int]:
     """Say where images that were published did not come to a result.
 
     Returns:
-        `dropped` for a newer one, `lost` before the node heard them, `refused`, `errors`, and
+        `dropped` for a newer one, `lost` before the node received them, `refused`, `errors`, and
         `waiting` for a calibration or for the other image of their time.
 
     """

@@ -51,7 +51,7 @@ class Published(NamedTuple):
 
 
 class Playback:
-    """Plays the topics of a plan from a bag, as often as it is told."""
+    """Plays the topics of a plan from a bag, as often as it is asked to."""
 
     def __init__(self, plan: LivePlan, reader: BagReader, player: Player) -> None:
         self._plan = plan
@@ -80,7 +80,7 @@ class Playback:
         if first is None:
             return
         start_ns = first[0]
-        self._tell_time(start_ns)
+        self._publish_time(start_ns)
         ahead = self._send_calibrations()
         self.end.wait(CALIBRATION_LEAD_S)
         origin = time.monotonic()
@@ -114,15 +114,15 @@ class Playback:
     def _wait(self, due: float, time_ns: int) -> bool:
         """Wait while the clock goes on; returns whether to go on."""
         while (left := due - time.monotonic()) > CLOCK_PERIOD_S and self._plan.clock:
-            self._tell_time(time_ns - round(left * self._plan.rate * 1e9))
+            self._publish_time(time_ns - round(left * self._plan.rate * 1e9))
             if self.end.wait(CLOCK_PERIOD_S):
                 return False
         if self.end.wait(max(0.0, left)):
             return False
-        self._tell_time(time_ns)
+        self._publish_time(time_ns)
         return True
 
-    def _tell_time(self, time_ns: int) -> None:
+    def _publish_time(self, time_ns: int) -> None:
         if self._plan.clock:
             stamp = self._types.types['builtin_interfaces/msg/Time'](*divmod(time_ns, 10**9))
             message = self._types.types[CLOCK_TYPE](stamp)

@@ -120,7 +120,7 @@ class Process:
         log = '\n'.join(f'  {line}' for line in lines) or '  (nothing)'
         return LiveError(f'{self.name} {problem}. The last lines of its log:\n{log}')
 
-    def tell(self, line: str) -> None:
+    def send(self, line: str) -> None:
         """Write a line to its standard input."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(f'{line}\n')

@@ -54,7 +54,7 @@ class Recording:
             }
 
     def report(self, connected: bool) -> None:
-        """Tell the process that started this one how far it is."""
+        """Report progress to the process that started this one."""
         report(
             'status',
             connected=connected,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LEFT_OUT = {
     'dropped': 'dropped for newer ones',
-    'lost': 'lost on the way to the node',
+    'lost': 'lost before the node received them',
     'refused': 'refused',
     'waiting': 'without calibration or partner',
     'errors': 'ended in an error',
@@ -93,7 +93,7 @@ def _frame_rows(runs: Sequence[Figures]) -> Iterator[Row]:
         if key in {'dropped', 'lost'} or any(run['left_out'][key] for run in runs):
             yield f'  {label}', '0', *(str(run['left_out'][key]) for run in runs)
     if any(count for run in runs for count in run['lost_messages'].values()):
-        yield 'messages lost on the way', UNKNOWN, *(_lost(run) for run in runs)
+        yield 'messages lost in transport', UNKNOWN, *(_lost(run) for run in runs)
     gaps = (run['longest_gap'] for run in runs)
     yield 'longest gap', '0', *(_gap(gap) for gap in gaps)
     yield 'results per second', UNKNOWN, *(_number(run, 'results_hz') for run in runs)

@@ -61,28 +61,28 @@ class LiveRecords:
 
 
 def read_results(bag: Path, begin_ns: int, end_ns: int) -> list[LiveResult]:
-    """Read what the recorder heard between two times (ns since 1970), in that order."""
-    heard: dict[str, dict[int, tuple[int, Message]]] = {
+    """Read what the recorder received between two times (ns since 1970), in that order."""
+    received: dict[str, dict[int, tuple[int, Message]]] = {
         topic: {} for topic in (CORRESPONDENCES, RELATIVE_POSE, ODOMETRY)
     }
     with AnyReader([bag], default_typestore=package_typestore()) as reader:
-        connections = [c for c in reader.connections if c.topic in heard]
+        connections = [c for c in reader.connections if c.topic in received]
         messages = reader.messages(connections) if connections else ()
         for connection, time_ns, data in messages:
             if not begin_ns <= time_ns < end_ns:
                 continue
             message: Any = reader.deserialize(data, connection.msgtype)
             if getattr(message, 'kind', None) != KIND_LOOP:
-                heard[connection.topic][stamp_from_msg(message.header.stamp)] = time_ns, message
-    poses = {stamp: pose_of(message) for stamp, (_, message) in heard[ODOMETRY].items()}
+                received[connection.topic][stamp_from_msg(message.header.stamp)] = time_ns, message
+    poses = {stamp: pose_of(message) for stamp, (_, message) in received[ODOMETRY].items()}
     return [
         LiveResult(
-            _tracking_result(heard[CORRESPONDENCES][stamp][1], message),
+            _tracking_result(received[CORRESPONDENCES][stamp][1], message),
             time_ns,
             tuple(poses[stamp].tolist()) if stamp in poses else None,
         )
-        for stamp, (time_ns, message) in heard[RELATIVE_POSE].items()
-        if stamp in heard[CORRESPONDENCES]
+        for stamp, (time_ns, message) in received[RELATIVE_POSE].items()
+        if stamp in received[CORRESPONDENCES]
     ]
 
 

@@ -38,7 +38,7 @@ class Progress:
         result: Stamp (ns) and state of the newest relative pose.
         node: What /diagnostics says: part -> key -> value.
         connected: Whether the recorder hears the node.
-        ready: Whether node and recorder hear the publisher.
+        ready: Whether node and recorder are connected to the publisher.
         closed: Whether the recorder has closed its bag.
 
     """
@@ -151,16 +151,16 @@ class LiveSession:
 
         """
         self.progress.begin()
-        self.publisher.tell('start')
-        heard, before = time.monotonic(), self.progress.results
+        self.publisher.send('start')
+        last_result, before = time.monotonic(), self.progress.results
         results = before
         for _ in self._polls(float('inf'), ''):
             on_progress(self.progress)
             if self.progress.results != results or not self.progress.sent:
-                heard, results = time.monotonic(), self.progress.results
+                last_result, results = time.monotonic(), self.progress.results
             if self.progress.finished and self.progress.answered:
                 break
-            silent = time.monotonic() - heard > SILENCE_TIMEOUT_S
+            silent = time.monotonic() - last_result > SILENCE_TIMEOUT_S
             if silent and results == before:
                 raise self._silence(results)
             if silent and self.progress.finished:

@@ -153,7 +153,7 @@ def half_size(image: ResizedImage, _: GroundTruthFrame, __: np.random.Generator)
 
 
 def roll(image: ResizedImage, _: GroundTruthFrame, __: np.random.Generator) -> View:
-    """Turn the camera by 30 degrees about its optical axis.
+    """Rotate the camera by 30 degrees about its optical axis.
 
     The new image is that of an ideal camera, computed ray by ray, so that the pose stays exact
     whatever the lens; what the original did not see is black.
@@ -162,9 +162,9 @@ def roll(image: ResizedImage, _: GroundTruthFrame, __: np.random.Generator) -> V
     original_T_view = np.eye(4)
     original_T_view[:2, :2] = [[cosine, -sine], [sine, cosine]]
     maps = maps_to_ideal(image.calibration, original_T_view[:3, :3])
-    turned = cv2.remap(image.image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    rotated = cv2.remap(image.image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     camera = ideal_camera(image.calibration)
-    return View(ResizedImage(np.asarray(turned, np.uint8), image.scale, camera), original_T_view)
+    return View(ResizedImage(np.asarray(rotated, np.uint8), image.scale, camera), original_T_view)
 
 
 def _as_it_is(image: ResizedImage, *_: object) -> View:

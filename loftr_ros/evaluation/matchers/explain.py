@@ -175,7 +175,7 @@ class Explainer:
 
 
 def epipolar_inliers(matches: Matches, limit: float) -> NDArray[np.bool_]:
-    """Tell which matches agree on one fundamental matrix (MAGSAC++), at most `limit` px off."""
+    """Return which matches agree on one fundamental matrix (MAGSAC++), at most `limit` px off."""
     if len(matches) < 8:
         return np.zeros(len(matches), np.bool_)
     points = matches.reference_points, matches.query_points

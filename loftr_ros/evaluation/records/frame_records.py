@@ -148,7 +148,7 @@ def normalized_error(pose: RelativePose, truth: Pose) -> tuple[float | None, int
     estimate, covariance = pose.reference_T_query, pose.covariance
     if estimate is None or covariance is None:
         return None, None
-    turn = rotation_vector(truth[:3, :3] @ estimate[:3, :3].T)
+    rotvec = rotation_vector(truth[:3, :3] @ estimate[:3, :3].T)
     shift, free = truth[:3, 3] - estimate[:3, 3], np.eye(6)
     if pose.state is PoseState.ROTATION_ONLY:
         free = free[:, 3:]
@@ -160,7 +160,7 @@ def normalized_error(pose: RelativePose, truth: Pose) -> tuple[float | None, int
         shift = truth[:3, 3] / length - estimate[:3, 3]
         free = np.zeros((6, 5))
         free[:3, :2], free[3:, 2:] = tangent_basis(estimate[:3, 3]), np.eye(3)
-    error = free.T @ np.concatenate([shift, turn])
+    error = free.T @ np.concatenate([shift, rotvec])
     try:
         squared = float(error @ np.linalg.solve(free.T @ covariance @ free, error))
     except np.linalg.LinAlgError:

@@ -63,7 +63,7 @@ def read_records(path: Path, kind: type[Record]) -> list[Record]:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Turn dataclasses, arrays and tuples into what JSON holds."""
+    """Convert dataclasses, arrays and tuples to what JSON holds."""
     if dataclasses.is_dataclass(value):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):

@@ -73,8 +73,8 @@ def _errors_over(
             break
         true_motion = inverse_transform(truth[start]) @ truth[end]
         error = inverse_transform(inverse_transform(estimate[start]) @ estimate[end]) @ true_motion
-        turn = rotation_angle_error(error[:3, :3], np.eye(3))
-        errors.append((float(np.linalg.norm(error[:3, 3])) / length, turn / length))
+        angle = rotation_angle_error(error[:3, :3], np.eye(3))
+        errors.append((float(np.linalg.norm(error[:3, 3])) / length, angle / length))
     return errors
 
 

@@ -85,7 +85,7 @@ class StopRequest:
             signal.signal(signal.SIGINT, self._before)
 
     def __call__(self) -> bool:
-        """Tell whether the user asked to stop."""
+        """Return whether the user asked to stop."""
         return self._asked
 
     def _ask(self, *_: object) -> None:
@@ -94,7 +94,7 @@ class StopRequest:
 
 
 class WatchedSequence(Listener):
-    """Tells a watcher how one sequence goes on."""
+    """Reports to a watcher how one sequence goes on."""
 
     def __init__(self, name: str, watcher: Watcher, stopped: Stopped) -> None:
         self._name = name
@@ -102,15 +102,15 @@ class WatchedSequence(Listener):
         self._stopped = stopped
 
     def stopped(self) -> bool:
-        """Tell whether to stop."""
+        """Return whether to stop."""
         return self._stopped()
 
     def opened(self, found: str) -> None:
-        """Tell what was found and chosen."""
+        """Report what was found and chosen."""
         self._watcher.opened(self._name, found)
 
     def advanced(self, done: int, total: int) -> None:
-        """Tell the numbers of frames done and announced."""
+        """Report the numbers of frames done and announced."""
         self._watcher.advanced(self._name, done, total)
 
 

@@ -85,7 +85,7 @@ def run_in_pool(
         tasks: The sequences.
         jobs: How many side by side.
         watcher: Shows how they go on.
-        stopped: Tells whether the user asked to stop.
+        stopped: Returns whether the user asked to stop.
         body: Runs one of them in its process.
 
     Yields:

@@ -32,7 +32,7 @@ POLL_SECONDS = 0.5
 
 
 class Board:
-    """An actor that tasks leave their events with, and that tells them to stop."""
+    """An actor that tasks leave their events with, and that asks them to stop."""
 
     def __init__(self) -> None:
         self._events: list[tuple[Any, ...]] = []
@@ -48,11 +48,11 @@ class Board:
         return events
 
     def stop(self) -> None:
-        """Tell all tasks to stop."""
+        """Ask all tasks to stop."""
         self._stop = True
 
     def stopped(self) -> bool:
-        """Tell whether to stop."""
+        """Return whether to stop."""
         return self._stop
 
 
@@ -133,7 +133,7 @@ def run_on_ray(
         tasks: The sequences.
         address: Address of the cluster, or `LOCAL` to start one here for this run.
         watcher: Shows how they go on.
-        stopped: Tells whether the user asked to stop.
+        stopped: Returns whether the user asked to stop.
         body: Runs one of them.
 
     Yields:

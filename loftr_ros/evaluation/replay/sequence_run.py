@@ -106,16 +106,16 @@ class SequenceTask:
 
 
 class Listener:
-    """Hears how a sequence goes on; this one does not care."""
+    """Called as a sequence is processed; this one does nothing."""
 
     def opened(self, found: str) -> None:
-        """Hear what was found and chosen."""
+        """Take what was found and chosen."""
 
     def advanced(self, done: int, total: int) -> None:
-        """Hear the numbers of frames done and announced, after each frame."""
+        """Take the numbers of frames done and announced, after each frame."""
 
     def stopped(self) -> bool:
-        """Tell, before each frame, whether to stop."""
+        """Return, before each frame, whether to stop."""
         return False
 
 
@@ -185,7 +185,7 @@ def _finished(task: SequenceTask) -> SequenceInfo | None:
 
 
 class _Run:
-    """One sequence on its way."""
+    """One sequence in progress."""
 
     def __init__(
         self,
@@ -393,7 +393,7 @@ class _Run:
         return info
 
     def _slop_ns(self) -> int:
-        return round(self._task.parameters.sync_slop * 1e9)
+        return round(self._task.parameters.input.sync_slop * 1e9)
 
 
 class _Pickler(pickle.Pickler):

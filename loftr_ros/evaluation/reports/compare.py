@@ -330,7 +330,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def _loss(figure: FigureOfMerit, difference: Any) -> Any:  # noqa: ANN401 - a number or an array
-    """Turn a difference so that more of it is worse."""
+    """Change the sign of a difference so that more of it is worse."""
     return -difference if figure.higher_is_better else difference
 
 

@@ -85,7 +85,7 @@ def report_page(run: RunFolder) -> Page:
 
 
 def has_figures(sequence: SequenceFolder) -> bool:
-    """Tell whether there are results; a sequence that failed may have those of its first part."""
+    """Return whether there are results; a sequence that failed may have those of its first part."""
     return (sequence.path / SUMMARY).is_file() and (sequence.path / FRAMES).is_file()
 
 
@@ -258,11 +258,11 @@ def _accuracy_rows(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _distance_rows(trajectory: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for row in trajectory['rpe']:
         moved = formatted(number_at(row, 'translation_m', 'rmse'), ' m')
-        turned = formatted(number_at(row, 'rotation_deg', 'rmse'), ' deg')
-        yield f'RPE over {row["distance_m"]:g} m', f'{moved}, {turned} rmse'
+        rotated = formatted(number_at(row, 'rotation_deg', 'rmse'), ' deg')
+        yield f'RPE over {row["distance_m"]:g} m', f'{moved}, {rotated} rmse'
     moved = formatted(number_at(trajectory, 'segments', 'translation_percent'), ' %')
-    turned = formatted(number_at(trajectory, 'segments', 'rotation_deg_per_m'), ' deg/m')
-    yield 'KITTI segments', f'{moved}, {turned}'
+    rotated = formatted(number_at(trajectory, 'segments', 'rotation_deg_per_m'), ' deg/m')
+    yield 'KITTI segments', f'{moved}, {rotated}'
 
 
 def _rows(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""Bags go both ways between this package, ROS itself and evo."""
+"""Bags are exchanged between this package, ROS itself and evo."""
 
 from __future__ import annotations
 

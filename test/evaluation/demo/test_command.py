@@ -169,7 +169,7 @@ def summary(**changes: Accuracy | int) -> Summary:
 
 def test_the_table_says_where_images_were_left() -> None:
     rows = dict(summary_rows(summary()))
-    assert rows['processed'] == '4 (5 dropped for newer ones, 1 lost on the way, 0 refused)'
+    assert rows['processed'] == '4 (5 dropped for newer ones, 1 lost in transport, 0 refused)'
     assert rows['latency'] == 'p50 100 ms, p95 200 ms'
     assert rows['errors'] == 'unknown: the sequence has no true poses'
     assert '2 left out' in dict(summary_rows(summary(processed=2)))['processed']

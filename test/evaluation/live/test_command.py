@@ -1,4 +1,4 @@
-"""A bag played to the real node over DDS, beside its replay; and what can go wrong on the way."""
+"""A bag played to the real node over DDS, beside its replay; and what can go wrong."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 
 def pose(index: int) -> np.ndarray:
-    turned = rotation_from_vector(np.array([0.0, 0.05 * index, 0.0]))
-    return make_transform(turned, np.array([1.0 * index, 0.1 * index**2, 0.0]))
+    rotated = rotation_from_vector(np.array([0.0, 0.05 * index, 0.0]))
+    return make_transform(rotated, np.array([1.0 * index, 0.1 * index**2, 0.0]))
 
 
 def record(index: int, odom_T_base: np.ndarray | None = None, **more: object) -> FrameRecord:

@@ -72,7 +72,7 @@ def test_a_point_is_seen_where_the_changed_camera_and_pose_say(name: str, camera
         assert np.linalg.norm(centre(view.image.image) - expected) < 0.25
 
 
-def test_a_roll_turns_by_thirty_degrees() -> None:
+def test_a_roll_rotates_by_thirty_degrees() -> None:
     pose = changed('rotation_30').original_T_view
 
     assert np.rad2deg(np.arctan2(pose[1, 0], pose[0, 0])) == pytest.approx(30)

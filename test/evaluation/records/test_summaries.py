@@ -129,13 +129,13 @@ def walk(scale: float, count: int, metric: bool) -> list[FrameRecord]:
     records = []
     for index in range(count):
         true = np.array([math.sin(index / 20), 0.3 * math.cos(index / 7), 1.0 * index])
-        turn = (0.0, 0.0, 0.0, 1.0)
+        identity = (0.0, 0.0, 0.0, 1.0)
         records.append(
             matched(
                 index,
                 metric=metric,
-                odom_T_base=(*(scale * true).tolist(), *turn),
-                world_T_camera=(*true.tolist(), *turn),
+                odom_T_base=(*(scale * true).tolist(), *identity),
+                world_T_camera=(*true.tolist(), *identity),
             )
         )
     return records
@@ -165,7 +165,7 @@ def test_two_poses_have_no_trajectory_errors() -> None:
     assert trajectory_metrics(walk(1.0, 2, metric=True)) is None
 
 
-def test_segments_measure_turns_per_metre() -> None:
+def test_segments_measure_rotation_per_metre() -> None:
     truth = np.tile(np.eye(4), (30, 1, 1))
     truth[:, 2, 3] = np.arange(30)
     estimate = truth.copy()

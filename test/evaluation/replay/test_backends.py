@@ -81,7 +81,7 @@ def test_a_task_whose_process_dies_is_started_again_with_the_same_result(
     assert results_of(tmp_path / 'here') == results_of(tmp_path / 'pool')
 
 
-def test_a_task_that_always_dies_is_given_up_and_reported(
+def test_a_task_that_always_dies_is_abandoned_and_reported(
     tmp_path: Path, bodies: ModuleType
 ) -> None:
     task, notes = tasks_in(tmp_path, 'pool')[0], Notes()

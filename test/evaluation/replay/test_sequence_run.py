@@ -71,11 +71,11 @@ def test_the_summary_and_trajectory_follow_from_the_records(tmp_path: Path) -> N
     assert summary['frames'] == 12
     assert summary['states'] == {'ok': 11}
     assert summary['pose_auc']['5'] > 0.8
-    way = summary['trajectory']
-    assert way['alignment'] == 'sim3'
-    assert way['length_m'] > 10 * np.hypot(0.15, 0.06)
-    assert way['ate_m']['rmse'] < 0.02
-    assert way['gaps'] == 0
+    path = summary['trajectory']
+    assert path['alignment'] == 'sim3'
+    assert path['length_m'] > 10 * np.hypot(0.15, 0.06)
+    assert path['ate_m']['rmse'] < 0.02
+    assert path['gaps'] == 0
     for name, rows in (('trajectory', 11), ('truth', 12)):
         assert len((tmp_path / 'out' / f'{name}.tum').read_text().splitlines()) == rows
         assert len((tmp_path / 'out' / f'{name}.kitti').read_text().splitlines()) == rows
