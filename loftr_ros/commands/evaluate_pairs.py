@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_pair_arguments(parser, max_pairs=200)
+    parser.add_argument(
+        '--max-sigma',
+        type=float,
+        help="leave out LoFTR's matches with a larger sigma, px of the resized image",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -20,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     from loftr_ros.evaluation.matchers.pair_command import PairCommand
     from loftr_ros.evaluation.matchers.pair_evaluation import EvaluationOptions
 
-    names = 'data json out max_pairs device'
+    names = 'data json out max_pairs device max_sigma'
     PairCommand(
         **{name: getattr(options, name) for name in names.split()},
         sets=tuple(options.sets),

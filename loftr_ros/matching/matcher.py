@@ -68,6 +68,7 @@ class Matcher:
         max_memory: int | None = None,
         confidence_threshold: float | None = None,
         max_matches: int | None = None,
+        max_sigma: float | None = None,
         try_rotations: bool = False,
         backend: str = 'torch',
         providers: str = 'CPUExecutionProvider',
@@ -90,6 +91,10 @@ class Matcher:
             confidence_threshold: theta_c in [0, 1]; None for the one of the weights.
             max_matches: Keep only that many: the surest point of each of the most confident cells,
                 then further points of these; None for all.
+            max_sigma: Leave out matches with a larger standard deviation, px of the image at the
+                size at which it is matched, after the other choices; None for none. For consumers
+                that weigh all matches alike, as RANSAC does: the estimates of this package
+                believe sigma, and gain from all of them.
             try_rotations: Where an image hardly matches, rotate it by 90, 180 and 270 degrees, and
                 go on with the rotation that matches best: for cameras that roll.
             backend: ``torch`` or ``onnxruntime``.
@@ -103,6 +108,9 @@ class Matcher:
         """
         self.limits = SizeLimits(longer_side, max_pixels, max_memory)
         self.max_matches = _at_least('max_matches', max_matches, 1)
+        if max_sigma is not None and not max_sigma > 0:
+            raise ValueError(f'max_sigma must be positive, not {max_sigma}')
+        self.max_sigma = max_sigma
         self._try_rotations = try_rotations
         self._rotation = 0
         self._device = _select_device(device)
@@ -205,6 +213,9 @@ class Matcher:
     def _match(self, reference: ImageFeatures, query: ImageFeatures) -> Support:
         finer, grid = self.network.config.subdivision, reference.maps.grid
         columns = self._runner.match(reference.maps, query.maps, self._threshold, self.max_matches)
+        support = float(columns[0, 7]) if len(columns) else 0.0
+        if self.max_sigma is not None:
+            columns = columns[columns[:, 5] <= self.max_sigma]
         matches = Matches(
             reference_points=_to_pixels(columns[:, 0:2], reference),
             query_points=_to_pixels(columns[:, 2:4], query),
@@ -214,7 +225,6 @@ class Matcher:
             reference_grid=(grid[0] * finer, grid[1] * finer),
             rotation=(query.rotation - reference.rotation) % 360,
         )
-        support = float(columns[0, 7]) if len(columns) else 0.0
         return Support(matches, support, min(reference.cells, query.cells))
 
     def signature(self, features: ImageFeatures) -> NDArray[np.float32]:

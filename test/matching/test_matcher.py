@@ -120,6 +120,16 @@ def test_only_the_most_confident_matches_are_kept(texture: NDArray[np.uint8]) ->
     assert few.confidence.min() >= np.sort(everything.confidence[first])[-50]
 
 
+def test_matches_of_large_sigma_can_be_left_out(texture: NDArray[np.uint8]) -> None:
+    shifted = np.roll(texture, 5, axis=1)
+    everything = Matcher('lite', device='cpu').match_images(texture, shifted)
+    limit = float(np.median(everything.sigma))
+    sure = Matcher('lite', device='cpu', max_sigma=limit).match_images(texture, shifted)
+    kept = everything.sigma <= limit
+    np.testing.assert_array_equal(sure.query_points, everything.query_points[kept])
+    assert 0 < len(sure) < len(everything)
+
+
 def coarse_cells(matches: Matches) -> NDArray[np.int64]:
     rows, columns = np.divmod(matches.reference_cells, matches.reference_grid[1])
     return np.asarray(rows // 2 * matches.reference_grid[1] + columns // 2)
@@ -196,6 +206,7 @@ def test_bfloat16_keeps_most_matches(matcher: Matcher, texture: NDArray[np.uint8
         ({'confidence_threshold': 1.5}, '1.5'),
         ({'longer_side': 3}, 'longer_side'),
         ({'max_matches': 0}, 'max_matches'),
+        ({'max_sigma': 0.0}, 'max_sigma'),
     ],
 )
 def test_wrong_arguments_are_refused_with_the_reason(

@@ -37,6 +37,7 @@ class MatcherCommand:
         peers: Classical matchers, of `PEERS`.
         max_pairs: Greatest number of pairs of a set; 0 for all.
         device: Device of LoFTR.
+        max_sigma: Of LoFTR's matches, px of the resized image; None for all.
         options: What all matchers have in common.
 
     """
@@ -49,6 +50,7 @@ class MatcherCommand:
     peers: tuple[str, ...] = tuple(PEERS)
     max_pairs: int = 200
     device: str = 'auto'
+    max_sigma: float | None = None
     options: EvaluationOptions = field(default_factory=EvaluationOptions)
 
     def __post_init__(self) -> None:
@@ -74,7 +76,9 @@ class MatcherCommand:
 
         """
         side = self.options.longer_side
-        matchers, weights = load_matchers(self.weights, self.peers, self.device, side)
+        matchers, weights = load_matchers(
+            self.weights, self.peers, self.device, side, self.max_sigma
+        )
         return matchers, settings_of(self.options, self.max_pairs) | {'weights': weights}
 
     def save(self, console: Console, content: Any, draw: Callable[[Path], None]) -> None:  # noqa: ANN401 - whatever JSON holds
@@ -88,7 +92,11 @@ class MatcherCommand:
 
 
 def load_matchers(
-    weights: Sequence[str], peers: Sequence[str], device: str, longer_side: int
+    weights: Sequence[str],
+    peers: Sequence[str],
+    device: str,
+    longer_side: int,
+    max_sigma: float | None = None,
 ) -> tuple[dict[str, PairMatcher[Any]], dict[str, Any]]:
     """Load all matchers; return them and what identifies the weights, by name.
 
@@ -105,7 +113,7 @@ def load_matchers(
         from loftr_ros.matching.matcher import Matcher  # torch is slow to load
         from loftr_ros.matching.weights import training_pairs
 
-        matcher = Matcher(source, device=device, longer_side=longer_side)
+        matcher = Matcher(source, device=device, longer_side=longer_side, max_sigma=max_sigma)
         name = source if matcher.weights_name == source else _stem(source, matchers)
         matchers[name] = matcher
         settings[name] = {
@@ -114,6 +122,7 @@ def load_matchers(
             'device': matcher.device,
             'precision': matcher.precision,
             'confidence_threshold': matcher.confidence_threshold,
+            'max_sigma': matcher.max_sigma,
         }
     if not matchers:
         raise ValueError('there is nothing to evaluate: give weights or peers')

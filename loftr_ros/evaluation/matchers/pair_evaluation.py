@@ -15,7 +15,11 @@ from loftr_ros.evaluation.matchers.conditions import CLEAN, Condition, View
 from loftr_ros.evaluation.matchers.pairs import PoseSet
 from loftr_ros.evaluation.matchers.peers import Features, PairMatcher
 from loftr_ros.evaluation.matchers.resizing import ResizedImage, resize
-from loftr_ros.evaluation.matchers.robust import EssentialPose, estimate_pose
+from loftr_ros.evaluation.matchers.robust import (
+    EssentialPose,
+    estimate_pose,
+    estimate_pose_by_poselib,
+)
 from loftr_ros.evaluation.records.metrics import (
     direction_angle_error,
     disparity_errors,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loftr_ros.evaluation.matchers.pairs import PairSet, PosePair
+    from loftr_ros.geometry import Camera
     from loftr_ros.matching.matches import Matches
 
 CACHED_IMAGES = 16
@@ -79,6 +84,7 @@ class PairResult:
         rotation_error: Degrees; NaN without an estimate.
         direction_error: Between the directions of translation, degrees, 0 to 180.
         pose_error: As `metrics.pose_error`, degrees; infinite without an estimate.
+        poselib_error: The same of PoseLib's estimate; NaN where it is not installed.
         precision: Share of matches near their epipolar line or true disparity.
         milliseconds: For encoding both images and matching them.
 
@@ -90,6 +96,7 @@ class PairResult:
     rotation_error: float
     direction_error: float
     pose_error: float
+    poselib_error: float
     precision: float
     milliseconds: float
 
@@ -118,6 +125,11 @@ class SetSummary:
     def auc(self) -> list[float]:
         """Area under the recall curve at 5, 10, 20 degrees, 0 to 1; NaN for disparities."""
         return pose_auc([r.pose_error for r in self.results if not np.isnan(r.pose_error)])
+
+    @property
+    def poselib_auc(self) -> list[float]:
+        """The same of PoseLib's estimates; NaN where it is not installed, too."""
+        return pose_auc([r.poselib_error for r in self.results if not np.isnan(r.poselib_error)])
 
     @property
     def good(self) -> int:
@@ -244,10 +256,23 @@ class PairEvaluator(Generic[Features]):
             len(matches),
             int(estimate.inliers.sum()),
             *_pose_errors(estimate, pair),
+            self._poselib_error(points, cameras, pair),
             precision(distances, self.options.epipolar_limit),
             milliseconds,
         )
         return MatchedPair(reference, query, matches, estimate, result)
+
+    def _poselib_error(
+        self,
+        points: tuple[NDArray[Any], NDArray[Any]],
+        cameras: tuple[Camera, Camera],
+        pair: PosePair,
+    ) -> float:
+        try:
+            found = estimate_pose_by_poselib(*points, *cameras, self.options.threshold)
+        except ImportError:
+            return float('nan')
+        return pose_error(found.reference_T_query, pair.reference_T_query)
 
     def _view(self, pair_set: PoseSet, index: int, *, query: bool) -> View:
         truth = pair_set.sequence[index]
@@ -266,7 +291,7 @@ class PairEvaluator(Generic[Features]):
         share = precision(
             disparity_errors(left, right, pair.disparity), self.options.disparity_limit
         )
-        unknown = float('nan'), float('nan'), float('nan')
+        unknown = (float('nan'),) * 4
         result = PairResult(pair.name, len(matches), 0, *unknown, share, milliseconds)
         return MatchedPair(reference, query, matches, None, result)
 

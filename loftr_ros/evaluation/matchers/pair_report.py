@@ -24,12 +24,15 @@ MEAN = 'mean of sets'
 
 
 def summary_table(summaries: Sequence[SetSummary]) -> Table:
-    """Lay out the figures per set and matcher, and their mean over the sets with poses."""
+    """Lay out the figures per set and matcher, and their mean over the sets with poses.
+
+    AUC is that of USAC_MAGSAC's poses; PoseLib has the same three of its own.
+    """
     table = Table(title='Relative pose on pairs of images')
     table.add_column('set')
     table.add_column('matcher')
     auc = [f'AUC@{threshold:g}°' for threshold in AUC_THRESHOLDS]
-    for column in (*auc, 'R<1° t<10°', 'precision', 'matches', 'ms'):
+    for column in (*auc, 'PoseLib', 'R<1° t<10°', 'precision', 'matches', 'ms'):
         table.add_column(column, justify='right')
     previous = ''
     for summary in summaries:
@@ -41,16 +44,17 @@ def summary_table(summaries: Sequence[SetSummary]) -> Table:
     if means:
         table.add_section()
     for name, (matcher, areas) in zip([MEAN, *[''] * len(means)], means.items(), strict=False):
-        table.add_row(name, matcher, *map(_percent, areas))
+        poselib = mean_auc(summaries, 'poselib_auc').get(matcher, [])
+        table.add_row(name, matcher, *map(_percent, areas), ' '.join(map(_percent, poselib)))
     return table
 
 
-def mean_auc(summaries: Sequence[SetSummary]) -> dict[str, list[float]]:
+def mean_auc(summaries: Sequence[SetSummary], which: str = 'auc') -> dict[str, list[float]]:
     """Average each matcher's AUC over the sets with poses; empty for fewer than two sets."""
     areas: dict[str, list[list[float]]] = {}
     for summary in summaries:
-        if not np.isnan(summary.auc[0]):
-            areas.setdefault(summary.matcher, []).append(summary.auc)
+        if not np.isnan(getattr(summary, which)[0]):
+            areas.setdefault(summary.matcher, []).append(getattr(summary, which))
     return {
         matcher: np.mean(rows, axis=0).tolist() for matcher, rows in areas.items() if len(rows) > 1
     }
@@ -62,6 +66,7 @@ def to_json(summaries: Sequence[SetSummary], settings: Mapping[str, Any]) -> dic
     for summary in summaries:
         sets.setdefault(summary.set_name, {})[summary.matcher] = {
             'auc': dict(zip(map(str, AUC_THRESHOLDS), summary.auc, strict=True)),
+            'poselib_auc': dict(zip(map(str, AUC_THRESHOLDS), summary.poselib_auc, strict=True)),
             'good_pairs': summary.good,
             'pairs': len(summary.results),
             'precision': summary.mean('precision'),
@@ -70,6 +75,7 @@ def to_json(summaries: Sequence[SetSummary], settings: Mapping[str, Any]) -> dic
             'results': [vars(result) for result in summary.results],
         }
     content = {'settings': dict(settings), 'sets': sets, 'mean_auc': mean_auc(summaries)}
+    content['mean_poselib_auc'] = mean_auc(summaries, 'poselib_auc')
     finite: dict[str, Any] = _finite(content)
     return finite
 
@@ -139,6 +145,7 @@ def _cells(summary: SetSummary) -> list[str]:
     return [
         summary.matcher,
         *map(_percent, summary.auc),
+        ' '.join(map(_percent, summary.poselib_auc)) if has_poses else '-',
         f'{summary.good}/{len(summary.results)}' if has_poses else '-',
         _percent(summary.mean('precision')),
         f'{summary.mean("matches"):.0f}',

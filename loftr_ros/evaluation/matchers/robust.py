@@ -1,4 +1,4 @@
-"""The robust estimator that all matchers share in the evaluation: USAC_MAGSAC of OpenCV."""
+"""The robust estimators that all matchers share in the evaluation: USAC_MAGSAC and PoseLib."""
 
 from __future__ import annotations
 
@@ -53,14 +53,12 @@ def estimate_pose(
 
     """
     nothing = EssentialPose(None, np.zeros(len(reference_points), np.bool_))
-    reference = reference_camera.normalize(reference_points)
-    query = query_camera.normalize(query_points)
-    usable = np.flatnonzero(np.isfinite(reference).all(axis=1) & np.isfinite(query).all(axis=1))
+    # MAGSAC does clearly worse on the plane z = 1: it gets pixels of one ideal camera instead.
+    usable, reference, query, focal_length = _ideal(
+        (reference_points, query_points), (reference_camera, query_camera)
+    )
     if len(usable) < MINIMUM:
         return nothing
-    # MAGSAC does clearly worse on the plane z = 1: it gets pixels of one ideal camera instead.
-    focal_length = (reference_camera.focal_length + query_camera.focal_length) / 2
-    reference, query = reference[usable] * focal_length, query[usable] * focal_length
     ideal = np.diag([focal_length, focal_length, 1.0])
     try:
         found: tuple[Any, Any] = cv2.findEssentialMat(
@@ -82,6 +80,47 @@ def estimate_pose(
         return nothing
     nothing.inliers[usable] = mask.ravel() > 0
     return EssentialPose(inverse_transform(query_T_reference), nothing.inliers)
+
+
+def estimate_pose_by_poselib(
+    reference_points: NDArray[Any],
+    query_points: NDArray[Any],
+    reference_camera: Camera,
+    query_camera: Camera,
+    threshold: float = 1.0,
+) -> EssentialPose:
+    """Estimate the same by PoseLib: LO-RANSAC with a truncated loss (V. Larsson, 2020).
+
+    Raises:
+        ImportError: PoseLib is not installed.
+
+    """
+    import poselib
+
+    nothing = EssentialPose(None, np.zeros(len(reference_points), np.bool_))
+    usable, reference, query, focal_length = _ideal(
+        (reference_points, query_points), (reference_camera, query_camera)
+    )
+    if len(usable) < MINIMUM:
+        return nothing
+    ideal = {'model': 'SIMPLE_PINHOLE', 'width': 0, 'height': 0, 'params': [focal_length, 0, 0]}
+    options = {'max_epipolar_error': threshold, 'seed': 0}
+    pose, report = poselib.estimate_relative_pose(query, reference, ideal, ideal, options)
+    length = float(np.linalg.norm(pose.t))
+    if not np.isfinite(pose.Rt).all() or not length > 0:
+        return nothing
+    nothing.inliers[usable] = report['inliers']
+    return EssentialPose(make_transform(pose.R, pose.t / length), nothing.inliers)
+
+
+def _ideal(
+    points: tuple[NDArray[Any], NDArray[Any]], cameras: tuple[Camera, Camera]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], float]:
+    """Return which points can be used, as pixels of one ideal camera, and its focal length."""
+    rays = [camera.normalize(one) for camera, one in zip(cameras, points, strict=True)]
+    usable = np.flatnonzero(np.isfinite(np.column_stack(rays)).all(axis=1))
+    focal_length = (cameras[0].focal_length + cameras[1].focal_length) / 2
+    return usable, rays[0][usable] * focal_length, rays[1][usable] * focal_length, focal_length
 
 
 def _best_pose(

@@ -96,7 +96,8 @@ def result(error: float, **changes: Any) -> PairResult:  # noqa: ANN401
         'precision': 0.5,
         'milliseconds': 10.0,
     }
-    errors = {'rotation_error': error, 'direction_error': error, 'pose_error': error}
+    names = 'rotation_error', 'direction_error', 'pose_error', 'poselib_error'
+    errors = dict.fromkeys(names, error)
     return PairResult(**(fields | errors | changes))
 
 
@@ -107,6 +108,7 @@ def test_true_matches_give_perfect_figures(street: Path) -> None:
     assert len(seen) == len(pair_set) == len(summary.results) == 4
     assert summary.good == 4
     assert summary.auc[0] > 0.95
+    assert summary.poselib_auc[0] > 0.95
     assert summary.mean('precision') == 1
     assert summary.mean('matches') == 80
     assert summary.results[0].name == '0-1'
@@ -116,6 +118,7 @@ def test_a_matcher_that_finds_nothing_is_infinitely_wrong(street: Path) -> None:
     pair_set = find_pair_sets(street)[0]
     summary = PairEvaluator('blind', Oracle(0)).evaluate(pair_set)
     assert summary.auc == [0, 0, 0]
+    assert summary.poselib_auc == [0, 0, 0]
     assert summary.good == 0
     assert np.isnan(summary.mean('precision'))
     assert summary.results[0].pose_error == np.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -10,7 +11,11 @@ import numpy.typing as npt
 import pytest
 
 from loftr_ros.evaluation.matchers.peers import Orb, PairMatcher, RootSift
-from loftr_ros.evaluation.matchers.robust import estimate_pose
+from loftr_ros.evaluation.matchers.robust import (
+    EssentialPose,
+    estimate_pose,
+    estimate_pose_by_poselib,
+)
 from loftr_ros.evaluation.records.metrics import pose_error
 from loftr_ros.geometry import Camera
 from loftr_ros.geometry.quaternions import rotation_from_quaternion
@@ -18,6 +23,7 @@ from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 CAMERA = Camera(640, 480, np.array([[500.0, 0, 320], [0, 510, 240], [0, 0, 1]]))
 PEERS = [RootSift(), Orb()]
+Estimate = Callable[..., EssentialPose]
 
 
 def texture(channels: int = 1) -> npt.NDArray[np.uint8]:
@@ -56,10 +62,14 @@ def scene(count: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[n
     return CAMERA.project(points), CAMERA.project(moved), reference_T_query
 
 
-def test_the_estimator_finds_the_motion_among_outliers() -> None:
+ESTIMATORS = pytest.mark.parametrize('estimate', [estimate_pose, estimate_pose_by_poselib])
+
+
+@ESTIMATORS
+def test_the_estimator_finds_the_motion_among_outliers(estimate: Estimate) -> None:
     reference, query, true = scene(200)
     query[:60] += np.random.default_rng(2).uniform(20, 90, (60, 2))
-    found = estimate_pose(reference, query, CAMERA, CAMERA)
+    found = estimate(reference, query, CAMERA, CAMERA)
     assert found.reference_T_query is not None
     assert pose_error(found.reference_T_query, true) < 0.1
     assert found.reference_T_query[:3, 3] @ true[:3, 3] > 0
@@ -67,25 +77,28 @@ def test_the_estimator_finds_the_motion_among_outliers() -> None:
     assert found.inliers[:60].mean() < 0.1
 
 
-def test_the_same_matches_give_the_same_pose() -> None:
+@ESTIMATORS
+def test_the_same_matches_give_the_same_pose(estimate: Estimate) -> None:
     reference, query, _ = scene(100)
     query += np.random.default_rng(2).normal(0, 2, query.shape)
-    first, second = (estimate_pose(reference, query, CAMERA, CAMERA) for _ in range(2))
+    first, second = (estimate(reference, query, CAMERA, CAMERA) for _ in range(2))
     assert first.reference_T_query is not None
     assert second.reference_T_query is not None
     assert np.array_equal(first.reference_T_query, second.reference_T_query)
 
 
+@ESTIMATORS
 @pytest.mark.parametrize('count', [0, 1, 5])
-def test_too_few_matches_give_no_pose(count: int) -> None:
+def test_too_few_matches_give_no_pose(estimate: Estimate, count: int) -> None:
     reference, query, _ = scene(count)
-    found = estimate_pose(reference, query, CAMERA, CAMERA)
+    found = estimate(reference, query, CAMERA, CAMERA)
     assert found.reference_T_query is None
     assert not found.inliers.any()
 
 
-def test_useless_matches_do_no_harm() -> None:
+@ESTIMATORS
+def test_useless_matches_do_no_harm(estimate: Estimate) -> None:
     same = np.ones((50, 2))
-    assert estimate_pose(same, same, CAMERA, CAMERA).inliers.shape == (50,)
+    assert estimate(same, same, CAMERA, CAMERA).inliers.shape == (50,)
     nowhere = np.full((50, 2), np.nan)
-    assert estimate_pose(nowhere, nowhere, CAMERA, CAMERA).reference_T_query is None
+    assert estimate(nowhere, nowhere, CAMERA, CAMERA).reference_T_query is None
