@@ -41,7 +41,7 @@ PARAMETERS = {
     'matcher.device': 'auto, cpu, cuda, or cuda with a number as in cuda:1',
     'matcher.longer_side': 'size at which images are matched, px',
     'input.image_transport': 'raw or compressed',
-    'input.depth_transport': 'raw or compressedDepth',
+    'input.depth_transport': 'raw, compressedDepth or compressed',
     'input.rectified': 'the images are rectified (image_rect): true or false',
     'odometry.odom_frame': 'frame that odometry starts in',
     'odometry.base_frame': 'frame that odometry is the pose of',

@@ -29,11 +29,40 @@ SHORTCUTS = {
 
 def add_tracking(parser: argparse.ArgumentParser) -> None:
     """Add what is tracked, and how."""
-    parser.add_argument('--mode', choices=('mono', 'stereo', 'rgbd'), default='mono')
+    parser.add_argument('--mode', choices=('mono', 'stereo', 'rgbd'), help='default: mono')
     parser.add_argument('--reference', choices=('keyframe', 'previous'))
     parser.add_argument('--weights', help='a name (`loftr-ros weights`) or a file')
     parser.add_argument('--device', help='auto, cpu, cuda or cuda:N')
     parser.add_argument('--parameters', type=Path, help="file of the node's parameters")
+    add_parameters(parser)
+    add_calibration(parser)
+    for name, text in TOPICS.items():
+        option = name if name == 'ground_truth_frame' else f'{name}_topic'
+        parser.add_argument(f'--{option.replace("_", "-")}', dest=name, metavar='NAME', help=text)
+
+
+CALIBRATION_FILE = 'input.calibration_file'
+
+
+def add_calibration(parser: argparse.ArgumentParser) -> None:
+    """Add the files of calibrations."""
+    parser.add_argument(
+        '--calibration',
+        nargs='+',
+        metavar='FILE',
+        help='calibration of a bag without camera_info (ROS, Kalibr, EuRoC), then of the right '
+        'camera',
+    )
+
+
+def calibration_files(options: argparse.Namespace) -> tuple[str, ...] | None:
+    """Return the files of `add_calibration`; None for none."""
+    files = [str(Path(file).expanduser().absolute()) for file in options.calibration or ()]
+    return tuple(files) or None
+
+
+def add_parameters(parser: argparse.ArgumentParser) -> None:
+    """Add single parameters of the node."""
     parser.add_argument(
         '-p',
         '--parameter',
@@ -42,9 +71,6 @@ def add_tracking(parser: argparse.ArgumentParser) -> None:
         metavar='NAME:=VALUE',
         help='any other parameter of the node',
     )
-    for name, text in TOPICS.items():
-        option = name if name == 'ground_truth_frame' else f'{name}_topic'
-        parser.add_argument(f'--{option.replace("_", "-")}', dest=name, metavar='NAME', help=text)
 
 
 def tracking(options: argparse.Namespace) -> dict[str, Any]:
@@ -54,9 +80,12 @@ def tracking(options: argparse.Namespace) -> dict[str, Any]:
 
     parameters = read_parameters(options.parameters, options.parameter)
     given = {name: getattr(options, short) for short, name in SHORTCUTS.items()}
+    given |= {CALIBRATION_FILE: calibration_files(options)}
     given = {name: value for name, value in given.items() if value is not None}
+    parameters = parameters.with_values(given)
     return {
-        'parameters': parameters.with_values(given),
+        'parameters': parameters,
+        'mode': parameters.mode,
         'topics': TopicNames(**{name: getattr(options, name) for name in TOPICS}),
     }
 

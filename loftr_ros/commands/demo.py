@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loftr_ros.commands.arguments import SHORTCUTS
+from loftr_ros.commands.arguments import (
+    CALIBRATION_FILE,
+    SHORTCUTS,
+    add_calibration,
+    add_parameters,
+    calibration_files,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -21,19 +27,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--reference', choices=('keyframe', 'previous'), default='keyframe')
     parser.add_argument('--weights', default='lite', help='a name (`loftr-ros weights`) or a file')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
-    parser.add_argument(
-        '-p',
-        '--parameter',
-        action='append',
-        default=[],
-        metavar='NAME:=VALUE',
-        help='any other parameter of the node',
-    )
+    add_parameters(parser)
+    add_calibration(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from loftr_ros.evaluation.demo.command import DemoOptions, run_demo
+    from loftr_ros.evaluation.replay.inputs import input_options
+    from loftr_ros.settings.files import read_parameters
 
     parameters = {name: str(getattr(options, short)) for short, name in SHORTCUTS.items()}
     for assignment in options.parameter:
@@ -41,6 +43,9 @@ def run(options: argparse.Namespace) -> int:
         if not separator:
             raise ValueError(f'{assignment!r} is no parameter: write NAME:=VALUE')
         parameters[name] = value
+    inputs = read_parameters(None, [f'{name}:={value}' for name, value in parameters.items()])
+    if files := calibration_files(options):
+        inputs = inputs.with_values({CALIBRATION_FILE: files})
     values = {name: getattr(options, name) for name in ('data', 'output', 'frames', 'rate')}
-    run_demo(DemoOptions(**values, parameters=parameters))
+    run_demo(DemoOptions(**values, parameters=parameters, inputs=input_options(inputs)))
     return 0

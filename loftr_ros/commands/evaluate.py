@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from loftr_ros.evaluation.replay.inputs import read_list
 
     listed = [] if options.bags is None else read_list(options.bags)
-    names = 'output mode camera frames worst resume jobs ray rerun'
+    names = 'output camera frames worst resume jobs ray rerun'
     return EvaluateCommand(
         (*options.inputs, *listed),
         **tracking(options),

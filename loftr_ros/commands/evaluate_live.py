@@ -29,6 +29,6 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from loftr_ros.evaluation.live.command import LiveCommand
 
-    names = 'bag output rate loops replay mode'
+    names = 'bag output rate loops replay'
     values = {name: getattr(options, name) for name in names.split()}
     return LiveCommand(**values, **tracking(options)).run()

@@ -11,9 +11,9 @@ import numpy as np
 
 from loftr_ros.console import counting_bar, new_console
 from loftr_ros.data.bags.writer import BagWriter
-from loftr_ros.data.datasets import open_sequence
+from loftr_ros.data.datasets import BY_DEFAULT, open_sequence
 from loftr_ros.data.errors import DatasetError
-from loftr_ros.data.sequences import RefusedFrame
+from loftr_ros.data.sequences import InputOptions, RefusedFrame
 from loftr_ros.geometry.transforms import inverse_transform, make_transform
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class ConvertCommand:
         mode: 'mono', 'stereo' or 'rgbd'; None for all that the dataset has.
         camera: Camera of the dataset; None for the first.
         frames: Greatest number of frames; None for all.
+        options: How the dataset is read.
 
     """
 
@@ -57,6 +58,7 @@ class ConvertCommand:
     mode: str | None = None
     camera: str | None = None
     frames: int | None = None
+    options: InputOptions = BY_DEFAULT
 
     def run(self, console: Console | None = None) -> dict[str, int]:
         """Write the bag.
@@ -110,14 +112,17 @@ class ConvertCommand:
     def _open(self) -> tuple[GroundTruthSequence, str]:
         """Open the dataset in the mode that has most."""
         if self.mode is not None:
-            return open_sequence(self.dataset, self.camera, self.mode), self.mode
+            return open_sequence(self.dataset, self.camera, self.mode, self.options), self.mode
         found = (self._attempt(mode) for mode in ('rgbd', 'stereo'))
         opened = next(filter(None, found), None)
-        return opened or (open_sequence(self.dataset, self.camera), 'mono')
+        return opened or (
+            open_sequence(self.dataset, self.camera, options=self.options),
+            'mono',
+        )
 
     def _attempt(self, mode: str) -> tuple[GroundTruthSequence, str] | None:
         try:
-            return open_sequence(self.dataset, self.camera, mode), mode
+            return open_sequence(self.dataset, self.camera, mode, self.options), mode
         except DatasetError:  # it lacks what this mode needs, or more: then mono will say
             return None
 

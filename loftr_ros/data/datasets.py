@@ -117,6 +117,9 @@ def open_sequence(
     layout = find_layout(path)
     if layout is None:
         raise DatasetError(path, _nothing_found(path), _looked_for())
+    if options.calibrations.cameras:
+        problem = 'a data set has its calibration: that of a file is for bags'
+        raise DatasetError(path, problem, 'Leave the calibration file out.')
     return replace(_open_in_mode(layout, path, camera, mode), slop_ns=options.slop_ns)
 
 

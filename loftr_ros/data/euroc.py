@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
     from loftr_ros.geometry import Camera
 
-LOOKS_FOR = 'mav0/cam0/sensor.yaml'
-GROUND_TRUTH = 'state_groundtruth_estimate0'
+LOOKS_FOR = 'mav0/cam0/sensor.yaml or, of TUM VI, mav0/cam0/data.csv beside dso/camchain.yaml'
+GROUND_TRUTHS = ('state_groundtruth_estimate0', 'mocap0')
+CHAINS = ('dso/camchain.yaml', 'camchain.yaml')
 MAX_GAP_NS = 100_000_000
 DISTORTION_MODELS = {
     'radial-tangential': 'plumb_bob',
+    'radtan': 'plumb_bob',
     'plumb_bob': 'plumb_bob',
     'equidistant': 'equidistant',
     'none': 'none',
@@ -36,7 +38,10 @@ DISTORTION_MODELS = {
 
 def is_euroc(path: Path) -> bool:
     """Whether a folder (or its `mav0`) looks like a sequence of the ASL layout."""
-    return any(_root(path).glob('cam*/sensor.yaml'))
+    root = _root(path)
+    return any(root.glob('cam*/sensor.yaml')) or (
+        any(root.glob('cam*/data.csv')) and _chain(root) is not None
+    )
 
 
 def open_euroc(path: Path, camera: str | None = None) -> ImageSequence:
@@ -55,16 +60,17 @@ def open_euroc(path: Path, camera: str | None = None) -> ImageSequence:
     """
     root = _root(path)
     folder = root / (camera or 'cam0')
-    sensor = _read_yaml(folder / 'sensor.yaml')
-    body_T_camera = _extrinsics(sensor, folder / 'sensor.yaml')
-    body = _read_body_poses(root / GROUND_TRUTH)
+    sensor, source = _read_sensor(root, folder.name)
+    body_T_camera = _extrinsics(sensor, source)
+    truths = (_read_body_poses(root / name) for name in GROUND_TRUTHS)
+    body = next((truth for truth in truths if truth is not None), None)
     entries = []
     for stamp, name in _read_image_list(folder / 'data.csv'):
         world_T_body = None if body is None else body.at(stamp, MAX_GAP_NS)
         pose = None if world_T_body is None else world_T_body @ body_T_camera
         entries.append(FrameEntry(stamp, folder / 'data' / name, pose))
     entries.sort(key=lambda entry: entry.stamp_ns)
-    calibration = _camera(sensor, folder / 'sensor.yaml')
+    calibration = _camera(sensor, source)
     name = path.parent.name if path.name == 'mav0' else path.name
     span = None if body is None else body.span_ns
     return ImageSequence(
@@ -82,14 +88,15 @@ def open_euroc_stereo(path: Path, camera: str | None = None) -> ImageSequence:
     if camera not in {None, 'cam0'}:
         raise DatasetError(path, f'nothing is to the right of {camera}', "The left one is 'cam0'.")
     sequence = open_euroc(path)
-    left, right = _root(path) / 'cam0' / 'sensor.yaml', _root(path) / 'cam1' / 'sensor.yaml'
-    sensor = _read_yaml(right)
+    right = _root(path) / 'cam1' / 'sensor.yaml'
+    left_sensor, left_source = _read_sensor(_root(path), 'cam0')
+    sensor, source = _read_sensor(_root(path), 'cam1')
     files = [
         (stamp, right.parent / 'data' / name)
         for stamp, name in sorted(_read_image_list(right.parent / 'data.csv'))
     ]
-    left_T_right = inverse_transform(_extrinsics(_read_yaml(left), left)) @ _extrinsics(
-        sensor, right
+    left_T_right = inverse_transform(_extrinsics(left_sensor, left_source)) @ _extrinsics(
+        sensor, source
     )
     entries = []
     for entry in sequence.entries:
@@ -98,12 +105,33 @@ def open_euroc_stereo(path: Path, camera: str | None = None) -> ImageSequence:
     return replace(
         sequence,
         entries=tuple(entries),
-        right=RightCamera(_camera(sensor, right), left_T_right),
+        right=RightCamera(_camera(sensor, source), left_T_right),
     )
 
 
 def _root(path: Path) -> Path:
     return path / 'mav0' if (path / 'mav0').is_dir() else path
+
+
+def _chain(root: Path) -> Path | None:
+    """Return the calibration that Kalibr wrote, which TUM VI has beside `mav0`; None of none."""
+    return next((root.parent / name for name in CHAINS if (root.parent / name).is_file()), None)
+
+
+def _read_sensor(root: Path, camera: str) -> tuple[dict[str, Any], Path]:
+    """Return the keys of a camera's sensor.yaml and its file, or the same of Kalibr's chain."""
+    file, chain = root / camera / 'sensor.yaml', _chain(root)
+    if file.is_file() or chain is None:
+        return _read_yaml(file), file
+    entry = _read_yaml(chain).get(camera)
+    if not isinstance(entry, dict):
+        raise DatasetError(chain, f'there is no {camera}', 'Choose another camera.')
+    camera_T_body = _numbers(entry, 'T_cam_imu', 16, chain).reshape(4, 4)
+    return {
+        **entry,
+        'T_BS': inverse_transform(camera_T_body).tolist(),
+        'distortion_coefficients': entry.get('distortion_coeffs'),
+    }, chain
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from loftr_ros.codecs.calibration_files import Calibrations
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.images import read_depth, read_image
 from loftr_ros.frontend.frame import Frame, RightView
@@ -62,12 +63,14 @@ class InputOptions:
         slop_ns: Greatest difference between the stamps of an image and of what belongs to it, ns.
         left_T_right: float64 (4, 4), pose of the right camera in the left one, m; None, or one
             without a translation, takes it from the calibrations, or else from /tf_static.
+        calibrations: Calibrations of files, which replace those of a bag.
 
     """
 
     rectified: bool = False
     slop_ns: int = 20_000_000
     left_T_right: NDArray[np.float64] | None = None
+    calibrations: Calibrations = field(default_factory=Calibrations)
 
 
 class GroundTruthSequence(Protocol):

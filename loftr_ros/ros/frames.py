@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.codecs.calibration_files import FileCalibration, read_calibrations
 from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg, named_rectified
 from loftr_ros.codecs.depth import depth_from_msg
 from loftr_ros.codecs.images import ImageConversionError, image_from_msg, size_of
 from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.codecs.stereo import find_right_camera, no_baseline
 from loftr_ros.frontend import Frame, RightView
-from loftr_ros.settings.declarations import transform_from_pose
+from loftr_ros.settings.declarations import ParameterError, transform_from_pose
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -55,7 +56,7 @@ class ImageInput:
     """
 
     image: Image | CompressedImage
-    camera_info: CameraInfo | None
+    camera_info: CameraInfo | FileCalibration | None
     topic: str
     camera_info_topic: str
 
@@ -93,18 +94,28 @@ class FrameReader:
             parameters: Mode, rectification and pose of the right camera.
             refuse: Hears of the topic and the reason of each calibration that is not used.
             lookup: Knows where the right camera stands if neither parameters nor calibration do.
+
+        Raises:
+            ParameterError: A file of a calibration cannot be used.
         """
         self._rectified = parameters.input.rectified
+        try:
+            self._calibrations = read_calibrations(parameters.input.calibration_file)
+        except CameraInfoError as error:
+            raise ParameterError(f'input.calibration_file: {error}') from error
         self._refuse = refuse
         self._lookup = lookup
         self._left_T_right = transform_from_pose(parameters.input.left_T_right)
+        if not self._left_T_right[:3, 3].any() and self._calibrations.left_T_right is not None:
+            self._left_T_right = self._calibrations.left_T_right
 
-    def image(self, image: ImageInput) -> Frame:
-        """Read a single image.
+    def image(self, image: ImageInput, camera: int = 0) -> Frame:
+        """Read a single image of the camera of this number.
 
         Raises:
             InputError: The image cannot be used.
         """
+        image = self._calibrated(image, camera)
         frame, problem = read_frame(image, self._rectified)
         if problem:
             # The matches are as good without a calibration: only the pose has to wait.
@@ -137,7 +148,8 @@ class FrameReader:
         Raises:
             InputError: An image cannot be used.
         """
-        frame, other = self.image(left), self.image(right)
+        left, right = self._calibrated(left, 0), self._calibrated(right, 1)
+        frame, other = self.image(left), self.image(right, 1)
         problem = frame.calibration_problem or other.calibration_problem
         if other.camera is None:
             return replace(frame, camera=None, calibration_problem=problem)
@@ -159,6 +171,11 @@ class FrameReader:
             lambda: self._lookup(left.image.header.frame_id, right.image.header.frame_id),
             rectified=self._is_rectified(left),
         )
+
+    def _calibrated(self, image: ImageInput, camera: int) -> ImageInput:
+        """Return an image with the calibration of its file, where there is one."""
+        known = self._calibrations.cameras
+        return replace(image, camera_info=known[camera]) if camera < len(known) else image
 
     def _is_rectified(self, image: ImageInput) -> bool:
         return self._rectified or named_rectified(image.topic)

@@ -85,6 +85,7 @@ class Inputs:
         )
         # What needs a partner of the same time; of the calibrations the last one counts.
         self._sources = [*self._images, *self._depth]
+        self._has_file = any(parameters.input.calibration_file)
         self._infos = [node.resolve_topic_name(name) for name in info_names]
         self._latest_infos: list[CameraInfo | None] = [None] * len(self._infos)
         self._orders = [StampOrder() for _ in self._sources]
@@ -144,10 +145,11 @@ class Inputs:
     def _missing_calibrations(self, reports: list[TopicReport]) -> list[str]:
         timeout = self._parameters.input.silent_timeout
         return [
-            f'{report.name} has brought no calibration yet: matches come without poses'
+            f'{report.name} has brought no calibration yet: matches come without poses; '
+            'input.calibration_file takes one from a file'
             + (f' ({report.qos_problem})' if report.qos_problem else '')
             for report in reports
-            if not report.received and report.silence > timeout
+            if not self._has_file and not report.received and report.silence > timeout
         ]
 
     def _transported(self, name: str, transport: str) -> str:
@@ -254,7 +256,11 @@ class Inputs:
         with self._lock:
             self._last_set = now
         infos = self._latest_infos
-        if None in infos and now - self._start < self._parameters.input.silent_timeout:
+        if (
+            None in infos
+            and not self._has_file
+            and now - self._start < self._parameters.input.silent_timeout
+        ):
             return  # a first frame without its calibration could be the reference of many poses
         pictures = messages[: len(self._images)]
         images = zip(pictures, infos, self._images, self._infos, strict=True)

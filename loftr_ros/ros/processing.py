@@ -100,7 +100,8 @@ class Processor:
     def _process(self, arrival: Arrival) -> Step:
         try:
             if self._mode == 'pair':
-                frames = (self._reader.image(image) for image in arrival.images)
+                images = enumerate(arrival.images)
+                frames = (self._reader.image(image, camera) for camera, image in images)
                 return Step(self.session.match_pair(*frames))
             return self.session.track(self._frame(arrival))
         except FrameError as error:

@@ -57,6 +57,7 @@ def load_matcher(parameters: NodeParameters) -> NodeMatcher:
     exported = Path(group.weights).expanduser().is_dir()
     matcher: NodeMatcher = LoFTRMatcher(
         weights=group.weights,
+        configuration=group.configuration or None,
         device=group.device,
         precision=group.precision,
         longer_side=group.longer_side or None,

@@ -121,3 +121,33 @@ def test_a_time_that_is_none_is_named(euroc: Path) -> None:
     file.write_text('#timestamp, p, q\nnow,' + ','.join('0' * 16) + '\n')
     with pytest.raises(DatasetError, match=r"line 2 starts with 'now', which is no time"):
         open_euroc(euroc)
+
+
+@pytest.fixture
+def tum_vi(euroc: Path) -> Path:
+    """The same sequence as TUM VI has it: the truth of a motion capture, Kalibr's calibration."""
+    root = euroc / 'mav0'
+    (root / 'state_groundtruth_estimate0').rename(root / 'mocap0')
+    (root / 'cam0' / 'sensor.yaml').unlink()
+    (euroc / 'dso').mkdir()
+    (euroc / 'dso' / 'camchain.yaml').write_text(
+        'cam0:\n  T_cam_imu:\n  - [0.0, -1.0, 0.0, 0.0]\n  - [0.0, 0.0, -1.0, 0.0]\n'
+        '  - [1.0, 0.0, 0.0, -0.5]\n  - [0.0, 0.0, 0.0, 1.0]\n'
+        '  camera_model: pinhole\n  distortion_coeffs: [0.003, 0.0007, -0.002, 0.0002]\n'
+        '  distortion_model: equidistant\n  intrinsics: [50.0, 51.0, 32.0, 24.0]\n'
+        '  resolution: [64, 48]\n'
+    )
+    return euroc
+
+
+def test_tum_vi_is_of_the_same_layout(tum_vi: Path) -> None:
+    assert is_euroc(tum_vi)
+    sequence = open_euroc(tum_vi)
+    assert sequence.camera is not None
+    assert sequence.camera.distortion_model == 'equidistant'
+    pose = sequence[1].world_T_camera
+    assert pose is not None
+    assert np.allclose(pose[:3, 3], [2.5 + 0.5, 0, 0])
+    assert np.allclose(pose[:3, :3] @ [0, 0, 1], [1, 0, 0])
+    with pytest.raises(DatasetError, match='there is no cam1'):
+        open_euroc(tum_vi, 'cam1')

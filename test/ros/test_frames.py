@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import array
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scenes import FOCAL, HEIGHT, MATRIX, WIDTH, camera_info_msg, header, image_msg, picture
+from scenes import (
+    FOCAL,
+    HEIGHT,
+    MATRIX,
+    STEP_NS,
+    WIDTH,
+    camera_info_msg,
+    header,
+    image_msg,
+    picture,
+)
 from sensor_msgs.msg import CameraInfo, Image
 
 from loftr_ros.ros.frames import DepthInput, FrameReader, ImageInput, InputError
+from loftr_ros.settings.declarations import ParameterError
 from loftr_ros.settings.parameters import NodeParameters
 
 BASELINE = 0.2
@@ -141,3 +153,20 @@ def test_a_right_camera_without_calibration_leaves_the_frame_without_one() -> No
     frame = Bench().reader.stereo(image_input('left', stereo_info()), image_input('right', None))
     assert frame.camera is None
     assert frame.right is None
+
+
+def test_a_calibration_of_a_file_replaces_camera_info(tmp_path: Path) -> None:
+    file = tmp_path / 'sensor.yaml'
+    file.write_text(
+        'resolution: [160, 120]\nintrinsics: [77, 77, 80, 60]\ndistortion_model: none\n'
+    )
+    values = {'input.calibration_file': [str(file)]}
+    reader = FrameReader(NodeParameters().with_values(values), lambda *_: None, lambda *_: None)
+    message = image_msg(picture(0), STEP_NS)
+    for info in (None, stereo_info()):
+        camera = reader.image(ImageInput(message, info, '/image', '/camera_info')).camera
+        assert camera is not None
+        assert camera.matrix[0, 0] == 77
+    wrong = NodeParameters().with_values({'input.calibration_file': ['/nowhere.yaml']})
+    with pytest.raises(ParameterError, match=r'input\.calibration_file: /nowhere\.yaml: the file'):
+        FrameReader(wrong, lambda *_: None, lambda *_: None)

@@ -187,7 +187,12 @@ def test_the_first_images_wait_for_a_calibration_but_not_for_ever(make: Make) ->
     assert time.monotonic() - start > 0.4
     assert bench.arrivals[0].images[0].camera_info is None
     reports, problems = bench.inputs.report()
-    assert problems == ['/camera_info has brought no calibration yet: matches come without poses']
+    assert problems == [
+        (
+            '/camera_info has brought no calibration yet: matches come without poses; '
+            'input.calibration_file takes one from a file'
+        )
+    ]
     assert [report.name for report in reports] == ['/image', '/camera_info']
 
 
@@ -239,3 +244,9 @@ def test_stamps_that_go_back_far_are_told_once_and_used(make: Make) -> None:
     assert len(bench.jumps) == 1
     assert bench.jumps[0].startswith('the stamps of /image went back by 100.')
     assert not bench.refusals
+
+
+def test_with_a_calibration_of_a_file_nobody_waits_for_another(make: Make) -> None:
+    bench = make(**{'input.calibration_file': ('camera.yaml',), 'input.silent_timeout': 100.0})
+    bench.wait(lambda: bench.arrivals, bench.send)
+    assert bench.arrivals[0].images[0].camera_info is None

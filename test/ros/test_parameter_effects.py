@@ -313,6 +313,14 @@ def mask_files(folder: Any) -> list[str]:  # noqa: ANN401
     return [str(folder / 'mask.png')]
 
 
+def calibration_files(folder: Any) -> list[str]:  # noqa: ANN401
+    (folder / 'sensor.yaml').write_text(
+        f'resolution: [{WIDTH}, {HEIGHT}]\nintrinsics: [130, 130, 79.5, 59.5]\n'
+        'distortion_model: radtan\ndistortion_coefficients: [0.3, 0.3, 0, 0]\n'
+    )
+    return [str(folder / 'sensor.yaml')]
+
+
 RGBD = {'mode': 'rgbd'}
 LASTING = {'keyframe.min_survival': 0.0, 'keyframe.min_overlap': 0.0, 'keyframe.max_parallax': 10.0}
 EFFECTS: Mapping[str, Effect] = {
@@ -320,6 +328,7 @@ EFFECTS: Mapping[str, Effect] = {
     'reference': Effect('previous', references),
     'autostart': Effect(False, state),
     'matcher.weights': Effect('/nowhere/none.safetensors', loading),
+    'matcher.configuration': Effect('nowhere', loading),
     'matcher.device': Effect('cuda:99', loading),
     'matcher.longer_side': Effect(320, lambda values: matcher(values).network_size(480, 640).size),
     'matcher.precision': Effect(
@@ -342,6 +351,7 @@ EFFECTS: Mapping[str, Effect] = {
     'input.left_T_right': Effect(
         (0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0), baseline, lambda _, after: after == 0.5
     ),
+    'input.calibration_file': Effect(None, distortion, operator.lt),
     'input.masks': Effect(None, masked, operator.lt),
     'input.reliability': Effect('reliable', subscriptions),
     'input.queue_size': Effect(7, subscriptions),
@@ -388,7 +398,8 @@ def record(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize('name', declarations())
 def test_a_parameter_has_an_effect(name: str, tmp_path: Any) -> None:  # noqa: ANN401
     effect = EFFECTS[name]
-    value = mask_files(tmp_path) if name == 'input.masks' else effect.value
+    files = {'input.masks': mask_files, 'input.calibration_file': calibration_files}
+    value = files[name](tmp_path) if name in files else effect.value
     given = dict(effect.given)
     if name == 'matcher.providers':
         pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (extra onnx)')

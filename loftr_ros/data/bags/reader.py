@@ -114,7 +114,7 @@ class BagSequence:
         info_of = {used.image: used.camera_info}
         if used.right_image:
             info_of[used.right_image] = used.right_camera_info
-        infos = dict(self.infos)
+        infos, fixed = dict(self.infos), self._fixed()
         topics = [used.image, *filter(None, (used.partner, *info_of.values()))]
         for record in reader.records(topics):
             stamped = _stamped(reader, record)
@@ -123,8 +123,13 @@ class BagSequence:
                 if stamped.message is not None and _says_something(stamped.message):
                     infos[record.topic] = stamped.message
                 continue
-            info = infos.get(info_of.get(record.topic) or '')
+            info = fixed.get(record.topic) or infos.get(info_of.get(record.topic) or '')
             yield record.topic == used.image, stamped._replace(info=info)
+
+    def _fixed(self) -> dict[str, Message]:
+        """Return the calibrations of files by the topic of their images."""
+        images = self.topics.image, self.topics.right_image or ''
+        return dict(zip(images, self.options.calibrations.cameras, strict=False))
 
     def _frame(self, pair: Pair) -> GroundTruthFrame | RefusedFrame:
         try:
@@ -187,8 +192,10 @@ def open_bag(
 
     """
     with opened(path) as reader:
-        topics = choose_topics(reader, path, names, mode)
         options = options or InputOptions()
+        files = options.calibrations.cameras
+        calibrated = len(files) > (mode == 'stereo')
+        topics = choose_topics(reader, path, names, mode, calibrated=calibrated)
         rectified = options.rectified or named_rectified(topics.image)
         options = replace(options, rectified=rectified)
         first, size = _first_image(reader, topics.image)
@@ -200,7 +207,9 @@ def open_bag(
             )
         infos: dict[str, Message] = {}
         camera = None
-        if topics.camera_info:
+        if files:
+            camera = _of_file(path, files[0], size, rectified)
+        elif topics.camera_info:
             camera, info = _first_camera(reader, path, topics.camera_info, size, rectified)
             infos |= {} if info is None else {topics.camera_info: info}
         right = _read_right(reader, path, topics, options, infos)
@@ -302,6 +311,22 @@ def _first_camera(
     return None, None
 
 
+def _of_file(
+    path: Path, info: Message, size: tuple[int, int] | None, rectified: bool
+) -> Camera | None:
+    """Return the calibration of a file.
+
+    Raises:
+        DatasetError: If it is not that of the images.
+
+    """
+    try:
+        return camera_from_msg(info, size, rectified=rectified)
+    except CameraInfoError as error:
+        problem = f'the calibration of the file is not that of the images ({error})'
+        raise DatasetError(path, problem, 'Name another file.') from error
+
+
 def _read_right(
     reader: BagReader,
     path: Path,
@@ -310,22 +335,30 @@ def _read_right(
     infos: dict[str, Message],
 ) -> RightCamera | None:
     """Find where the right camera stands, as the node does; adds its calibration to `infos`."""
-    if topics.right_image is None or topics.right_camera_info is None:
+    if topics.right_image is None:
         return None
     first, size = _first_image(reader, topics.right_image)
-    topic = topics.right_camera_info
-    camera, info = _first_camera(reader, path, topic, size, options.rectified)
-    if camera is None or topics.camera_info not in infos:
+    topic, files = topics.right_camera_info or '', options.calibrations.cameras
+    left_info = files[0] if files else infos.get(topics.camera_info or '')
+    info: Message | None
+    if len(files) > 1:
+        camera, info = _of_file(path, files[1], size, options.rectified), files[1]
+    else:
+        camera, info = _first_camera(reader, path, topic, size, options.rectified)
+    if camera is None or left_info is None:
         empty = topic if camera is None else topics.camera_info
         remedy = 'Stereo needs the calibration of both cameras.'
         raise DatasetError(path, f'all calibrations on {empty} are empty', remedy)
     infos[topic] = info
     left, _ = _first_image(reader, topics.image)
     frames = tuple('' if one is None else one.header.frame_id for one in (left, first))
+    given = options.left_T_right
+    if given is None or not given[:3, 3].any():
+        given = options.calibrations.left_T_right
     try:
         left_T_right = find_right_camera(
-            options.left_T_right,
-            (infos[topics.camera_info], info),
+            given,
+            (left_info, info),
             lambda: find_transform(static_transforms(reader), *frames),
             rectified=options.rectified,
         )
@@ -333,6 +366,6 @@ def _read_right(
         remedy = 'Choose other topics, or the mode mono.'
         raise DatasetError(path, str(error), remedy) from error
     if left_T_right is None:
-        problem = f'{topic}: {no_baseline(*frames)}'
+        problem = f'{topic or topics.right_image}: {no_baseline(*frames)}'
         raise DatasetError(path, problem, 'Or use the mode mono.')
     return RightCamera(camera, left_T_right)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import TimeElapsedColumn
 
 from loftr_ros.console import counting_bar
+from loftr_ros.data.sequences import InputOptions
 from loftr_ros.evaluation.demo.analysis import (
     Chain,
     PairErrors,
@@ -85,6 +86,7 @@ class DemoOptions:
         rate: Images per second, Hz; None for that of the data.
         size: Width and height of rendered images, px.
         parameters: Parameters of the node.
+        inputs: How the data are read.
 
     """
 
@@ -94,6 +96,7 @@ class DemoOptions:
     rate: float | None = None
     size: tuple[int, int] = RENDERED_SIZE
     parameters: dict[str, str] = field(default_factory=dict)
+    inputs: InputOptions = field(default_factory=InputOptions)
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -148,7 +151,7 @@ def _feed(options: DemoOptions, path: Path, console: Console) -> Feed:
         source = room_source(options.frames or RENDERED_FRAMES, options.size)
         label = 'rendering a room'
     else:
-        source = dataset_source(options.data, options.frames)
+        source = dataset_source(options.data, options.frames, options.inputs)
         label = f'reading {options.data}'
     with counting_bar(console, TimeElapsedColumn(), transient=False) as bar:
         task = bar.add_task(label, total=source.expected)

@@ -10,7 +10,7 @@ import numpy as np
 
 from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.data.errors import DatasetError
-from loftr_ros.data.sequences import GroundTruthFrame, RefusedFrame
+from loftr_ros.data.sequences import GroundTruthFrame, InputOptions, RefusedFrame
 from loftr_ros.evaluation.demo.topics import TRUE_POSE
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.geometry import Camera
@@ -76,7 +76,9 @@ def room_source(
     return FrameSource('rendered room', _render(frames, *size), frames)
 
 
-def dataset_source(path: Path, frames: int | None = None) -> FrameSource:
+def dataset_source(
+    path: Path, frames: int | None = None, options: InputOptions | None = None
+) -> FrameSource:
     """Read a dataset or a bag: so many frames, or what fits into `MAX_SECONDS`.
 
     Raises:
@@ -85,7 +87,7 @@ def dataset_source(path: Path, frames: int | None = None) -> FrameSource:
     """
     from loftr_ros.data.datasets import open_sequence
 
-    sequence = open_sequence(path)
+    sequence = open_sequence(path, options=options or InputOptions())
     count = min(frames or MAX_FRAMES, len(sequence))
     chosen = itertools.islice(sequence.items(), count)
     return FrameSource(sequence.name, chosen if frames else _limited(chosen), count)

@@ -23,6 +23,7 @@ from loftr_ros.evaluation.live.report import live_page, live_table
 from loftr_ros.evaluation.live.results import live_records, read_results
 from loftr_ros.evaluation.live.session import LiveSession, Progress
 from loftr_ros.evaluation.live.write import write_live_run
+from loftr_ros.evaluation.records.frame_records import values_of
 from loftr_ros.evaluation.records.result_files import plain, write_json
 from loftr_ros.evaluation.records.results import RUN, RunFolder, SequenceFolder, open_run
 from loftr_ros.evaluation.replay.command import EvaluateCommand
@@ -264,6 +265,9 @@ class LiveCommand:
             raise DatasetError(self.bag, problem, 'The node takes both alike.')
         transport = transports.pop()
         values = {**self._parameters(), 'input.image_transport': transport}
+        if sequence.right is not None:
+            # The node hears no /tf_static here, from which this may be.
+            values['input.left_T_right'] = values_of(sequence.right.left_T_right)
         played = {topic: _name(topic, transport) for topic in images}
         if used.depth:
             depth_transport = _transport(types[used.depth], 'compressedDepth')

@@ -96,6 +96,11 @@ class EvaluateCommand:
                 raise ValueError(f'--{name} is {value}: it must be at least {least}')
         if self.mode not in MODES:
             raise ValueError(f'mode must be one of {", ".join(MODES)}, not {self.mode!r}')
+        if self.parameters.odometry.scale != 'none':
+            raise ValueError(
+                f'odometry.scale is {self.parameters.odometry.scale}: a replay reads no speed; '
+                'leave it out'
+            )
         if self.rerun:
             require_rerun()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loftr_ros.codecs.calibration_files import read_calibrations
 from loftr_ros.data.bags.reader import BagSequence, open_bag
 from loftr_ros.data.bags.storage import is_bag
 from loftr_ros.data.datasets import open_sequence
@@ -41,8 +42,14 @@ def open_input(
 
 
 def input_options(parameters: NodeParameters) -> InputOptions:
-    """Return what the parameters of the node mean for a recording."""
+    """Return what the parameters of the node mean for a recording.
+
+    Raises:
+        CameraInfoError: If a file of a calibration cannot be used.
+
+    """
     return InputOptions(
+        calibrations=read_calibrations(parameters.input.calibration_file),
         rectified=parameters.input.rectified,
         slop_ns=round(parameters.input.sync_slop * 1e9),
         left_T_right=transform_from_pose(parameters.input.left_T_right),
@@ -135,7 +142,7 @@ class PartnerCount:
             return f'{text}: there is none near the others'
         return (
             f'{text}: the nearest are {self.nearest_ns / 1e9:.3f} s apart, allowed '
-            f'{slop_ns / 1e9:.3f} s (sync_slop)'
+            f'{slop_ns / 1e9:.3f} s (input.sync_slop)'
         )
 
 
@@ -174,7 +181,9 @@ def warnings_of(
     """
     warnings = []
     if sequence.camera is None:
-        warnings.append('no calibration: there are matches, but no poses')
+        warnings.append(
+            'no calibration: there are matches, but no poses; --calibration takes one from a file'
+        )
     warnings += sequence.notes
     if isinstance(sequence, BagSequence):
         if sequence.topics.note:

@@ -20,9 +20,10 @@ class InputParameters:
     )
     depth_transport: str = declare_field(
         'raw',
-        'In mode rgbd, raw subscribes to sensor_msgs/Image on <depth>, compressedDepth to '
-        'sensor_msgs/CompressedImage on <depth>/compressedDepth.',
-        choices=('raw', 'compressedDepth'),
+        'In mode rgbd, raw subscribes to sensor_msgs/Image on <depth>, compressedDepth and '
+        'compressed (PNG of 16 bit) to sensor_msgs/CompressedImage on <depth>/compressedDepth or '
+        '<depth>/compressed.',
+        choices=('raw', 'compressedDepth', 'compressed'),
         basic=True,
     )
     rectified: bool = declare_field(
@@ -36,6 +37,13 @@ class InputParameters:
         'translation it is taken from p of the calibrations, or else from tf2.',
         pose=True,
         basic=True,
+    )
+    calibration_file: tuple[str, ...] = declare_field(
+        ('',),
+        'Calibration where no camera_info is published, which it replaces: YAML of ROS '
+        'camera_calibration, of Kalibr (camchain) or EuRoC (sensor.yaml), of the (left) camera or '
+        'image0, then of the right camera or image1. Empty for none.',
+        lengths=(1, 2),
     )
     masks: tuple[str, ...] = declare_field(
         ('',),
@@ -60,7 +68,7 @@ class InputParameters:
         'Let queue_size frames wait rather than drop all but the newest; for replay.',
     )
     sync_slop: float = declare_field(
-        0.01,
+        0.02,
         'Stamps of messages that belong together differ by less than this, s; 0 for equal stamps.',
         limits=(0.0, 10.0),
     )

@@ -18,6 +18,11 @@ class MatcherParameters:
         'which ONNX Runtime computes. `loftr-ros weights` lists them.',
         basic=True,
     )
+    configuration: str = declare_field(
+        '',
+        'Configuration of weights that do not carry their own, such as a fine-tuned official '
+        'checkpoint: lite, outdoor, indoor or efficient. Empty for that of the file.',
+    )
     device: str = declare_field(
         'auto',
         'Where LoFTR runs: auto, cpu, cuda, or cuda with a number as in cuda:1.',

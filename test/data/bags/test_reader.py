@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 from rosbags.typesys import get_types_from_msg
 
+from loftr_ros.codecs.calibration_files import read_calibrations
 from loftr_ros.data.bags.message_types import Message
 from loftr_ros.data.bags.reader import open_bag
 from loftr_ros.data.bags.storage import is_bag
@@ -479,3 +480,30 @@ def test_right_images_come_as_late_as_is_allowed(tmp_path: Path, slop_ns: int, v
     items = list(open_bag(path, mode='stereo', options=InputOptions(slop_ns=slop_ns)))
     assert sum(item.frame.right is not None for item in items) == views
     assert {item.apart_ns for item in items} == {30_000_000}
+
+
+def test_a_bag_without_calibrations_takes_those_of_files(tmp_path: Path) -> None:
+    text = (
+        'resolution: [64, 48]\nintrinsics: [77, 77, 32, 24]\n'
+        'distortion_model: radtan\ndistortion_coefficients: [0.1, 0, 0, 0]\n'
+    )
+    (tmp_path / 'left.yaml').write_text(text)
+    (tmp_path / 'right.yaml').write_text(text.replace('77', '78'))
+    names = [str(tmp_path / name) for name in ('left.yaml', 'right.yaml')]
+    with BagWriter(tmp_path / 'bag') as bag:
+        for side in ('left', 'right'):
+            bag.write_frame(f'/{side}', frame(0, None))
+    pose = np.eye(4)
+    pose[0, 3] = 0.2
+    options = InputOptions(left_T_right=pose, calibrations=read_calibrations(names))
+    (item,) = open_bag(tmp_path / 'bag', mode='stereo', options=options)
+    assert item.frame.camera is not None
+    assert item.frame.right is not None
+    focal = item.frame.camera.matrix[0, 0], item.frame.right.camera.matrix[0, 0]
+    assert focal == (77, 78)
+    with pytest.raises(DatasetError, match=r'calibration of .* is missing.*--calibration'):
+        open_bag(tmp_path / 'bag', mode='stereo')
+    (mono,) = open_bag(
+        tmp_path / 'bag', options=InputOptions(calibrations=read_calibrations(names[:1]))
+    )
+    assert mono.frame.camera is not None

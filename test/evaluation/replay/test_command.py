@@ -163,3 +163,21 @@ def test_without_ros_ctrl_c_leaves_valid_results(tmp_path: Path) -> None:
     assert run.sequences[0].info.status == 'interrupted'
     assert run.summary()['total']['frames'] == len(run.sequences[0].frames()) < 199
     assert json.loads((tmp_path / 'run' / 'run.json').read_text())['weights'] == 'lite'
+
+
+def test_the_mode_may_be_given_as_a_parameter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_known_bag(tmp_path / 'bag', [1, 2, 3])
+    assert main(['evaluate', str(bag), '-o', str(tmp_path / 'run'), '-p', 'mode:=rgbd']) == 1
+    assert open_run(tmp_path / 'run').sequences[0].info.mode == 'rgbd'
+    assert main(['evaluate', str(bag), '-o', str(tmp_path / 'b'), '-p', 'mode:=pair']) == 1
+    assert 'mode must be one of mono, stereo, rgbd' in capsys.readouterr().err
+
+
+def test_a_parameter_that_a_replay_cannot_use_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ['evaluate', 'bag', '-o', str(tmp_path / 'run'), '-p', 'odometry.scale:=twist']
+    assert main(arguments) == 1
+    assert 'odometry.scale is twist: a replay reads no speed' in capsys.readouterr().err

@@ -246,18 +246,18 @@ def test_what_a_mode_needs_and_no_frame_has_is_a_failure_with_numbers(
     tmp_path: Path, mode: str
 ) -> None:
     bag = late_bag(tmp_path / 'bag', mode, 30_000_000)
-    slop = NodeParameters(num_threads=1, sync_slop=0.02)
+    slop = NodeParameters().with_values({'matcher.num_threads': 1, 'input.sync_slop': 0.02})
     info = run_known(replace(task_of(bag, tmp_path / 'out', mode=mode), parameters=slop))
     assert info.status == 'failed'
     name = {'stereo': 'right', 'rgbd': 'depth'}[mode]
     assert f'0 of 8 frames have a {name} image: the nearest are 0.030 s apart' in info.error
-    assert 'allowed 0.020 s (sync_slop)' in info.error
+    assert 'allowed 0.020 s (input.sync_slop)' in info.error
 
 
 @pytest.mark.parametrize('mode', ['stereo', 'rgbd'])
 def test_the_slop_of_stamps_is_that_of_the_node(tmp_path: Path, mode: str) -> None:
     bag = late_bag(tmp_path / 'bag', mode, 30_000_000)
-    slop = NodeParameters(num_threads=1, sync_slop=0.04)
+    slop = NodeParameters().with_values({'matcher.num_threads': 1, 'input.sync_slop': 0.04})
     info = run_known(replace(task_of(bag, tmp_path / 'out', mode=mode), parameters=slop))
     assert (info.status, info.error) == ('complete', '')
 
