@@ -48,7 +48,7 @@ PARAMETERS = {
     'odometry.scale': 'scale of mode mono: none, odometry or twist (on the topic speed)',
     'loop.enabled': 'find places again: true or false',
     'publish.tf': 'publish the transform odom_frame -> base_frame: true or false',
-    'autostart': 'configure and activate the node by itself: true or false',
+    'autostart': 'the node starts itself; false under a lifecycle manager: true or false',
     'use_sim_time': 'take the time from /clock: true or false',
 }
 """The usual ones, for --show-args; every other parameter of the node is an argument as well."""

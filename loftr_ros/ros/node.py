@@ -39,7 +39,7 @@ from loftr_ros.ros.outputs import Outputs
 from loftr_ros.ros.pipeline import Pipeline
 from loftr_ros.ros.processing import Processor
 from loftr_ros.ros.transforms import TransformListener
-from loftr_ros.ros.transitions import transition
+from loftr_ros.ros.transitions import answer_refused_transitions, transition
 from loftr_ros.ros.worker import Worker
 from loftr_ros.settings.declarations import ParameterError
 from loftr_ros.settings.matcher import NodeMatcher, load_matcher
@@ -84,6 +84,7 @@ class LoftrNode(LifecycleNode):
         self._work = WorkMonitor()
         self.parameters = declare(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
+        answer_refused_transitions(self)
         self._serve()
         self._watch()
 
@@ -112,6 +113,8 @@ class LoftrNode(LifecycleNode):
 
     def _autostart(self) -> None:
         self.destroy_timer(self._autostart_timer)
+        if self.state != 'unconfigured':
+            return  # a manager was faster
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 

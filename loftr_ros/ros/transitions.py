@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from lifecycle_msgs.srv import ChangeState
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+
+if TYPE_CHECKING:
+    from rclpy.lifecycle import LifecycleNode
+
+Answer = Callable[[ChangeState.Request, ChangeState.Response], ChangeState.Response]
 
 
 class Managed(Protocol):
@@ -54,3 +61,26 @@ def transition(
         return callback
 
     return decorate
+
+
+def answer_refused_transitions(node: LifecycleNode) -> None:
+    """Let ~/change_state answer `success: false` where the state does not allow a transition.
+
+    Up to ROS 2 Jazzy rclpy raises instead, which ends the process (rclpy issue 1209).
+    """
+    # The node has no other door to it: rclpy creates the service in its own __init__.
+    service = node._service_change_state  # noqa: SLF001
+    change_state: Answer = service.callback
+
+    def answer(
+        request: ChangeState.Request, response: ChangeState.Response
+    ) -> ChangeState.Response:
+        try:
+            return change_state(request, response)
+        except rclpy_implementation.RCLError as error:
+            wanted = request.transition.label or f'number {request.transition.id}'
+            node.get_logger().error(f'transition {wanted} is not possible now: {error}')
+            response.success = False
+            return response
+
+    service.callback = answer

@@ -80,6 +80,15 @@ def test_the_pose_belongs_to_the_same_images_and_is_honest(client: Client, camer
     assert msg.state != RelativePose.STATE_UNKNOWN
 
 
+def test_a_manager_of_a_node_that_started_by_itself_is_refused_and_results_go_on(
+    client: Client, camera: Camera
+) -> None:
+    assert not client.change_state('configure')
+    assert not client.change_state('activate')
+    assert client.state() == 'active'
+    results_follow(client, camera)
+
+
 @pytest.mark.parametrize(
     ('changes', 'reason'),
     [
