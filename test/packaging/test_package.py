@@ -49,7 +49,7 @@ def test_the_commands_work_whichever_init_was_installed_last(
     info.mkdir()
     (info / 'PKG-INFO').write_text('Metadata-Version: 2.1\nName: loftr-ros\nVersion: 7.8.9\n')
     for arguments in (['--version'], ['evaluate', '--help']):
-        command = [sys.executable, ROOT / 'bin' / 'loftr-ros', *arguments]
+        command = [sys.executable, str(ROOT / 'bin' / 'loftr-ros'), *arguments]
         result = subprocess.run(
             command,
             cwd=tmp_path,
