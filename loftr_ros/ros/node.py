@@ -357,6 +357,8 @@ class LoftrNode(LifecycleNode):
     def _on_watchdog(self) -> None:
         if self._inputs is not None:
             self._inputs.hear_latched()
+        if self._pipeline is not None:
+            self._pipeline.transforms.tend()
         report = self._report()
         self._diagnostics.publish(diagnostics_to_msg(report, self.get_clock().now().to_msg()))
         for problem in report.problems:

@@ -80,8 +80,15 @@ def test_every_message_package_in_use_is_declared() -> None:
         for path in (ROOT / 'loftr_ros' / room).glob('*.py')
         for name in re.findall(r'^\s*(?:from|import) (\w+)', path.read_text(), re.MULTILINE)
     }
-    ros = {name for name in imported if re.fullmatch(r'\w+_(msgs|srvs|interfaces)|tf2_ros', name)}
+    ros = {name for name in imported if re.fullmatch(r'\w+_(msgs|srvs|interfaces)', name)}
     assert {'sensor_msgs', 'diagnostic_msgs'} <= ros <= declared
+
+
+def test_python_modules_that_another_package_brings_are_declared_by_its_name() -> None:
+    # The package tf2_ros is that for C++.
+    declared = {element.text for element in ET.parse(ROOT / 'package.xml').iter('exec_depend')}
+    assert {'tf2_ros_py', 'message_filters'} <= declared
+    assert 'tf2_ros' not in declared
 
 
 @pytest.mark.parametrize('path', INTERFACES, ids=lambda path: path.name)

@@ -11,10 +11,15 @@ from std_msgs.msg import Header
 from loftr_ros.codecs.conversions import pose_from_msg
 from loftr_ros.frontend import OdometryEstimate
 from loftr_ros.ros import transforms
-from loftr_ros.ros.odometry import check_extrinsics, odometry_to_msg
+from loftr_ros.ros.odometry import (
+    check_extrinsics,
+    extrinsics_of,
+    missing_extrinsics,
+    odometry_to_msg,
+)
 from loftr_ros.ros.odometry_inputs import pose_of_base, speed_of
 from loftr_ros.ros.transforms import transform_from_msg, transform_to_msg
-from loftr_ros.settings.declarations import ParameterError
+from loftr_ros.settings.declarations import ParameterError, transform_from_pose
 from loftr_ros.settings.parameters import NodeParameters
 
 
@@ -97,9 +102,23 @@ def test_the_speed_is_the_length_of_the_velocity(
 
 @pytest.mark.skipif(transforms.is_available(), reason='tf2_ros is installed')
 def test_without_tf2_the_extrinsics_must_be_a_parameter() -> None:
-    check_extrinsics(NodeParameters(mode='rgbd'))
     with pytest.raises(ParameterError, match='extrinsics is tf, but tf2_ros is not installed'):
         check_extrinsics(
             NodeParameters().with_values({'mode': 'rgbd', 'odometry.extrinsics': 'tf'})
         )
     assert transforms.TransformListener(None).lookup('a', 'b') is None
+
+
+def test_without_tf2_nothing_is_invented(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transforms, 'tf2_ros', None)
+    unknown = NodeParameters().with_values({'mode': 'rgbd'})
+    assert extrinsics_of(unknown, lambda *_: None)('camera') is None
+    assert 'tf2_ros is not installed' in missing_extrinsics(unknown)
+    forward = (0.1, 0.0, 0.0, -0.5, 0.5, -0.5, 0.5)
+    for values in ({'odometry.extrinsics': 'parameter'}, {'odometry.base_T_camera': forward}):
+        given = unknown.with_values(values)
+        base_T_camera = extrinsics_of(given, lambda *_: None)('camera')
+        assert base_T_camera is not None
+        expected = transform_from_pose(given.odometry.base_T_camera)
+        np.testing.assert_allclose(base_T_camera, expected)
+        assert not missing_extrinsics(given)
