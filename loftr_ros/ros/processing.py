@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from loftr_ros.codecs.images import prepare
 from loftr_ros.frontend import Frame, FrameError, LoopSearch, Session, Step, TrackingResult
 from loftr_ros.ros.frames import (
     Arrival,
@@ -68,7 +67,6 @@ class Processor:
         self.fallback = ''
         self.network_size = ''
         self._sizes: set[tuple[int, int]] = set()
-        prepare()
 
     def apply(self, parameters: NodeParameters) -> None:
         """Use other parameters from the next frame on."""
