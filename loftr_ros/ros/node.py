@@ -20,7 +20,7 @@ from rclpy.clock import (  # type: ignore[attr-defined]  # where Humble has them
 )
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
@@ -39,7 +39,7 @@ from loftr_ros.ros.outputs import Outputs
 from loftr_ros.ros.pipeline import Pipeline
 from loftr_ros.ros.processing import Processor
 from loftr_ros.ros.transforms import TransformListener
-from loftr_ros.ros.transitions import answer_refused_transitions, transition
+from loftr_ros.ros.transitions import ManagedNode, transition
 from loftr_ros.ros.worker import Worker
 from loftr_ros.settings.declarations import ParameterError
 from loftr_ros.settings.matcher import NodeMatcher, load_matcher
@@ -57,7 +57,7 @@ STOP_TIMEOUT_S = 10.0
 WATCHDOG_S = 1.0
 
 
-class LoftrNode(LifecycleNode):
+class LoftrNode(ManagedNode):
     """Managed node: configure loads the model, activate subscribes."""
 
     def __init__(self, matcher_factory: MatcherFactory = load_matcher, **kwargs: Any) -> None:  # noqa: ANN401
@@ -84,7 +84,6 @@ class LoftrNode(LifecycleNode):
         self._work = WorkMonitor()
         self.parameters = declare(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        answer_refused_transitions(self)
         self._serve()
         self._watch()
 

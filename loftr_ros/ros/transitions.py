@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from lifecycle_msgs.srv import ChangeState
 from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-
-if TYPE_CHECKING:
-    from rclpy.lifecycle import LifecycleNode
-
-Answer = Callable[[ChangeState.Request, ChangeState.Response], ChangeState.Response]
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 
 class Managed(Protocol):
@@ -63,24 +57,18 @@ def transition(
     return decorate
 
 
-def answer_refused_transitions(node: LifecycleNode) -> None:
-    """Let ~/change_state answer `success: false` where the state does not allow a transition.
+class ManagedNode(LifecycleNode):
+    """A lifecycle node that goes on where its state does not allow a transition.
 
-    Up to ROS 2 Jazzy rclpy raises instead, which ends the process (rclpy issue 1209).
+    Up to ROS 2 Jazzy rclpy raises instead: out of the service, which ends the process, and out of
+    `trigger_configure` and the like (rclpy issue 1209).
     """
-    # The node has no other door to it: rclpy creates the service in its own __init__.
-    service = node._service_change_state  # noqa: SLF001
-    change_state: Answer = service.callback
 
-    def answer(
-        request: ChangeState.Request, response: ChangeState.Response
-    ) -> ChangeState.Response:
+    def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:  # noqa: N802
+        # The one door of rclpy to all transitions; service and triggers have nothing else in common.
         try:
-            return change_state(request, response)
+            change_state = super()._LifecycleNodeMixin__change_state  # type: ignore[misc]  # noqa: SLF001
+            return change_state(transition_id)
         except rclpy_implementation.RCLError as error:
-            wanted = request.transition.label or f'number {request.transition.id}'
-            node.get_logger().error(f'transition {wanted} is not possible now: {error}')
-            response.success = False
-            return response
-
-    service.callback = answer
+            self.get_logger().error(f'transition {transition_id} is not possible now: {error}')
+            return TransitionCallbackReturn.ERROR

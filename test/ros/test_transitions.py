@@ -102,6 +102,7 @@ def test_an_error_of_rclpy_in_a_transition_is_an_answer(
     # What rclpy does up to ROS 2 Jazzy; later versions answer by themselves.
     monkeypatch.setattr(LifecycleNode, '_LifecycleNodeMixin__change_state', fail)
     node = make(lambda _: FlowMatcher())
+    assert node.trigger_configure() == TransitionCallbackReturn.ERROR
     request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
     answer = node._service_change_state.callback(request, ChangeState.Response())
     assert not answer.success
