@@ -261,7 +261,43 @@ def test_the_filter_starts_beside_the_node_and_publishes_its_transform(launch: L
     report = launch.folder / 'ekf_node'
     argv, parameters = launch.read(report)
     assert '__node:=ekf_filter_node' in argv
-    assert parameters == {'/**': {'ros__parameters': {'use_sim_time': True}}}
+    assert parameters == {'/ekf_filter_node': {'ros__parameters': {'use_sim_time': True}}}
     first = yaml.safe_load(json.loads(report.read_text())['files'][0])
     file = ROOT / 'config' / 'robot_localization_ekf.yaml'
     assert first == yaml.safe_load(file.read_text())
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'odometry'),
+    [
+        (['namespace:=robot', 'node_name:=eye'], 'eye/odometry'),
+        (['node_name:=eye'], 'eye/odometry'),
+        (['remappings:=~/odometry:=/odom'], '/odom'),
+    ],
+)
+def test_the_filter_hears_the_odometry_wherever_the_node_publishes_it(
+    launch: Launch, arguments: list[str], odometry: str
+) -> None:
+    launch.add_program('robot_localization', 'ekf_node')
+    launch.file = launch.file.with_name('robot_localization.launch.py')
+    node, _ = launch.started_with('mode:=rgbd', *arguments)
+    argv, _ = launch.read(launch.folder / 'ekf_node')
+    namespaces = [{each for each in words if each.startswith('__ns:=')} for words in (node, argv)]
+    assert namespaces[0] == namespaces[1]
+    rules = rules_of(argv)
+    assert {f'/loftr/odometry:={odometry}', f'loftr/odometry:={odometry}'} <= rules
+
+
+@pytest.mark.parametrize('namespace', ['/', '/robot'])
+def test_the_filter_takes_its_file_in_each_namespace(namespace: str) -> None:
+    rclpy = pytest.importorskip('rclpy')
+    file = ROOT / 'config' / 'robot_localization_ekf.yaml'
+    context = rclpy.Context()
+    arguments = ['--ros-args', '--params-file', str(file), '-r', f'__ns:={namespace}']
+    rclpy.init(args=arguments, context=context)
+    node = rclpy.create_node(
+        'ekf_filter_node', context=context, automatically_declare_parameters_from_overrides=True
+    )
+    assert node.get_parameter('odom0').value == '/loftr/odometry'
+    node.destroy_node()
+    rclpy.shutdown(context=context)
