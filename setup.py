@@ -48,7 +48,7 @@ setup(
     entry_points={
         'console_scripts': [
             'loftr-ros = loftr_ros.commands.main:main',
-            'loftr_node = loftr_ros.ros.node:main',
+            'loftr_node = loftr_ros.ros.node:run',
         ],
     },
 )
