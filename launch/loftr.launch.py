@@ -159,9 +159,11 @@ def check_names(context: LaunchContext, declared: Iterable[str]) -> None:
 def camera_info_beside(image: str, unmapped: str, default: str) -> str:
     """Return the calibration topic that drivers publish beside a topic of images.
 
-    /camera/image_raw has its calibration on /camera/camera_info, as image_transport expects it; a
-    topic that was not remapped keeps the default.
+    /camera/image_raw has its calibration on /camera/camera_info, as image_transport expects it, and
+    so has /camera/image_raw/compressed; a topic that was not remapped keeps the default.
     """
+    base, _, transport = image.rpartition('/')
+    image = base if base and transport in ('compressed', 'compressedDepth') else image
     if image == unmapped:
         return default
     namespace, slash, _ = image.rpartition('/')

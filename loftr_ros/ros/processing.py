@@ -51,7 +51,8 @@ class Processor:
             parameters: Mode and options.
             refuse: Hears of the topic and the reason of each calibration that is not used.
             lookup: Knows transforms between cameras.
-            warn: Called with a text where images are matched at a smaller size than expected.
+            warn: Called with a text where images are matched at a smaller size than expected, or
+                seem to be rectified although the parameters say that they are not.
             odometry: Of the base; None for no odometry.
 
         Raises:
@@ -62,7 +63,7 @@ class Processor:
         self.session = Session(matcher, options, masks, odometry)
         self._mode = parameters.mode
         self._rectified = parameters.input.rectified
-        self._reader = FrameReader(parameters, refuse, lookup)
+        self._reader = FrameReader(parameters, refuse, lookup, warn)
         self._warn = warn
         self.fallback = ''
         self.network_size = ''

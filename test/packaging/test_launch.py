@@ -143,6 +143,9 @@ def test_topics_and_remappings_become_rules(launch: Launch) -> None:
         ('/cam/image_raw', '/cam/camera_info'),
         ('left/image', 'left/camera_info'),
         ('/picture', '/camera_info'),
+        ('/cam/image_raw/compressed', '/cam/camera_info'),
+        ('cam/image_raw/compressed', 'cam/camera_info'),
+        ('/compressed', '/camera_info'),
     ],
 )
 def test_calibration_is_expected_beside_the_images(
