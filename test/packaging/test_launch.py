@@ -18,8 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 STAND_IN = f"""#!{sys.executable}
 import json, os, sys
+spaces = [a[6:].strip('/').replace('/', '_') for a in sys.argv if a.startswith('__ns:=')]
 files = [open(sys.argv[i + 1]).read() for i, a in enumerate(sys.argv) if a == '--params-file']
-with open(os.path.join(os.environ['REPORTS'], os.path.basename(sys.argv[0])), 'w') as report:
+name = os.path.basename(sys.argv[0]) + ''.join(spaces)
+with open(os.path.join(os.environ['REPORTS'], name), 'w') as report:
     json.dump({{'argv': sys.argv[1:], 'files': files}}, report)
 """
 
@@ -69,7 +71,7 @@ class Launch:
     @property
     def report(self) -> Path:
         """What the stand-in of the node leaves."""
-        return self.folder / 'loftr_node'
+        return next(iter(self.folder.glob('loftr_node*')), self.folder / 'loftr_node')
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Launch with arguments as on the command line."""
@@ -205,12 +207,17 @@ def test_a_parameter_file_of_ones_own_replaces_the_default(launch: Launch, tmp_p
         ('remappings:=image', "remappings: 'image' is not of the form from:=to"),
         ('longer_side:=320', 'longer_side is called matcher.longer_side since version 0.2'),
         ('parameters:=/nowhere.yaml', 'parameters: there is no file /nowhere.yaml'),
+        ('log_level:=loud', "log_level: 'loud' is none of debug, info, warn, error, fatal"),
+        ('respawn:=perhaps', "respawn: 'perhaps' is neither true nor false"),
+        ('autostart:=perhaps', "autostart: 'perhaps' is neither true nor false"),
+        ('node_name:=two words', 'two words'),
     ],
 )
 def test_a_wrong_argument_is_named(launch: Launch, argument: str, complaint: str) -> None:
     result = launch.run(argument)
     assert result.returncode != 0
     assert complaint in result.stdout + result.stderr
+    assert 'Traceback' not in result.stdout + result.stderr
     assert not launch.report.exists()
 
 
@@ -284,7 +291,7 @@ def test_the_filter_hears_the_odometry_wherever_the_node_publishes_it(
     launch.add_program('robot_localization', 'ekf_node')
     launch.file = launch.file.with_name('robot_localization.launch.py')
     node, _ = launch.started_with('mode:=rgbd', *arguments)
-    argv, _ = launch.read(launch.folder / 'ekf_node')
+    argv, _ = launch.read(next(launch.folder.glob('ekf_node*')))
     namespaces = [{each for each in words if each.startswith('__ns:=')} for words in (node, argv)]
     assert namespaces[0] == namespaces[1]
     rules = rules_of(argv)
@@ -304,3 +311,17 @@ def test_the_filter_takes_its_file_in_each_namespace(namespace: str) -> None:
     assert node.get_parameter('odom0').value == '/loftr/odometry'
     node.destroy_node()
     rclpy.shutdown(context=context)
+
+
+def test_two_cameras_share_no_arguments(launch: Launch) -> None:
+    launch.file = ROOT / 'examples' / 'two_cameras.launch.py'
+    result = launch.run()
+    reports = {name: launch.folder / f'loftr_node{name}' for name in ('front', 'rear')}
+    assert all(report.exists() for report in reports.values()), result.stdout + result.stderr
+    argv, parameters = launch.read(reports['front'])
+    assert parameters['/front/loftr']['ros__parameters'] == {'mode': 'rgbd'}
+    assert 'depth:=depth/image_raw' in rules_of(argv)
+    argv, parameters = launch.read(reports['rear'])
+    assert '/rear/loftr' not in parameters, 'the mode of the other camera'
+    assert 'image:=image_raw' in rules_of(argv)
+    assert not any(rule.startswith('depth:=') for rule in rules_of(argv))
