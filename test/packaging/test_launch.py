@@ -314,7 +314,7 @@ def test_the_filter_takes_its_file_in_each_namespace(namespace: str) -> None:
 
 
 def test_two_cameras_share_no_arguments(launch: Launch) -> None:
-    launch.file = ROOT / 'examples' / 'two_cameras.launch.py'
+    launch.file = launch.file.with_name('two_cameras.launch.py')
     result = launch.run()
     reports = {name: launch.folder / f'loftr_node{name}' for name in ('front', 'rear')}
     assert all(report.exists() for report in reports.values()), result.stdout + result.stderr

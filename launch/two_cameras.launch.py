@@ -1,4 +1,4 @@
-"""Two cameras, each with a node of its own: `ros2 launch <this file>`.
+"""Two cameras, each with a node of its own: a recipe to copy and change.
 
 A group for each keeps the arguments of one from being those of the other: launch hands on to the
 next file whatever an included one was given.
