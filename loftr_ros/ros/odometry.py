@@ -54,13 +54,43 @@ class OdometryReport:
     problem: str = ''
 
 
-def odometry_to_msg(estimate: OdometryEstimate, odom_frame: str, base_frame: str) -> OdometryMsg:
-    """Write an estimate: the pose in the odometry frame, the twist in that of the base."""
+def odometry_to_msg(
+    estimate: OdometryEstimate,
+    odom_frame: str,
+    base_frame: str,
+    twist_covariance: Array | None = None,
+) -> OdometryMsg:
+    """Write an estimate: the pose in the odometry frame, the twist in that of the base.
+
+    Args:
+        estimate: What is written.
+        odom_frame: Name of the frame of the pose.
+        base_frame: Name of the frame whose pose it is.
+        twist_covariance: In place of that of the estimate, (6, 6).
+    """
     msg = OdometryMsg(child_frame_id=base_frame)
     msg.header = header_to_msg(estimate.stamp_ns, odom_frame)
     msg.pose = pose_to_msg(estimate.odom_T_base, estimate.covariance)
-    msg.twist = _twist_to_msg(estimate.twist, estimate.twist_covariance)
+    covariance = estimate.twist_covariance if twist_covariance is None else twist_covariance
+    msg.twist = _twist_to_msg(estimate.twist, covariance)
     return msg
+
+
+def displacement_covariance(estimate: OdometryEstimate, last: OdometryEstimate | None) -> Array:
+    """Return the covariance (6, 6) of the motion since the last estimate, in the base, m and rad.
+
+    Over a gap, and at the start, it is what the covariance of the pose has grown by: the motion
+    was predicted, and the twist says nothing of that.
+    """
+    if last is not None and not estimate.gap:
+        seconds = (estimate.stamp_ns - last.stamp_ns) / 1e9
+        return estimate.twist_covariance * seconds**2
+    growth = estimate.covariance - (0 if last is None else last.covariance)
+    base_R_odom = estimate.odom_T_base[:3, :3].T
+    turn = np.kron(np.eye(2), base_R_odom)
+    values, vectors = np.linalg.eigh(turn @ growth @ turn.T)
+    grown: Array = (vectors * values.clip(min=0)) @ vectors.T
+    return grown
 
 
 def _twist_to_msg(twist: Array, covariance: Array) -> TwistWithCovariance:
@@ -122,6 +152,7 @@ class OdometryOutputs:
         self._path: deque[PoseStamped] = deque(maxlen=PATH_LENGTH)
         self._path_ns: int | None = None
         self._report = OdometryReport()
+        self._last: OdometryEstimate | None = None
         create = node.create_lifecycle_publisher
         self._odometry_publisher = create(OdometryMsg, '~/odometry', QUEUE_SIZE)
         self._path_publisher = create(Path, '~/path', QUEUE_SIZE)
@@ -154,7 +185,10 @@ class OdometryOutputs:
         self._note(estimate)
         parents = parameters.odometry.odom_frame, parameters.odometry.base_frame
         if parameters.publish.odometry:
-            self._odometry_publisher.publish(odometry_to_msg(estimate, *parents))
+            in_metres = parameters.odometry.twist_covariance == 'displacement'
+            covariance = displacement_covariance(estimate, self._last) if in_metres else None
+            self._odometry_publisher.publish(odometry_to_msg(estimate, *parents, covariance))
+            self._last = estimate
         if parameters.publish.tf:
             header = header_to_msg(estimate.stamp_ns, parameters.odometry.odom_frame)
             self._sender.send(header, parameters.odometry.base_frame, estimate.odom_T_base)
@@ -163,7 +197,7 @@ class OdometryOutputs:
     def clear_path(self) -> None:
         """Let the path start anew."""
         self._path.clear()
-        self._path_ns = None
+        self._path_ns = self._last = None
 
     def close(self) -> None:
         """Take the publishers back."""

@@ -13,6 +13,7 @@ from loftr_ros.frontend import OdometryEstimate
 from loftr_ros.ros import transforms
 from loftr_ros.ros.odometry import (
     check_extrinsics,
+    displacement_covariance,
     extrinsics_of,
     missing_extrinsics,
     odometry_to_msg,
@@ -46,6 +47,31 @@ def test_an_estimate_becomes_pose_and_twist_in_their_frames() -> None:
     np.testing.assert_array_equal(found, covariance)
     assert (msg.twist.twist.linear.y, msg.twist.twist.angular.z) == (1.0, 5.0)
     np.testing.assert_array_equal(np.reshape(msg.twist.covariance, (6, 6)), twist_covariance)
+
+
+def estimate_at(stamp_ns: int, variance: float, *, gap: bool = False) -> OdometryEstimate:
+    covariance, twist_covariance = np.eye(6) * variance, np.diag([4.0, 1, 1, 1, 1, 1])
+    pose = turned(1, 2, 3)
+    return OdometryEstimate(stamp_ns, pose, covariance, np.zeros(6), twist_covariance, True, gap)
+
+
+def test_the_covariance_of_a_displacement_is_that_of_the_velocity_times_the_time() -> None:
+    first, second = estimate_at(10**9, 0.1), estimate_at(10**9 + 500_000_000, 0.2)
+    found = displacement_covariance(second, first)
+    np.testing.assert_allclose(found, second.twist_covariance / 4)
+    msg = odometry_to_msg(second, 'odom', 'base', found)
+    assert msg.twist.covariance[0] == 1.0
+
+
+@pytest.mark.parametrize('before', [0.1, None])
+def test_over_a_gap_a_displacement_is_as_uncertain_as_the_pose_has_become(
+    before: float | None,
+) -> None:
+    last = None if before is None else estimate_at(10**9, before)
+    after = estimate_at(2 * 10**9, 3.0, gap=last is not None)
+    after.covariance[0, 0] = 5.0  # along x of odom, which is -y of the base
+    found = displacement_covariance(after, last)
+    np.testing.assert_allclose(np.diag(found)[:3], np.array([3.0, 5.0, 3.0]) - (before or 0.0))
 
 
 def test_a_transform_survives_its_message() -> None:
