@@ -160,7 +160,7 @@ def test_a_right_camera_without_calibration_leaves_the_frame_without_one() -> No
 def test_rectified_images_that_are_taken_for_raw_ones_are_warned_of_once(
     topic: str, rectified: bool, distorted: bool, expected: int
 ) -> None:
-    bench = Bench(**{'input.rectified': rectified})
+    bench = Bench(None, **{'input.rectified': rectified})
     info = stereo_info()
     info.distortion_model, info.d = 'plumb_bob', [0.1 if distorted else 0.0, 0.0, 0.0, 0.0, 0.0]
     for _ in range(2):
