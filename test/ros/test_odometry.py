@@ -51,7 +51,7 @@ def test_an_estimate_becomes_pose_and_twist_in_their_frames() -> None:
 
 def estimate_at(stamp_ns: int, variance: float, *, gap: bool = False) -> OdometryEstimate:
     covariance, twist_covariance = np.eye(6) * variance, np.diag([4.0, 1, 1, 1, 1, 1])
-    pose = turned(1, 2, 3)
+    pose = rotated(1, 2, 3)
     return OdometryEstimate(stamp_ns, pose, covariance, np.zeros(6), twist_covariance, True, gap)
 
 
