@@ -302,7 +302,7 @@ def copy_sources() -> Path:
     (source / PACKAGE).mkdir(parents=True)
     for name in ('CMakeLists.txt', 'package.xml'):
         shutil.copy2(ROOT / name, source)
-    for name in ('bin', 'config', 'examples', 'launch', 'msg', 'srv'):
+    for name in ('bin', 'config', 'examples', 'launch', 'msg', 'policies', 'srv'):
         shutil.copytree(ROOT / name, source / name)
     return source
 
