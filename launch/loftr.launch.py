@@ -15,6 +15,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from loftr_ros.settings.names import REMOVED, RENAMED, name_problem
 from loftr_ros.settings.parameters import parameter_fields
+from loftr_ros.settings.topics import camera_info_beside
 
 IMAGES = {
     'image': ('image', 'images of the camera (modes mono and rgbd)'),
@@ -172,20 +173,6 @@ def check_names(context: LaunchContext, declared: Iterable[str]) -> None:
                 hint = f'; did you mean {nearest[0]}?' if nearest else ''
                 problem = name_problem(name) if name in REMOVED else f'there is no {name}{hint}'
                 get_logger('loftr.launch').warning(f'launch argument: {problem}')
-
-
-def camera_info_beside(image: str, unmapped: str, default: str) -> str:
-    """Return the calibration topic that drivers publish beside a topic of images.
-
-    /camera/image_raw has its calibration on /camera/camera_info, as image_transport expects it, and
-    so has /camera/image_raw/compressed; a topic that was not remapped keeps the default.
-    """
-    base, _, transport = image.rpartition('/')
-    image = base if base and transport in ('compressed', 'compressedDepth') else image
-    if image == unmapped:
-        return default
-    namespace, slash, _ = image.rpartition('/')
-    return f'{namespace}{slash}camera_info'
 
 
 def split_remappings(text: str) -> list[tuple[str, str]]:

@@ -14,6 +14,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from loftr_ros.settings.topics import odometry_topic
+
 # Both ways in which a file of the filter may name the odometry of a node that is called loftr.
 ODOMETRY = ('/loftr/odometry', 'loftr/odometry')
 
@@ -59,10 +61,3 @@ def describe_filter(context: LaunchContext) -> list[Node]:
             output='both',
         )
     ]
-
-
-def odometry_topic(node_name: str, remappings: str) -> str:
-    """Return where the node publishes its odometry, relative to its namespace or not."""
-    own = f'{node_name}/odometry'
-    rules = dict(part.split(':=', 1) for part in remappings.split() if ':=' in part)
-    return rules.get('~/odometry', own)

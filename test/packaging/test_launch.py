@@ -298,6 +298,27 @@ def test_the_filter_hears_the_odometry_wherever_the_node_publishes_it(
     assert {f'/loftr/odometry:={odometry}', f'loftr/odometry:={odometry}'} <= rules
 
 
+def test_rtabmap_starts_on_the_same_images_and_the_odometry(launch: Launch) -> None:
+    launch.add_program('rtabmap_slam', 'rtabmap')
+    launch.file = launch.file.with_name('rtabmap.launch.py')
+    argv, parameters = launch.started_with(
+        'image:=/cam/color/image_raw', 'depth:=/cam/depth', 'namespace:=robot', 'node_name:=eye'
+    )
+    assert parameters['/robot/eye']['ros__parameters'] == {
+        'mode': 'rgbd',
+        'odometry.twist_covariance': 'displacement',
+        'use_sim_time': False,
+    }
+    argv, _ = launch.read(next(launch.folder.glob('rtabmap*')))
+    assert '__ns:=/robot' in argv
+    assert rules_of(argv) == {
+        'odom:=eye/odometry',
+        'rgb/image:=/cam/color/image_raw',
+        'rgb/camera_info:=/cam/color/camera_info',
+        'depth/image:=/cam/depth',
+    } | {rule for rule in rules_of(argv) if rule.startswith('__')}
+
+
 @pytest.mark.parametrize('namespace', ['/', '/robot'])
 def test_the_filter_takes_its_file_in_each_namespace(namespace: str) -> None:
     rclpy = pytest.importorskip('rclpy')
