@@ -9,6 +9,8 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE = LOCALHOST
 export ROS_DOMAIN_ID := $(shell echo $$(( 1 + $$$$ % 100 )))
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH RMW_IMPLEMENTATION ROS_DISTRO
 
+export ROS
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test env messages format lint type clean
 
@@ -22,7 +24,7 @@ test: env  ## set up, then run the tests (minutes); ARGS='test/geometry -x' for 
 	@$(PYTHON) scripts/setup_env.py --extras
 	@$(BIN)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile) $(ARGS)
 
-env:  ## make .venv: Python packages, ROS 2 wheels, this package's messages
+env:  ## make .venv: Python packages, ROS 2 wheels (ROS=kilted or jazzy), this package's messages
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Debian or Ubuntu: sudo apt install python3 python3-dev python3-venv" >&2; exit 1; }
 	@$(PYTHON) scripts/setup_env.py
 

@@ -5,8 +5,8 @@ its messages are not requirements here: a ROS installation brings its own, and r
 lists the wheels for machines without one.
 """
 
-import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 from setuptools import find_packages, setup
 
@@ -14,16 +14,15 @@ ROOT = Path(__file__).parent
 
 
 def read_version() -> str:
-    """Return the version that the package declares.
+    """Return the version that package.xml declares.
 
     Raises:
-        RuntimeError: loftr_ros/__init__.py declares none.
+        RuntimeError: it declares none.
     """
-    source = (ROOT / 'loftr_ros' / '__init__.py').read_text(encoding='utf-8')
-    match = re.search(r"^__version__ = '(.+)'$", source, re.MULTILINE)
-    if not match:
-        raise RuntimeError('loftr_ros/__init__.py declares no __version__')
-    return match[1]
+    version = ET.parse(ROOT / 'package.xml').findtext('version')
+    if not version:
+        raise RuntimeError('package.xml declares no version')
+    return version
 
 
 def read_requirements(name: str) -> list[str]:
@@ -49,7 +48,7 @@ setup(
     entry_points={
         'console_scripts': [
             'loftr-ros = loftr_ros.commands.main:main',
-            'loftr_node = loftr_ros.ros.node:main',
+            'loftr_node = loftr_ros.ros.node:run',
         ],
     },
 )

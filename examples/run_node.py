@@ -7,6 +7,9 @@ from collections.abc import Callable
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from loftr_ros.ros.ending import ending_on_signals
 
 
 def run_node(make_node: Callable[[], Node], name: str) -> int:
@@ -19,26 +22,22 @@ def run_node(make_node: Callable[[], Node], name: str) -> int:
     Returns:
         Exit code: 0 after SIGINT or SIGTERM, 2 for a wrong parameter.
     """
-    rclpy.init()
-    executor = SingleThreadedExecutor()
-    try:
-        node = make_node()
-    except ValueError as error:
-        rclpy.logging.get_logger(name).fatal(f'wrong parameter: {error}')
-        rclpy.try_shutdown()
-        return 2
-    executor.add_node(node)
-    try:
-        # Without a timeout, a signal that comes just before a wait may leave it waiting forever.
-        while rclpy.ok():
-            executor.spin_once(timeout_sec=1.0)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except RuntimeError:
-        # The signal may end the context while the executor is about to use it.
-        if rclpy.ok():
-            raise
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    with ending_on_signals() as ending:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            node = make_node()
+        except ValueError as error:
+            rclpy.logging.get_logger(name).fatal(f'wrong parameter: {error}')
+            rclpy.try_shutdown()
+            return 2
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        try:
+            ending.spin(executor)
+        except ExternalShutdownException:
+            pass
+        finally:
+            executor.shutdown(timeout_sec=0)
+            node.destroy_node()
+            rclpy.try_shutdown()
     return 0

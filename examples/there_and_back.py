@@ -61,6 +61,8 @@ NODE_PARAMETERS = (
     # Nothing may be lost: the next frame waits for the result of this one.
     'input.process_every_frame:=true',
     'input.reliability:=reliable',
+    # No transforms are published: the camera is on the base as the default says.
+    'odometry.extrinsics:=parameter',
     # The sequences are short.
     'loop.enabled:=true',
     'loop.min_age:=3.0',

@@ -15,6 +15,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from loftr_ros.settings.names import REMOVED, RENAMED, name_problem
 from loftr_ros.settings.parameters import parameter_fields
+from loftr_ros.settings.topics import camera_info_beside
 
 IMAGES = {
     'image': ('image', 'images of the camera (modes mono and rgbd)'),
@@ -48,10 +49,11 @@ PARAMETERS = {
     'odometry.scale': 'scale of mode mono: none, odometry or twist (on the topic speed)',
     'loop.enabled': 'find places again: true or false',
     'publish.tf': 'publish the transform odom_frame -> base_frame: true or false',
-    'autostart': 'configure and activate the node by itself: true or false',
+    'autostart': 'the node starts itself; false under a lifecycle manager: true or false',
     'use_sim_time': 'take the time from /clock: true or false',
 }
 """The usual ones, for --show-args; every other parameter of the node is an argument as well."""
+LOG_LEVELS = 'debug', 'info', 'warn', 'error', 'fatal'
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -75,6 +77,7 @@ def generate_launch_description() -> LaunchDescription:
         },
         'remappings': ('', "more remappings, as in '~/odometry:=/odom /tf:=/tf_loftr'"),
         'log_level': ('info', 'debug, info, warn, error or fatal'),
+        'respawn': ('false', 'start the node again when it ends by itself: true or false'),
     }
     declarations = [
         DeclareLaunchArgument(name, default_value=default, description=description)
@@ -89,8 +92,7 @@ def describe_node(context: LaunchContext, declared: list[str]) -> list[Node]:
     """Return the node as the values of the arguments have it, those `declared` and parameters.
 
     Raises:
-        ValueError: a remapping is not of the form from:=to, the file of parameters does not exist,
-            or an argument has a name of version 0.1.
+        ValueError: an argument has a value that it cannot have, or a name of version 0.1.
     """
 
     def value(name: str) -> str:
@@ -100,13 +102,17 @@ def describe_node(context: LaunchContext, declared: list[str]) -> list[Node]:
     check_names(context, [*declared, *types])
     # Arguments that were not given stay out, so that they never overrule the file of parameters.
     given = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        name: truth(name, value(name))
+        if kind is bool
+        else ParameterValue(LaunchConfiguration(name), value_type=kind)
         for name, kind in types.items()
         if context.launch_configurations.get(name)
     }
     parameter_file = Path(value('parameters')).expanduser()
     if not parameter_file.is_file():
         raise ValueError(f'parameters: there is no file {parameter_file}')
+    if value('log_level').lower() not in LOG_LEVELS:
+        raise ValueError(f'log_level: {value("log_level")!r} is none of {", ".join(LOG_LEVELS)}')
     topics = {topic: value(name) for name, (topic, _) in {**IMAGES, **OTHER_TOPICS}.items()}
     for name, (topic, image) in CAMERA_INFOS.items():
         default = IMAGES[image][0]
@@ -123,8 +129,21 @@ def describe_node(context: LaunchContext, declared: list[str]) -> list[Node]:
             arguments=['--ros-args', '--log-level', value('log_level')],
             output='both',
             emulate_tty=True,
+            respawn=truth('respawn', value('respawn')),
+            respawn_delay=2.0,
         )
     ]
+
+
+def truth(name: str, text: str) -> bool:
+    """Read true or false.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.lower() not in ('true', 'false'):
+        raise ValueError(f'{name}: {text!r} is neither true nor false')
+    return text.lower() == 'true'
 
 
 def parameter_types() -> dict[str, Any]:
@@ -154,18 +173,6 @@ def check_names(context: LaunchContext, declared: Iterable[str]) -> None:
                 hint = f'; did you mean {nearest[0]}?' if nearest else ''
                 problem = name_problem(name) if name in REMOVED else f'there is no {name}{hint}'
                 get_logger('loftr.launch').warning(f'launch argument: {problem}')
-
-
-def camera_info_beside(image: str, unmapped: str, default: str) -> str:
-    """Return the calibration topic that drivers publish beside a topic of images.
-
-    /camera/image_raw has its calibration on /camera/camera_info, as image_transport expects it; a
-    topic that was not remapped keeps the default.
-    """
-    if image == unmapped:
-        return default
-    namespace, slash, _ = image.rpartition('/')
-    return f'{namespace}{slash}camera_info'
 
 
 def split_remappings(text: str) -> list[tuple[str, str]]:

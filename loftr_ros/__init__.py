@@ -3,5 +3,3 @@
 Each room of the package is imported on its own (`loftr_ros.matching`, `loftr_ros.geometry`, ...),
 so that importing one never loads the dependencies of another.
 """
-
-__version__ = '0.1.0'

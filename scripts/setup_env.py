@@ -8,13 +8,13 @@ import shutil
 import sys
 
 # Lines up to here run on any Python 3, to say that it is not one of these.
-PYTHONS = ((3, 13), (3, 12), (3, 11), (3, 10))
+PYTHONS = ((3, 13), (3, 12), (3, 11), (3, 10), (3, 14))
 
 if sys.version_info[:2] not in PYTHONS:
     names = ['python{}.{}'.format(*version) for version in PYTHONS]
     found = [name for name in names if shutil.which(name)]
     sys.exit(
-        'Python 3.10 to 3.13 is needed (for others there are no ROS 2 wheels), but {} is {}.{}.\n'
+        'Python 3.10 to 3.14 is needed (for others there are no ROS 2 wheels), but {} is {}.{}.\n'
         '{}run make again with its name, for example: make demo PYTHON={}'.format(
             sys.executable,
             *sys.version_info[:2],
@@ -28,6 +28,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import platform
 import subprocess
 import sysconfig
 import time
@@ -46,7 +47,10 @@ VERSION = '{}.{}'.format(*sys.version_info[:2])
 # A sourced ROS installation must not leak into the environment of the wheels.
 FOREIGN_VARIABLES = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'PYTHONPATH', 'PYTHONHOME')
 
-REQUIREMENTS = ('dev', 'ros2', 'runtime')
+# Distribution of ROS 2 -> its wheels. That of the environment stays unless ROS names another.
+DISTRIBUTIONS = {'kilted': 'ros2', 'jazzy': 'ros2-jazzy'}
+DEFAULT_DISTRIBUTION = 'kilted'
+REQUIREMENTS = ('dev', 'runtime')
 EXTRAS = ('gtsam', 'onnx', 'ray', 'rerun')
 
 TORCH_CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
@@ -71,9 +75,32 @@ def check_prerequisites() -> None:
     Raises:
         SetupError: something is missing; the message names it and the remedy.
     """
-    problems = [*python_problems(), *compiler_problems()]
+    problems = [*machine_problems(), *python_problems(), *compiler_problems()]
     if problems:
         raise SetupError('\n'.join(problems))
+
+
+def machine_problems() -> Iterator[str]:
+    """Yield what ROS 2 has no wheels for."""
+    if platform.machine() not in ('x86_64', 'AMD64'):
+        yield (
+            f'There are no wheels of ROS 2 for {platform.machine()}, only for x86_64. Install\n'
+            'ROS 2 itself and build this package with colcon: docs/installation.md.'
+        )
+
+
+def distribution() -> str:
+    """Return the distribution of ROS 2 that is asked for, or that the environment has.
+
+    Raises:
+        SetupError: it is none that there are wheels of.
+    """
+    made = STAMPS / 'distribution'
+    present = made.read_text(encoding='utf-8') if made.is_file() else DEFAULT_DISTRIBUTION
+    wanted = os.environ.get('ROS', '') or present
+    if wanted not in DISTRIBUTIONS:
+        raise SetupError(f'ROS={wanted}: there are wheels of {" and ".join(DISTRIBUTIONS)} alone')
+    return wanted
 
 
 def python_problems() -> Iterator[str]:
@@ -181,19 +208,31 @@ def install_packages(key: str) -> None:
     """Install all that the package, its tests and its checks need, at the versions tried."""
     announce('Installing PyTorch, ROS 2 and other packages into .venv (1 to 5 minutes, 600 MB)')
     pip: list[str | Path] = [PYTHON, '-m', 'pip', 'install', '--disable-pip-version-check']
-    pip += ['--constraint', 'constraints.txt']
+    pip += ['--constraint', write_constraints()]
     run([*pip, '--upgrade', 'pip', 'setuptools', 'wheel'])
     install_torch(pip)
-    run([*pip, *(f'--requirement=requirements/{name}.txt' for name in REQUIREMENTS)])
+    names = (*REQUIREMENTS, DISTRIBUTIONS[distribution()])
+    run([*pip, *(f'--requirement=requirements/{name}.txt' for name in names)])
     run([*pip, '--no-build-isolation', '--no-deps', '--editable', '.'])
+    mark_done('distribution', distribution())
     mark_done('packages', key)
+
+
+def write_constraints() -> Path:
+    """Write the versions that were tried, without those of Kilted's wheels for another."""
+    lines = (ROOT / 'constraints.txt').read_text(encoding='utf-8').splitlines(keepends=True)
+    if distribution() != DEFAULT_DISTRIBUTION:
+        lines = [line for line in lines if not line.startswith('ros-')]
+    path = VENV / 'constraints.txt'
+    path.write_text(''.join(lines), encoding='utf-8')
+    return path
 
 
 def install_extras(key: str) -> None:
     """Install what only some commands need, so that the tests have it all."""
     announce('Installing GTSAM, ONNX, Ray and Rerun, which some tests use (1 minute, 350 MB)')
     pip: list[str | Path] = [PYTHON, '-m', 'pip', 'install', '--disable-pip-version-check']
-    pip += ['--constraint', 'constraints.txt']
+    pip += ['--constraint', write_constraints()]
     run([*pip, *(f'--requirement=requirements/{name}.txt' for name in EXTRAS)])
     mark_done('extras', key)
 
@@ -263,7 +302,7 @@ def copy_sources() -> Path:
     (source / PACKAGE).mkdir(parents=True)
     for name in ('CMakeLists.txt', 'package.xml'):
         shutil.copy2(ROOT / name, source)
-    for name in ('bin', 'config', 'examples', 'launch', 'msg', 'srv'):
+    for name in ('bin', 'config', 'examples', 'launch', 'msg', 'policies', 'srv'):
         shutil.copytree(ROOT / name, source / name)
     return source
 
@@ -286,7 +325,7 @@ def place_messages(stage: Path) -> None:
 
 def step_keys(extras: bool = False) -> dict[str, str]:
     """Return for each step, in order, a hash of all that its result depends on."""
-    keys = {'venv': hash_of(VERSION, str(ROOT))}
+    keys = {'venv': hash_of(VERSION, str(ROOT), distribution())}
     packages = ('requirements', 'constraints.txt', 'setup.py')
     keys['packages'] = hash_of(keys['venv'], *(ROOT / name for name in packages))
     keys['messages'] = hash_of(
@@ -315,12 +354,6 @@ def main() -> int:
     )
     parser.add_argument('--extras', action='store_true', help='what only some commands need, too')
     options = parser.parse_args()
-    keys = step_keys(options.extras)
-    steps = pending_steps(keys)
-    if options.rebuild_messages and not steps:
-        steps = ['messages']
-    if not steps:
-        return 0
     start = time.monotonic()
     functions = {
         'venv': make_venv,
@@ -329,6 +362,12 @@ def main() -> int:
         'extras': install_extras,
     }
     try:
+        keys = step_keys(options.extras)
+        steps = pending_steps(keys)
+        if options.rebuild_messages and not steps:
+            steps = ['messages']
+        if not steps:
+            return 0
         check_prerequisites()
         for step in steps:
             functions[step](keys[step])

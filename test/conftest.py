@@ -9,16 +9,20 @@ import socket
 import sys
 from pathlib import Path
 
-from hypothesis import settings
+try:
+    from hypothesis import settings
+except ModuleNotFoundError:  # then its tests skip
+    settings = None  # type: ignore[assignment,misc]
 
 # The modules that tests of several rooms share.
 sys.path.insert(0, str(Path(__file__).parent / 'helpers'))
-pytest_plugins = ['tiny_datasets']
+pytest_plugins = ['optional_modules', 'tiny_datasets']
 
 # A busy machine is slow now and then: no example has a deadline.
-settings.register_profile('fixed', derandomize=True, deadline=None)
-settings.register_profile('explore', deadline=None, max_examples=1000)
-settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
+if settings is not None:
+    settings.register_profile('fixed', derandomize=True, deadline=None)
+    settings.register_profile('explore', deadline=None, max_examples=1000)
+    settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
 
 
 def reserve_domain() -> tuple[int, socket.socket]:

@@ -127,9 +127,9 @@ def relative_pose_to_msg(
         kind: One of the KIND_ constants of the message.
     """
     msg = RelativePoseMsg()
-    msg.header = header_to_msg(query.stamp_ns, query.frame_id)
+    msg.header = header_to_msg(query.stamp_ns, reference.frame_id)
     msg.reference_stamp = stamp_to_msg(reference.stamp_ns)
-    msg.reference_frame_id = reference.frame_id
+    msg.query_frame_id = query.frame_id
     msg.kind = kind
     msg.state = STATES[pose.state]
     msg.reason = pose.reason

@@ -6,11 +6,6 @@ Reading needs no ROS installation: any object with the fields of the message wil
 from __future__ import annotations
 
 import array
-import importlib.util
-import subprocess
-import sys
-from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -21,8 +16,6 @@ from loftr_ros.encoded import encoded_size, is_complete
 from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
 
@@ -38,18 +31,6 @@ class Layout(NamedTuple):
 
     dtype: str
     channels: int
-
-
-@dataclass(frozen=True)
-class _Dense:
-    """An image message without padding, in the byte order of this machine."""
-
-    height: int
-    width: int
-    encoding: str
-    step: int
-    data: memoryview
-    is_bigendian: int = 0
 
 
 DEPTHS = {'8U': 'uint8', '16U': 'uint16', '32F': 'float32', '64F': 'float64'}
@@ -71,18 +52,24 @@ LAYOUTS = {
 PLANES = {'nv12': 2, 'nv21': 2, 'nv24': 1}
 """Semi-planar YUV encodings: the plane of luma, then one of chroma whose rows are fewer by this."""
 
-# Names of image_encodings.hpp since Iron -> the older names that every converter knows.
-OLDER_NAMES = {'uyvy': 'yuv422', 'yuyv': 'yuv422_yuy2'}
+# OpenCV names a Bayer tile by its second row and column, ROS by its first.
+TO_RGB = {
+    'bgr': cv2.COLOR_BGR2RGB,
+    'rgba': cv2.COLOR_RGBA2RGB,
+    'bgra': cv2.COLOR_BGRA2RGB,
+    'bayer_rggb': cv2.COLOR_BayerBG2RGB,
+    'bayer_bggr': cv2.COLOR_BayerRG2RGB,
+    'bayer_gbrg': cv2.COLOR_BayerGR2RGB,
+    'bayer_grbg': cv2.COLOR_BayerGB2RGB,
+    'yuv422': cv2.COLOR_YUV2RGB_UYVY,
+    'uyvy': cv2.COLOR_YUV2RGB_UYVY,
+    'yuv422_yuy2': cv2.COLOR_YUV2RGB_YUY2,
+    'yuyv': cv2.COLOR_YUV2RGB_YUY2,
+}
+"""OpenCV's conversion of each colour encoding, whatever its depth."""
 
 # OpenCV's own order, which its users publish under the generic names.
 GENERIC_COLOURS = {3: slice(None, None, -1), 4: slice(2, None, -1)}
-
-TRY_CV_BRIDGE = """
-from types import SimpleNamespace
-from cv_bridge import CvBridge
-pixel = SimpleNamespace(height=1, width=1, step=3, encoding='bgr8', is_bigendian=0, data=bytes(3))
-CvBridge().imgmsg_to_cv2(pixel, 'rgb8')
-"""
 
 MAX_BYTES = 256_000_000
 """Larger compressed images are not decoded, bytes of the pixels: 80 megapixels in colour."""
@@ -115,11 +102,6 @@ def is_known_kind(msg: Image | CompressedImage) -> bool:
     if not hasattr(msg, 'format'):
         return msg.encoding in LAYOUTS or msg.encoding in PLANES
     return 'compressedDepth' in msg.format or bytes(msg.data[:12]).startswith(FILE_MARKS)
-
-
-def prepare() -> None:
-    """Load what the first image would otherwise wait for."""
-    _converter()
 
 
 def image_to_msg(image: Array, header: Header | None = None) -> Image:
@@ -215,36 +197,13 @@ def _generic_to_rgb(pixels: Array) -> Array:
 
 def _colour_to_rgb(pixels: Array, encoding: str) -> Array:
     height, width = pixels.shape[:2]
-    encoding = OLDER_NAMES.get(encoding, encoding)
-    data = pixels.data.cast('B')
-    dense = _Dense(height, width, encoding, len(data) // height, data)
+    colours = encoding if encoding in TO_RGB else encoding.removesuffix('16').removesuffix('8')
     try:
-        return np.asarray(_converter()(dense, 'rgb16' if encoding.endswith('16') else 'rgb8'))
-    except Exception as error:  # three libraries with errors of their own may have raised it
+        return np.asarray(cv2.cvtColor(pixels, TO_RGB[colours]))
+    except cv2.error as error:
         raise ImageConversionError(
             f'{width}x{height} px {encoding} cannot be converted to RGB: {error}'
         ) from error
-
-
-@cache
-def _converter() -> Callable[[Any, str], Array]:
-    """Return the conversion of cv_bridge where that works, else of its replacement without ROS."""
-    if _cv_bridge_works():
-        from cv_bridge import CvBridge
-
-        convert: Callable[[Any, str], Array] = CvBridge().imgmsg_to_cv2
-        return convert
-    from rosbags.image import image_to_cvimage
-
-    return image_to_cvimage
-
-
-def _cv_bridge_works() -> bool:
-    """Try cv_bridge in another process: built for NumPy 1 it crashes at its first use with 2."""
-    if importlib.util.find_spec('cv_bridge') is None:
-        return False
-    command = [sys.executable, '-c', TRY_CV_BRIDGE]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def size_of(msg: Image | CompressedImage) -> tuple[int, int] | None:

@@ -11,8 +11,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from loftr_ros import __version__
 from loftr_ros.allocator import keep_freed_memory
+from loftr_ros.version import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser(called: str) -> argparse.ArgumentParser:
     """Return the parser, with the arguments of the command that was called alone."""
     parser = argparse.ArgumentParser(prog='loftr-ros', description='LoFTR matching for ROS 2.')
-    parser.add_argument('--version', action='version', version=f'loftr_ros {__version__}')
+    parser.add_argument('--version', action='version', version=f'loftr_ros {package_version()}')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text)

@@ -87,17 +87,26 @@ class Arrival:
 class FrameReader:
     """Reads frames; a calibration that cannot be used costs the pose, an image the frame."""
 
-    def __init__(self, parameters: NodeParameters, refuse: Refuse, lookup: Lookup) -> None:
+    def __init__(
+        self,
+        parameters: NodeParameters,
+        refuse: Refuse,
+        lookup: Lookup,
+        warn: Callable[[str], object] = lambda _: None,
+    ) -> None:
         """Read frames of the mode of the parameters.
 
         Args:
             parameters: Mode, rectification and pose of the right camera.
             refuse: Hears of the topic and the reason of each calibration that is not used.
             lookup: Knows where the right camera stands if neither parameters nor calibration do.
+            warn: Called with a text, once for each topic whose images seem to be rectified.
 
         Raises:
             ParameterError: A file of a calibration cannot be used.
         """
+        self._warn = warn
+        self._warned: set[str] = set()
         self._rectified = parameters.input.rectified
         try:
             self._calibrations = read_calibrations(parameters.input.calibration_file)
@@ -116,11 +125,25 @@ class FrameReader:
             InputError: The image cannot be used.
         """
         image = self._calibrated(image, camera)
+        self._check_rectification(image)
         frame, problem = read_frame(image, self._rectified)
         if problem:
             # The matches are as good without a calibration: only the pose has to wait.
             self._refuse(image.camera_info_topic, problem)
         return frame
+
+    def _check_rectification(self, image: ImageInput) -> None:
+        """Warn where images of a topic for rectified ones would be undistorted once more."""
+        info, topic = image.camera_info, image.topic
+        if self._rectified or info is None or topic in self._warned or not any(info.d):
+            return
+        if any(part.startswith('image_rect') for part in topic.split('/')[-2:]):
+            self._warned.add(topic)
+            self._warn(
+                f'{topic}: its name is that of rectified images, but its calibration '
+                f'({image.camera_info_topic}) has a distortion and input.rectified is '
+                'false: if they are rectified, set it to true, or poses will be wrong'
+            )
 
     def rgbd(self, image: ImageInput, depth: DepthInput) -> Frame:
         """Read an image with its depth.

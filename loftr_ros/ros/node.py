@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
-from typing import Any
+from typing import Any, NoReturn
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -19,9 +19,11 @@ from rclpy.clock import (  # type: ignore[attr-defined]  # where Humble has them
     TimeJump,
 )
 from rclpy.duration import Duration
+from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool, Trigger
 
 from loftr_ros.allocator import keep_freed_memory
@@ -29,6 +31,7 @@ from loftr_ros.frontend import BaseOdometry
 from loftr_ros.ros import services
 from loftr_ros.ros.descriptors import declare
 from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
+from loftr_ros.ros.ending import Ending, ending_on_signals, leave
 from loftr_ros.ros.frames import Arrival, InputError
 from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.memory import free_memory
@@ -39,7 +42,7 @@ from loftr_ros.ros.outputs import Outputs
 from loftr_ros.ros.pipeline import Pipeline
 from loftr_ros.ros.processing import Processor
 from loftr_ros.ros.transforms import TransformListener
-from loftr_ros.ros.transitions import transition
+from loftr_ros.ros.transitions import ManagedNode, transition
 from loftr_ros.ros.worker import Worker
 from loftr_ros.settings.declarations import ParameterError
 from loftr_ros.settings.matcher import NodeMatcher, load_matcher
@@ -57,14 +60,20 @@ STOP_TIMEOUT_S = 10.0
 WATCHDOG_S = 1.0
 
 
-class LoftrNode(LifecycleNode):
+class LoftrNode(ManagedNode):
     """Managed node: configure loads the model, activate subscribes."""
 
-    def __init__(self, matcher_factory: MatcherFactory = load_matcher, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        matcher_factory: MatcherFactory = load_matcher,
+        is_ending: Callable[[], bool] = lambda: False,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
         """Declare everything; nothing heavy happens before it is configured.
 
         Args:
             matcher_factory: Makes the matcher from the parameters.
+            is_ending: Whether the process is to end: then nothing long is waited for.
             kwargs: Of `rclpy.lifecycle.LifecycleNode`.
 
         Raises:
@@ -76,6 +85,7 @@ class LoftrNode(LifecycleNode):
         self.state = 'unconfigured'
         self.paused = False
         self._matcher_factory = matcher_factory
+        self._is_ending = is_ending
         self._pipeline: Pipeline | None = None
         self._inputs: Inputs | None = None
         self._odometry_inputs: OdometryInputs | None = None
@@ -112,6 +122,8 @@ class LoftrNode(LifecycleNode):
 
     def _autostart(self) -> None:
         self.destroy_timer(self._autostart_timer)
+        if self.state != 'unconfigured':
+            return  # a manager was faster
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
@@ -145,7 +157,9 @@ class LoftrNode(LifecycleNode):
         # and once the teams outnumber the cores it sends them to sleep after each operation.
         loading = worker.call(load)
         # The executor is here meanwhile, and a download may take minutes.
-        while wait([loading], timeout=WATCHDOG_S).not_done and self.context.ok():
+        while wait([loading], timeout=WATCHDOG_S).not_done:
+            if self._is_ending() or not self.context.ok():
+                raise RuntimeError('the process is to end')
             self._on_watchdog()
         matcher, seconds = loading.result()
         transforms = TransformListener(self if parameters.needs_transforms else None)
@@ -354,6 +368,8 @@ class LoftrNode(LifecycleNode):
     def _on_watchdog(self) -> None:
         if self._inputs is not None:
             self._inputs.hear_latched()
+        if self._pipeline is not None:
+            self._pipeline.transforms.tend()
         report = self._report()
         self._diagnostics.publish(diagnostics_to_msg(report, self.get_clock().now().to_msg()))
         for problem in report.problems:
@@ -401,35 +417,40 @@ def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_m
     """Run the node until it is asked to end.
 
     Returns:
-        Exit code: 0 after SIGINT or SIGTERM, 2 for a wrong parameter.
+        Exit code: 0 after SIGINT or SIGTERM, 2 for a wrong argument or parameter.
     """
     keep_freed_memory()
-    rclpy.init(args=args)
-    try:
-        node = LoftrNode(matcher_factory)
-    except ParameterError as error:
-        rclpy.logging.get_logger('loftr').fatal(f'wrong parameter: {error}')
-        rclpy.try_shutdown()
-        return 2
-    _limit_threads(node.parameters.matcher.num_threads)
+    with ending_on_signals() as ending:
+        try:
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        except RuntimeError as error:  # rclpy has several, of --ros-args that it cannot read
+            print(f'loftr: wrong argument: {error}', file=sys.stderr)
+            return 2
+        try:
+            node = LoftrNode(matcher_factory, ending.is_set)
+        except (ParameterError, InvalidNodeNameException, InvalidNamespaceException) as error:
+            rclpy.logging.get_logger('loftr').fatal(f'wrong parameter: {error}')
+            rclpy.try_shutdown()
+            return 2
+        _limit_threads(node.parameters.matcher.num_threads)
+        _spin(node, ending)
+    return 0
+
+
+def _spin(node: LoftrNode, ending: Ending) -> None:
     # Several threads would not help: the worker computes. Up to ROS 2 Kilted the executor for them
     # spins while a callback waits for its thread, and the worker starves (rclpy issue 1452).
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
+        ending.spin(executor)
+    except ExternalShutdownException:
         pass
-    except RuntimeError:
-        # The signal may end the context while the executor is about to use it.
-        if rclpy.ok():
-            raise
     finally:
         # Services that wait for the worker are not waited for: there is no thread to answer in.
         executor.shutdown(timeout_sec=0)
         node.destroy_node()
         rclpy.try_shutdown()
-    return 0
 
 
 def _limit_threads(count: int) -> None:
@@ -439,5 +460,10 @@ def _limit_threads(count: int) -> None:
         torch.set_num_threads(count)
 
 
+def run() -> NoReturn:
+    """Run the node as a process."""
+    leave(main())
+
+
 if __name__ == '__main__':
-    sys.exit(main())
+    run()

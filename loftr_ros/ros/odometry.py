@@ -16,6 +16,7 @@ from loftr_ros.codecs.conversions import header_to_msg, pose_to_msg
 from loftr_ros.frontend import OdometryEstimate
 from loftr_ros.ros import transforms
 from loftr_ros.settings.declarations import ParameterError, transform_from_pose
+from loftr_ros.settings.parameters import NodeParameters
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from loftr_ros.frontend import Step, TrackingResult
     from loftr_ros.frontend.base_odometry import FindExtrinsics
     from loftr_ros.ros.frames import Lookup
-    from loftr_ros.settings.parameters import NodeParameters
 
 Array = npt.NDArray[np.float64]
 
 QUEUE_SIZE = 10
+NO_TF2 = 'tf2_ros is not installed for Python (apt install ros-<distro>-tf2-ros-py)'
 PATH_LENGTH = 1000
 """Poses that the path holds at most."""
 PATH_PERIOD_NS = 500_000_000
@@ -53,13 +54,43 @@ class OdometryReport:
     problem: str = ''
 
 
-def odometry_to_msg(estimate: OdometryEstimate, odom_frame: str, base_frame: str) -> OdometryMsg:
-    """Write an estimate: the pose in the odometry frame, the twist in that of the base."""
+def odometry_to_msg(
+    estimate: OdometryEstimate,
+    odom_frame: str,
+    base_frame: str,
+    twist_covariance: Array | None = None,
+) -> OdometryMsg:
+    """Write an estimate: the pose in the odometry frame, the twist in that of the base.
+
+    Args:
+        estimate: What is written.
+        odom_frame: Name of the frame of the pose.
+        base_frame: Name of the frame whose pose it is.
+        twist_covariance: In place of that of the estimate, (6, 6).
+    """
     msg = OdometryMsg(child_frame_id=base_frame)
     msg.header = header_to_msg(estimate.stamp_ns, odom_frame)
     msg.pose = pose_to_msg(estimate.odom_T_base, estimate.covariance)
-    msg.twist = _twist_to_msg(estimate.twist, estimate.twist_covariance)
+    covariance = estimate.twist_covariance if twist_covariance is None else twist_covariance
+    msg.twist = _twist_to_msg(estimate.twist, covariance)
     return msg
+
+
+def displacement_covariance(estimate: OdometryEstimate, last: OdometryEstimate | None) -> Array:
+    """Return the covariance (6, 6) of the motion since the last estimate, in the base, m and rad.
+
+    Over a gap, and at the start, it is what the covariance of the pose has grown by: the motion
+    was predicted, and the twist says nothing of that.
+    """
+    if last is not None and not estimate.gap:
+        seconds = (estimate.stamp_ns - last.stamp_ns) / 1e9
+        return estimate.twist_covariance * seconds**2
+    growth = estimate.covariance - (0 if last is None else last.covariance)
+    base_R_odom = estimate.odom_T_base[:3, :3].T
+    turn = np.kron(np.eye(2), base_R_odom)
+    values, vectors = np.linalg.eigh(turn @ growth @ turn.T)
+    grown: Array = (vectors * values.clip(min=0)) @ vectors.T
+    return grown
 
 
 def _twist_to_msg(twist: Array, covariance: Array) -> TwistWithCovariance:
@@ -77,9 +108,8 @@ def check_extrinsics(parameters: NodeParameters) -> None:
     """
     if parameters.odometry.extrinsics == 'tf' and not transforms.is_available():
         raise ParameterError(
-            'odometry.extrinsics is tf, but tf2_ros is not installed '
-            '(apt install ros-<distro>-tf2-ros): '
-            'set it to parameter, and odometry.base_T_camera'
+            f'odometry.extrinsics is tf, but {NO_TF2}: set it to parameter, and '
+            'odometry.base_T_camera'
         )
 
 
@@ -90,10 +120,27 @@ def extrinsics_of(parameters: NodeParameters, lookup: Lookup) -> FindExtrinsics:
         ParameterError: The parameters depend on tf2, which is not installed.
     """
     check_extrinsics(parameters)
+    if missing_extrinsics(parameters):
+        return lambda _: None
     if parameters.odometry.extrinsics == 'parameter' or not transforms.is_available():
         base_T_camera = transform_from_pose(parameters.odometry.base_T_camera)
         return lambda _: base_T_camera
     return lambda camera_frame: lookup(parameters.odometry.base_frame, camera_frame)
+
+
+def missing_extrinsics(parameters: NodeParameters) -> str:
+    """Say why nothing can tell where the camera stands on the base; '' if something can.
+
+    The default of base_T_camera is no knowledge: odometry by it would be that of another robot.
+    """
+    odometry = parameters.odometry
+    given = odometry.base_T_camera != NodeParameters().odometry.base_T_camera
+    if odometry.extrinsics != 'auto' or transforms.is_available() or given:
+        return ''
+    return (
+        f'odometry.extrinsics: there is no odometry, because {NO_TF2} and odometry.base_T_camera '
+        'is not set; odometry.extrinsics: parameter takes base_T_camera as it is'
+    )
 
 
 class OdometryOutputs:
@@ -105,10 +152,13 @@ class OdometryOutputs:
         self._path: deque[PoseStamped] = deque(maxlen=PATH_LENGTH)
         self._path_ns: int | None = None
         self._report = OdometryReport()
+        self._last: OdometryEstimate | None = None
         create = node.create_lifecycle_publisher
         self._odometry_publisher = create(OdometryMsg, '~/odometry', QUEUE_SIZE)
         self._path_publisher = create(Path, '~/path', QUEUE_SIZE)
         self._sender = transforms.TransformSender(node)
+        if problem := missing_extrinsics(parameters):
+            node.get_logger().error(problem)
         if parameters.publish.tf and not transforms.is_available():
             frames = parameters.odometry
             node.get_logger().warning(
@@ -126,9 +176,7 @@ class OdometryOutputs:
         if step.result is None:
             return
         if not started:
-            camera, base = step.result.query.frame_id, parameters.odometry.base_frame
-            problem = f'{base}: tf2 knows no transform to {camera!r}, so there is no odometry'
-            self._note(problem=f'{problem} (odometry.base_frame, odometry.extrinsics)')
+            self._note(problem=_describe_unknown(step.result.query.frame_id, parameters))
             return
         estimate = step.estimate
         if estimate is None or not estimate.metric:
@@ -136,8 +184,10 @@ class OdometryOutputs:
             return
         self._note(estimate)
         parents = parameters.odometry.odom_frame, parameters.odometry.base_frame
-        if parameters.publish.odometry:
-            self._odometry_publisher.publish(odometry_to_msg(estimate, *parents))
+        in_metres = parameters.odometry.twist_covariance == 'displacement'
+        covariance = displacement_covariance(estimate, self._last) if in_metres else None
+        self._odometry_publisher.publish(odometry_to_msg(estimate, *parents, covariance))
+        self._last = estimate
         if parameters.publish.tf:
             header = header_to_msg(estimate.stamp_ns, parameters.odometry.odom_frame)
             self._sender.send(header, parameters.odometry.base_frame, estimate.odom_T_base)
@@ -146,7 +196,7 @@ class OdometryOutputs:
     def clear_path(self) -> None:
         """Let the path start anew."""
         self._path.clear()
-        self._path_ns = None
+        self._path_ns = self._last = None
 
     def close(self) -> None:
         """Take the publishers back."""
@@ -176,6 +226,13 @@ class OdometryOutputs:
             published, gaps = published + 1, gaps + estimate.gap
             deviation = float(np.sqrt(np.trace(estimate.covariance[:3, :3])))
         self._report = OdometryReport(published, gaps, deviation, missing, problem)
+
+
+def _describe_unknown(camera_frame: str, parameters: NodeParameters) -> str:
+    base = parameters.odometry.base_frame
+    problem = f'{base}: tf2 knows no transform to {camera_frame!r}, so there is no odometry'
+    hint = '(odometry.base_frame, odometry.extrinsics)'
+    return missing_extrinsics(parameters) or f'{problem} {hint}'
 
 
 def _describe_missing(result: TrackingResult, parameters: NodeParameters) -> str:

@@ -96,8 +96,7 @@ class Outputs:
         """Publish what the parameters ask for; the picture only if somebody looks."""
         kind = kind_of(result, parameters)
         correspondences, relative_pose = result_to_msgs(result, kind, *self._weights)
-        if parameters.publish.correspondences:
-            self._correspondences.publish(correspondences)
+        self._correspondences.publish(correspondences)
         self._relative_pose.publish(relative_pose)
         if self._matches_image.get_subscription_count():
             self._matches_image.publish(matches_image_to_msg(result))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from loftr_ros.codecs.images import prepare
 from loftr_ros.frontend import Frame, FrameError, LoopSearch, Session, Step, TrackingResult
 from loftr_ros.ros.frames import (
     Arrival,
@@ -52,7 +51,8 @@ class Processor:
             parameters: Mode and options.
             refuse: Hears of the topic and the reason of each calibration that is not used.
             lookup: Knows transforms between cameras.
-            warn: Called with a text where images are matched at a smaller size than expected.
+            warn: Called with a text where images are matched at a smaller size than expected, or
+                seem to be rectified although the parameters say that they are not.
             odometry: Of the base; None for no odometry.
 
         Raises:
@@ -63,12 +63,11 @@ class Processor:
         self.session = Session(matcher, options, masks, odometry)
         self._mode = parameters.mode
         self._rectified = parameters.input.rectified
-        self._reader = FrameReader(parameters, refuse, lookup)
+        self._reader = FrameReader(parameters, refuse, lookup, warn)
         self._warn = warn
         self.fallback = ''
         self.network_size = ''
         self._sizes: set[tuple[int, int]] = set()
-        prepare()
 
     def apply(self, parameters: NodeParameters) -> None:
         """Use other parameters from the next frame on."""

@@ -32,28 +32,64 @@ def is_available() -> bool:
 
 
 class TransformListener:
-    """Knows what the robot publishes on /tf and /tf_static; nothing without tf2_ros."""
+    """Finds transforms between fixed parts of the robot on /tf and /tf_static, once each.
+
+    Without tf2_ros nothing is found. `tend` unsubscribes once all that was asked for is known: a
+    robot's hundreds of transforms a second would cost Python a quarter of a core.
+    """
 
     def __init__(self, node: Node | None) -> None:
         """Subscribe, where tf2_ros is installed and there is a node."""
+        self._node = node
         self._buffer: Any = None
         self._listener: Any = None
-        if tf2_ros is not None and node is not None:
-            self._buffer = tf2_ros.Buffer()
-            self._listener = tf2_ros.TransformListener(self._buffer, node)
+        self._known: dict[tuple[str, str], Array] = {}
+        self._missing: set[tuple[str, str]] = set()
+        self._subscribe()
 
     def lookup(self, target: str, source: str) -> Array | None:
-        """Return the newest target_T_source (4, 4), m; None where it is not known."""
-        if tf2_ros is None or self._buffer is None:
+        """Return target_T_source (4, 4), m, as it was first found; None where it is not known."""
+        pair = target, source
+        if pair not in self._known:
+            found = self._ask(*pair)
+            if found is None:
+                self._missing.add(pair)
+                return None
+            self._known[pair] = found
+            self._missing.discard(pair)
+        return self._known[pair]
+
+    def tend(self) -> None:
+        """Listen only while something asked for is missing; in the executor's thread."""
+        if self._missing:
+            self._subscribe()
+        elif self._known:
+            self._unsubscribe()
+
+    def close(self) -> None:
+        """Unsubscribe and forget."""
+        self._unsubscribe()
+        self._node = None
+        self._known.clear()
+        self._missing.clear()
+
+    def _ask(self, target: str, source: str) -> Array | None:
+        buffer = self._buffer  # the executor's thread may take it away
+        if tf2_ros is None or buffer is None:
             return None
         try:
-            found = self._buffer.lookup_transform(target, source, Time())
+            found = buffer.lookup_transform(target, source, Time())
         except tf2_ros.TransformException:
             return None
         return transform_from_msg(found.transform)
 
-    def close(self) -> None:
-        """Unsubscribe."""
+    def _subscribe(self) -> None:
+        if tf2_ros is None or self._node is None or self._listener is not None:
+            return
+        self._buffer = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(self._buffer, self._node)
+
+    def _unsubscribe(self) -> None:
         if self._listener is not None:
             self._listener.unregister()
         self._listener = self._buffer = None

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 
 class Managed(Protocol):
@@ -54,3 +55,20 @@ def transition(
         return callback
 
     return decorate
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node that goes on where its state does not allow a transition.
+
+    Up to ROS 2 Jazzy rclpy raises instead: out of the service, which ends the process, and out of
+    `trigger_configure` and the like (rclpy issue 1209).
+    """
+
+    def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:  # noqa: N802
+        # The one door to all transitions: the service and the triggers share nothing else.
+        try:
+            change_state = super()._LifecycleNodeMixin__change_state  # type: ignore[misc]
+            return change_state(transition_id)
+        except rclpy_implementation.RCLError as error:
+            self.get_logger().error(f'transition {transition_id} is not possible now: {error}')
+            return TransitionCallbackReturn.ERROR

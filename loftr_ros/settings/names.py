@@ -47,10 +47,7 @@ RENAMED = {
     'loop_memory': 'loop.memory',
     'loop_min_age': 'loop.min_age',
     'loop_interval': 'loop.interval',
-    'loop_max_steps': 'loop.max_steps',
     'publish_tf': 'publish.tf',
-    'publish_odometry': 'publish.odometry',
-    'publish_correspondences': 'publish.correspondences',
 }
 """Names of version 0.1 and those of now. Version 0.3 no longer knows them."""
 
@@ -64,8 +61,11 @@ REMOVED = {
     'pose_estimator': 'PoseLib is taken where it is installed',
     'pose_max_rotation_sigma': 'the covariance of the pose states it',
     'pose_shared_sigma': 'pose.shared_growth sets how small a covariance can be',
-    'loop_min_inliers': 'loop.max_steps decides how many loops are found',
-    'loop_min_inlier_ratio': 'loop.max_steps decides how many loops are found',
+    'loop_min_inliers': 'a loop is checked as any pose',
+    'loop_min_inlier_ratio': 'a loop is checked as any pose',
+    'loop_max_steps': 'it is a field of LoopOptions in Python',
+    'publish_odometry': '~/odometry is always published where motion is metric',
+    'publish_correspondences': '~/correspondences is always published',
     'publish_relative_pose': '~/relative_pose is always published',
     'publish_matches_image': '~/matches_image is drawn while someone subscribes',
     'publish_path': '~/path is published while someone subscribes',

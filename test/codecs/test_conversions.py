@@ -145,8 +145,9 @@ def test_a_pose_survives_the_wire() -> None:
     wire = serialize_message(relative_pose_to_msg(sent, REFERENCE, QUERY, KIND))
     msg = deserialize_message(wire, RelativePoseMsg)
     assert (msg.matches, msg.inliers) == (3, 2)
-    assert (msg.header.stamp.sec, msg.header.frame_id) == (2, 'right')
-    assert (msg.reference_stamp.sec, msg.reference_frame_id) == (1, 'left')
+    # Of the later time, in the frame of expression, as in nav_msgs/Odometry.
+    assert (msg.header.stamp.sec, msg.header.frame_id) == (2, 'left')
+    assert (msg.reference_stamp.sec, msg.query_frame_id) == (1, 'right')
     assert not msg.metric
     assert msg.kind == KIND
     received = relative_pose_from_msg(msg, sent.inliers)
@@ -157,6 +158,12 @@ def test_a_pose_survives_the_wire() -> None:
     np.testing.assert_array_equal(received.inliers, sent.inliers)
     assert (received.state, received.method) == (PoseState.OK, 'essential')
     assert received.median_residual == 0.25
+
+
+def test_a_pose_that_was_not_filled_in_is_of_no_state_and_no_kind() -> None:
+    empty = RelativePoseMsg()
+    assert empty.state == RelativePoseMsg.STATE_UNKNOWN
+    assert empty.kind == RelativePoseMsg.KIND_UNKNOWN
 
 
 def test_without_flags_only_the_number_of_inliers_is_known() -> None:

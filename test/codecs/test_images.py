@@ -5,6 +5,8 @@ from __future__ import annotations
 import array
 import contextlib
 import struct
+import subprocess
+import sys
 import zlib
 from typing import Any
 
@@ -17,7 +19,6 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from loftr_ros.codecs import images
 from loftr_ros.codecs.images import (
     LAYOUTS,
     PLANES,
@@ -28,8 +29,6 @@ from loftr_ros.codecs.images import (
 )
 
 Array = npt.NDArray[Any]
-
-RED_GREEN = np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)
 
 
 def message(pixels: Array, encoding: str, *, padding: int = 0, big_endian: bool = False) -> Image:
@@ -301,13 +300,10 @@ def test_arrays_without_an_encoding_are_refused() -> None:
             image_to_msg(image)
 
 
-def test_a_converter_that_fails_gives_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_msg: object, _encoding: str) -> Array:
-        raise RuntimeError('no such conversion')
-
-    monkeypatch.setattr(images, '_converter', lambda: fail)
-    with pytest.raises(ImageConversionError, match=r'2x1 px bgr8 .* no such conversion'):
-        image_from_msg(message(RED_GREEN, 'bgr8'))
+@pytest.mark.parametrize('encoding', ['yuv422', 'yuyv'])
+def test_a_colour_image_that_opencv_refuses_gives_the_reason(encoding: str) -> None:
+    with pytest.raises(ImageConversionError, match=rf'3x2 px {encoding} cannot be converted'):
+        image_from_msg(message(ramp('uint8', 2, 3, 2), encoding))
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -335,3 +331,34 @@ def test_names_of_any_length_are_shortened() -> None:
     with pytest.raises(ImageConversionError) as refusal:
         image_from_msg(msg)
     assert len(str(refusal.value)) < 1000
+
+
+COLOURS = [
+    name for name in LAYOUTS if not name.startswith(('mono', 'rgb8', 'rgb16')) and 'C' not in name
+]
+
+
+@pytest.mark.parametrize('encoding', COLOURS)
+def test_colours_are_those_of_another_converter(encoding: str) -> None:
+    convert = pytest.importorskip('rosbags.image', reason='rosbags-image is not installed')
+    layout = LAYOUTS[encoding]
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 12, layout.channels))
+    msg = message(pixels.astype(layout.dtype), encoding)
+    if encoding in ('uyvy', 'yuyv'):  # names of Iron and later
+        older = {'uyvy': 'yuv422', 'yuyv': 'yuv422_yuy2'}[encoding]
+        msg, other = message(pixels.astype(layout.dtype), older), msg
+        np.testing.assert_array_equal(image_from_msg(other), image_from_msg(msg))
+    expected = convert.image_to_cvimage(msg, 'rgb16' if layout.dtype == 'uint16' else 'rgb8')
+    np.testing.assert_array_equal(image_from_msg(msg), expected)
+
+
+def test_no_bridge_is_needed_to_read_images() -> None:
+    code = (
+        'import sys; sys.modules.update(dict.fromkeys(("cv_bridge", "rosbags"))); '
+        'import numpy as np; from types import SimpleNamespace as S; '
+        'from loftr_ros.codecs.images import image_from_msg; '
+        'image_from_msg(S(height=2, width=2, step=2, encoding="bayer_rggb8", is_bigendian=0, '
+        'data=bytes(4))); import loftr_ros.ros.node'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -7,7 +7,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from flow_matcher import FlowMatcher
 
+from loftr_ros.ros.ending import leave
 from loftr_ros.ros.node import main
 
 if __name__ == '__main__':
-    sys.exit(main(matcher_factory=lambda _: FlowMatcher()))
+    leave(main(matcher_factory=lambda _: FlowMatcher()))

@@ -18,8 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 STAND_IN = f"""#!{sys.executable}
 import json, os, sys
+spaces = [a[6:].strip('/').replace('/', '_') for a in sys.argv if a.startswith('__ns:=')]
 files = [open(sys.argv[i + 1]).read() for i, a in enumerate(sys.argv) if a == '--params-file']
-with open(os.path.join(os.environ['REPORTS'], os.path.basename(sys.argv[0])), 'w') as report:
+name = os.path.basename(sys.argv[0]) + ''.join(spaces)
+with open(os.path.join(os.environ['REPORTS'], name), 'w') as report:
     json.dump({{'argv': sys.argv[1:], 'files': files}}, report)
 """
 
@@ -69,7 +71,7 @@ class Launch:
     @property
     def report(self) -> Path:
         """What the stand-in of the node leaves."""
-        return self.folder / 'loftr_node'
+        return next(iter(self.folder.glob('loftr_node*')), self.folder / 'loftr_node')
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Launch with arguments as on the command line."""
@@ -143,6 +145,9 @@ def test_topics_and_remappings_become_rules(launch: Launch) -> None:
         ('/cam/image_raw', '/cam/camera_info'),
         ('left/image', 'left/camera_info'),
         ('/picture', '/camera_info'),
+        ('/cam/image_raw/compressed', '/cam/camera_info'),
+        ('cam/image_raw/compressed', 'cam/camera_info'),
+        ('/compressed', '/camera_info'),
     ],
 )
 def test_calibration_is_expected_beside_the_images(
@@ -202,12 +207,17 @@ def test_a_parameter_file_of_ones_own_replaces_the_default(launch: Launch, tmp_p
         ('remappings:=image', "remappings: 'image' is not of the form from:=to"),
         ('longer_side:=320', 'longer_side is called matcher.longer_side since version 0.2'),
         ('parameters:=/nowhere.yaml', 'parameters: there is no file /nowhere.yaml'),
+        ('log_level:=loud', "log_level: 'loud' is none of debug, info, warn, error, fatal"),
+        ('respawn:=perhaps', "respawn: 'perhaps' is neither true nor false"),
+        ('autostart:=perhaps', "autostart: 'perhaps' is neither true nor false"),
+        ('node_name:=two words', 'two words'),
     ],
 )
 def test_a_wrong_argument_is_named(launch: Launch, argument: str, complaint: str) -> None:
     result = launch.run(argument)
     assert result.returncode != 0
     assert complaint in result.stdout + result.stderr
+    assert 'Traceback' not in result.stdout + result.stderr
     assert not launch.report.exists()
 
 
@@ -261,7 +271,78 @@ def test_the_filter_starts_beside_the_node_and_publishes_its_transform(launch: L
     report = launch.folder / 'ekf_node'
     argv, parameters = launch.read(report)
     assert '__node:=ekf_filter_node' in argv
-    assert parameters == {'/**': {'ros__parameters': {'use_sim_time': True}}}
+    assert parameters == {'/ekf_filter_node': {'ros__parameters': {'use_sim_time': True}}}
     first = yaml.safe_load(json.loads(report.read_text())['files'][0])
     file = ROOT / 'config' / 'robot_localization_ekf.yaml'
     assert first == yaml.safe_load(file.read_text())
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'odometry'),
+    [
+        (['namespace:=robot', 'node_name:=eye'], 'eye/odometry'),
+        (['node_name:=eye'], 'eye/odometry'),
+        (['remappings:=~/odometry:=/odom'], '/odom'),
+    ],
+)
+def test_the_filter_hears_the_odometry_wherever_the_node_publishes_it(
+    launch: Launch, arguments: list[str], odometry: str
+) -> None:
+    launch.add_program('robot_localization', 'ekf_node')
+    launch.file = launch.file.with_name('robot_localization.launch.py')
+    node, _ = launch.started_with('mode:=rgbd', *arguments)
+    argv, _ = launch.read(next(launch.folder.glob('ekf_node*')))
+    namespaces = [{each for each in words if each.startswith('__ns:=')} for words in (node, argv)]
+    assert namespaces[0] == namespaces[1]
+    rules = rules_of(argv)
+    assert {f'/loftr/odometry:={odometry}', f'loftr/odometry:={odometry}'} <= rules
+
+
+def test_rtabmap_starts_on_the_same_images_and_the_odometry(launch: Launch) -> None:
+    launch.add_program('rtabmap_slam', 'rtabmap')
+    launch.file = launch.file.with_name('rtabmap.launch.py')
+    argv, parameters = launch.started_with(
+        'image:=/cam/color/image_raw', 'depth:=/cam/depth', 'namespace:=robot', 'node_name:=eye'
+    )
+    assert parameters['/robot/eye']['ros__parameters'] == {
+        'mode': 'rgbd',
+        'odometry.twist_covariance': 'displacement',
+        'use_sim_time': False,
+    }
+    argv, _ = launch.read(next(launch.folder.glob('rtabmap*')))
+    assert '__ns:=/robot' in argv
+    assert rules_of(argv) == {
+        'odom:=eye/odometry',
+        'rgb/image:=/cam/color/image_raw',
+        'rgb/camera_info:=/cam/color/camera_info',
+        'depth/image:=/cam/depth',
+    } | {rule for rule in rules_of(argv) if rule.startswith('__')}
+
+
+@pytest.mark.parametrize('namespace', ['/', '/robot'])
+def test_the_filter_takes_its_file_in_each_namespace(namespace: str) -> None:
+    rclpy = pytest.importorskip('rclpy')
+    file = ROOT / 'config' / 'robot_localization_ekf.yaml'
+    context = rclpy.Context()
+    arguments = ['--ros-args', '--params-file', str(file), '-r', f'__ns:={namespace}']
+    rclpy.init(args=arguments, context=context)
+    node = rclpy.create_node(
+        'ekf_filter_node', context=context, automatically_declare_parameters_from_overrides=True
+    )
+    assert node.get_parameter('odom0').value == '/loftr/odometry'
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_two_cameras_share_no_arguments(launch: Launch) -> None:
+    launch.file = launch.file.with_name('two_cameras.launch.py')
+    result = launch.run()
+    reports = {name: launch.folder / f'loftr_node{name}' for name in ('front', 'rear')}
+    assert all(report.exists() for report in reports.values()), result.stdout + result.stderr
+    argv, parameters = launch.read(reports['front'])
+    assert parameters['/front/loftr']['ros__parameters'] == {'mode': 'rgbd'}
+    assert 'depth:=depth/image_raw' in rules_of(argv)
+    argv, parameters = launch.read(reports['rear'])
+    assert '/rear/loftr' not in parameters, 'the mode of the other camera'
+    assert 'image:=image_raw' in rules_of(argv)
+    assert not any(rule.startswith('depth:=') for rule in rules_of(argv))

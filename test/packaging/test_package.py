@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from packaging.requirements import Requirement
 
-import loftr_ros
+from loftr_ros.version import package_version
 
 ROOT = Path(__file__).parents[2]
 INTERFACES = sorted([*ROOT.glob('msg/*.msg'), *ROOT.glob('srv/*.srv')])
@@ -29,9 +32,34 @@ def git(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(['git', *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
-def test_package_xml_and_python_package_have_one_version() -> None:
-    declared = ET.parse(ROOT / 'package.xml').findtext('version')
-    assert declared == loftr_ros.__version__
+def test_the_version_is_that_of_package_xml() -> None:
+    assert package_version() == ET.parse(ROOT / 'package.xml').findtext('version')
+
+
+@pytest.mark.parametrize('ours_last', [True, False], ids=['ours last', 'generated last'])
+def test_the_commands_work_whichever_init_was_installed_last(
+    tmp_path: Path, ours_last: bool
+) -> None:
+    ours = shutil.ignore_patterns('msg', 'srv', '*.so', '__pycache__', 'weights')
+    installed = tmp_path / 'loftr_ros'
+    shutil.copytree(ROOT / 'loftr_ros', installed, ignore=ours)
+    if not ours_last:  # from ament_cmake_python 2.8.7 on the message generator comes last
+        (installed / '__init__.py').write_text('')
+    info = tmp_path / 'loftr_ros-7.8.9.egg-info'
+    info.mkdir()
+    (info / 'PKG-INFO').write_text('Metadata-Version: 2.1\nName: loftr-ros\nVersion: 7.8.9\n')
+    for arguments in (['--version'], ['evaluate', '--help']):
+        command = [sys.executable, str(ROOT / 'bin' / 'loftr-ros'), *arguments]
+        result = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, 'PYTHONPATH': str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        assert arguments != ['--version'] or result.stdout == 'loftr_ros 7.8.9\n'
 
 
 def test_package_xml_is_valid_and_builds_with_cmake() -> None:
@@ -52,8 +80,15 @@ def test_every_message_package_in_use_is_declared() -> None:
         for path in (ROOT / 'loftr_ros' / room).glob('*.py')
         for name in re.findall(r'^\s*(?:from|import) (\w+)', path.read_text(), re.MULTILINE)
     }
-    ros = {name for name in imported if re.fullmatch(r'\w+_(msgs|srvs|interfaces)|tf2_ros', name)}
+    ros = {name for name in imported if re.fullmatch(r'\w+_(msgs|srvs|interfaces)', name)}
     assert {'sensor_msgs', 'diagnostic_msgs'} <= ros <= declared
+
+
+def test_python_modules_that_another_package_brings_are_declared_by_its_name() -> None:
+    # The package tf2_ros is that for C++.
+    declared = {element.text for element in ET.parse(ROOT / 'package.xml').iter('exec_depend')}
+    assert {'tf2_ros_py', 'message_filters'} <= declared
+    assert 'tf2_ros' not in declared
 
 
 @pytest.mark.parametrize('path', INTERFACES, ids=lambda path: path.name)

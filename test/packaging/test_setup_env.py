@@ -70,7 +70,7 @@ def test_an_old_python_is_named_with_the_remedy(checkout: Path) -> None:
     script.write_text(old + script.read_text())
     result = set_up(checkout)
     assert result.returncode == 1
-    assert 'Python 3.10 to 3.13 is needed' in result.stderr
+    assert 'Python 3.10 to 3.14 is needed' in result.stderr
     assert 'make demo PYTHON=python3.1' in result.stderr
 
 
@@ -114,3 +114,35 @@ def test_a_change_repeats_its_step_and_the_later_ones(script: ModuleType, checko
     with (checkout / 'constraints.txt').open('a') as file:
         file.write('# more\n')
     assert script.pending_steps(script.step_keys()) == ['packages', 'messages']
+
+
+def test_a_machine_without_wheels_is_shown_the_ros_way(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script.platform, 'machine', lambda: 'aarch64')
+    with pytest.raises(script.SetupError, match='no wheels of ROS 2 for aarch64') as error:
+        script.check_prerequisites()
+    assert 'docs/installation.md' in str(error.value)
+
+
+def test_another_distribution_makes_the_environment_anew_and_is_remembered(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv('ROS', raising=False)
+    assert script.distribution() == 'kilted'
+    before = script.step_keys()['venv']
+    monkeypatch.setenv('ROS', 'jazzy')
+    assert script.step_keys()['venv'] != before
+    script.mark_done('distribution', script.distribution())
+    constraints = script.write_constraints().read_text()
+    assert 'torch==' in constraints
+    assert 'ros-rclpy==' not in constraints
+    monkeypatch.delenv('ROS')
+    assert script.distribution() == 'jazzy'
+
+
+def test_an_unknown_distribution_is_named(checkout: Path) -> None:
+    result = set_up(checkout, ROS='foxy')
+    assert result.returncode == 1
+    assert 'ROS=foxy: there are wheels of kilted and jazzy alone' in result.stderr
+    assert 'Traceback' not in result.stderr

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -25,11 +26,40 @@ def read(name: str, node: str) -> dict[str, Any]:
 
 
 def test_the_filter_fuses_velocities_of_the_base_and_no_poses(topics: dict[str, str]) -> None:
-    values = read('robot_localization_ekf.yaml', 'ekf_filter_node')
+    values = read('robot_localization_ekf.yaml', '/**/ekf_filter_node')
     assert topics[values['odom0']] == 'nav_msgs/msg/Odometry'
     assert values['odom0_config'] == [False] * 6 + [True] * 6 + [False] * 3
     assert values['odom_frame'] == values['world_frame'] == DEFAULTS.odom_frame
     assert values['base_link_frame'] == DEFAULTS.base_frame
+
+
+@pytest.mark.parametrize('sigma', [0.005, 0.02, 0.1])
+def test_the_filter_is_as_sure_as_it_is_right(sigma: float) -> None:
+    """Run the filter along one axis, x v a, as ekf.cpp does: P = J P J' + dt Q."""
+    flat = read('robot_localization_ekf.yaml', '/**/ekf_filter_node')['process_noise_covariance']
+    noise = np.reshape(flat, (15, 15))[np.ix_([0, 6, 12], [0, 6, 12])]
+    np.testing.assert_array_equal(
+        np.reshape(flat, (15, 15)), np.diag(np.diag(np.reshape(flat, (15, 15))))
+    )
+    rng, period, steps, ticks = np.random.default_rng(1), 0.1, 400, 3
+    step = period / ticks
+    predict = np.array([[1, step, step**2 / 2], [0, 1, step], [0, 0, 1]])
+    errors = []
+    for phase in rng.uniform(0, 2 * np.pi, 30):
+        times = np.arange(steps + 1) * period
+        truth = 0.5 * times - 0.6 * np.cos(0.8 * times + phase)
+        measured = np.diff(truth) / period + sigma * rng.standard_normal(steps)
+        state, covariance = np.zeros(3), np.eye(3) * 1e-9
+        for velocity in measured:
+            for _ in range(ticks):
+                state = predict @ state
+                covariance = predict @ covariance @ predict.T + step * noise
+            gain = covariance[:, 1] / (covariance[1, 1] + sigma**2)
+            state += gain * (velocity - state[1])
+            covariance -= np.outer(gain, covariance[1])
+        errors.append(state[0] - (truth[-1] - truth[0]))
+    error, stated = float(np.sqrt(np.mean(np.square(errors)))), float(np.sqrt(covariance[0, 0]))
+    assert error / 2 < stated < 2 * error
 
 
 def test_the_mapper_takes_odometry_from_the_topic() -> None:
@@ -56,7 +86,7 @@ def test_the_commands_in_the_files_name_topics_of_the_node(
 @pytest.fixture
 def checkouts(tmp_path: Path) -> list[Path]:
     """Sources that declare what our files set, in the syntax of both packages."""
-    filter_names = read('robot_localization_ekf.yaml', 'ekf_filter_node')
+    filter_names = read('robot_localization_ekf.yaml', '/**/ekf_filter_node')
     own = [name for name in filter_names if not name.startswith('odom0')]
     lines = [f'x = this->declare_parameter(\n  "{name}", 1.0);' for name in own]
     lines += ['ss << "odom" << topic_ind++;']

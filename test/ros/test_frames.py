@@ -36,10 +36,12 @@ class Bench:
         self.refusals: list[tuple[str, str]] = []
         self.asked: list[tuple[str, str]] = []
         self.known = known
+        self.warnings: list[str] = []
         self.reader = FrameReader(
             NodeParameters().with_values(parameters),
             lambda topic, reason: self.refusals.append((topic, reason)),
             self.lookup,
+            self.warnings.append,
         )
 
     def lookup(self, target: str, source: str) -> Array | None:
@@ -170,3 +172,27 @@ def test_a_calibration_of_a_file_replaces_camera_info(tmp_path: Path) -> None:
     wrong = NodeParameters().with_values({'input.calibration_file': ['/nowhere.yaml']})
     with pytest.raises(ParameterError, match=r'input\.calibration_file: /nowhere\.yaml: the file'):
         FrameReader(wrong, lambda *_: None, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ('topic', 'rectified', 'distorted', 'expected'),
+    [
+        ('/cam/image_rect', False, True, 1),
+        ('/cam/image_rect_color', False, True, 1),
+        ('/cam/image_rect/compressed', False, True, 1),
+        ('/cam/image_rect', True, True, 0),
+        ('/cam/image_rect', False, False, 0),
+        ('/cam/image_raw', False, True, 0),
+        ('/cam/direct', False, True, 0),
+    ],
+)
+def test_rectified_images_that_are_taken_for_raw_ones_are_warned_of_once(
+    topic: str, rectified: bool, distorted: bool, expected: int
+) -> None:
+    bench = Bench(None, **{'input.rectified': rectified})
+    info = stereo_info()
+    info.distortion_model, info.d = 'plumb_bob', [0.1 if distorted else 0.0, 0.0, 0.0, 0.0, 0.0]
+    for _ in range(2):
+        bench.reader.image(ImageInput(image_msg(picture(0), 5), info, topic, '/cam/camera_info'))
+    assert len(bench.warnings) == expected
+    assert all(topic in text and 'rectified' in text for text in bench.warnings)

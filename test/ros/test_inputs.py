@@ -207,6 +207,7 @@ def test_an_image_takes_the_latest_calibration(make: Make) -> None:
     bench.wait(lambda: bench.arrivals, send)
     first = bench.arrivals[0].images[0]
     assert first.camera_info is not None
+    assert isinstance(first.camera_info, CameraInfo)
     assert first.camera_info.header.stamp.nanosec == 7
     assert (first.topic, first.camera_info_topic) == ('/image', '/camera_info')
 

@@ -98,6 +98,17 @@ def test_each_transition_takes_or_gives_back(unconfigured: Client) -> None:
         assert client.state() == 'unconfigured'
 
 
+@pytest.mark.parametrize('label', ['activate', 'deactivate', 'cleanup', 'fly'])
+def test_a_transition_that_the_state_does_not_allow_is_refused_and_the_node_goes_on(
+    unconfigured: Client, label: str
+) -> None:
+    assert not unconfigured.change_state(label)
+    assert unconfigured.state() == 'unconfigured'
+    assert unconfigured.change_state('configure')
+    assert not unconfigured.change_state('configure')
+    assert unconfigured.state() == 'inactive'
+
+
 def test_services_of_a_node_without_a_model_say_so(unconfigured: Client) -> None:
     answer = unconfigured.call(Trigger, '/loftr/reset', Trigger.Request())
     assert not answer.success

@@ -77,7 +77,7 @@ def test_a_camera_that_comes_by_again_closes_loops(client: Client, camera: Camer
         assert abs(place(query) - place(reference)) <= 3
         assert msg.inliers >= 20
         assert relative_pose_from_msg(msg).state.has_pose
-        assert msg.reference_frame_id == msg.header.frame_id
+        assert msg.query_frame_id == msg.header.frame_id
 
 
 def test_after_a_reset_there_is_nothing_to_come_back_to(client: Client, camera: Camera) -> None:
@@ -115,6 +115,6 @@ def test_the_message_of_a_loop_has_the_stamps_of_both_keyframes() -> None:
     msg = loop_to_msg(LoopClosure(before, now, Matches.empty(), pose, 1.0))
     assert msg.kind == RelativePose.KIND_LOOP
     assert (stamp_from_msg(msg.reference_stamp), stamp_from_msg(msg.header.stamp)) == (7, 9)
-    assert (msg.reference_frame_id, msg.header.frame_id) == ('eye', 'eye')
+    assert (msg.query_frame_id, msg.header.frame_id) == ('eye', 'eye')
     assert msg.metric
     assert (msg.pose.pose.position.x, msg.pose.pose.position.z) == (1.0, 3.0)

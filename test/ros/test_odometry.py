@@ -11,10 +11,16 @@ from std_msgs.msg import Header
 from loftr_ros.codecs.conversions import pose_from_msg
 from loftr_ros.frontend import OdometryEstimate
 from loftr_ros.ros import transforms
-from loftr_ros.ros.odometry import check_extrinsics, odometry_to_msg
+from loftr_ros.ros.odometry import (
+    check_extrinsics,
+    displacement_covariance,
+    extrinsics_of,
+    missing_extrinsics,
+    odometry_to_msg,
+)
 from loftr_ros.ros.odometry_inputs import pose_of_base, speed_of
 from loftr_ros.ros.transforms import transform_from_msg, transform_to_msg
-from loftr_ros.settings.declarations import ParameterError
+from loftr_ros.settings.declarations import ParameterError, transform_from_pose
 from loftr_ros.settings.parameters import NodeParameters
 
 
@@ -41,6 +47,31 @@ def test_an_estimate_becomes_pose_and_twist_in_their_frames() -> None:
     np.testing.assert_array_equal(found, covariance)
     assert (msg.twist.twist.linear.y, msg.twist.twist.angular.z) == (1.0, 5.0)
     np.testing.assert_array_equal(np.reshape(msg.twist.covariance, (6, 6)), twist_covariance)
+
+
+def estimate_at(stamp_ns: int, variance: float, *, gap: bool = False) -> OdometryEstimate:
+    covariance, twist_covariance = np.eye(6) * variance, np.diag([4.0, 1, 1, 1, 1, 1])
+    pose = rotated(1, 2, 3)
+    return OdometryEstimate(stamp_ns, pose, covariance, np.zeros(6), twist_covariance, True, gap)
+
+
+def test_the_covariance_of_a_displacement_is_that_of_the_velocity_times_the_time() -> None:
+    first, second = estimate_at(10**9, 0.1), estimate_at(10**9 + 500_000_000, 0.2)
+    found = displacement_covariance(second, first)
+    np.testing.assert_allclose(found, second.twist_covariance / 4)
+    msg = odometry_to_msg(second, 'odom', 'base', found)
+    assert msg.twist.covariance[0] == 1.0
+
+
+@pytest.mark.parametrize('before', [0.1, None])
+def test_over_a_gap_a_displacement_is_as_uncertain_as_the_pose_has_become(
+    before: float | None,
+) -> None:
+    last = None if before is None else estimate_at(10**9, before)
+    after = estimate_at(2 * 10**9, 3.0, gap=last is not None)
+    after.covariance[0, 0] = 5.0  # along x of odom, which is -y of the base
+    found = displacement_covariance(after, last)
+    np.testing.assert_allclose(np.diag(found)[:3], np.array([3.0, 5.0, 3.0]) - (before or 0.0))
 
 
 def test_a_transform_survives_its_message() -> None:
@@ -97,9 +128,23 @@ def test_the_speed_is_the_length_of_the_velocity(
 
 @pytest.mark.skipif(transforms.is_available(), reason='tf2_ros is installed')
 def test_without_tf2_the_extrinsics_must_be_a_parameter() -> None:
-    check_extrinsics(NodeParameters(mode='rgbd'))
     with pytest.raises(ParameterError, match='extrinsics is tf, but tf2_ros is not installed'):
         check_extrinsics(
             NodeParameters().with_values({'mode': 'rgbd', 'odometry.extrinsics': 'tf'})
         )
     assert transforms.TransformListener(None).lookup('a', 'b') is None
+
+
+def test_without_tf2_nothing_is_invented(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transforms, 'tf2_ros', None)
+    unknown = NodeParameters().with_values({'mode': 'rgbd'})
+    assert extrinsics_of(unknown, lambda *_: None)('camera') is None
+    assert 'tf2_ros is not installed' in missing_extrinsics(unknown)
+    forward = (0.1, 0.0, 0.0, -0.5, 0.5, -0.5, 0.5)
+    for values in ({'odometry.extrinsics': 'parameter'}, {'odometry.base_T_camera': forward}):
+        given = unknown.with_values(values)
+        base_T_camera = extrinsics_of(given, lambda *_: None)('camera')
+        assert base_T_camera is not None
+        expected = transform_from_pose(given.odometry.base_T_camera)
+        np.testing.assert_allclose(base_T_camera, expected)
+        assert not missing_extrinsics(given)

@@ -255,6 +255,11 @@ def odometry(values: Values) -> tuple[str, str, tuple[float, ...]]:
     return found[-1].header.frame_id, found[-1].child_frame_id, place
 
 
+def twist_variance(values: Values) -> float:
+    found = [msg for topic, msg in published(values) if topic.endswith('/odometry')]
+    return float(found[-1].twist.covariance[0])
+
+
 def state(values: Values) -> str:
     with node_of(values) as node:
         executor = SingleThreadedExecutor(context=node.context)
@@ -373,14 +378,12 @@ EFFECTS: Mapping[str, Effect] = {
     'odometry.scale': Effect('odometry', lambda values: set(subscriptions(values))),
     'odometry.extrinsics': Effect('tf', odometry, given={'odometry.extrinsics': 'parameter'}),
     'odometry.base_T_camera': Effect((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0), odometry),
+    'odometry.twist_covariance': Effect('displacement', twist_variance, operator.gt),
     'loop.enabled': Effect(False, searches, shorter, LOOPS),
     'loop.memory': Effect(3, searches, fewer, LOOPS),
     'loop.min_age': Effect(100.0, searches, fewer, LOOPS),
     'loop.interval': Effect(10.0, searches, shorter, LOOPS),
-    'loop.max_steps': Effect(0.1, searches, fewer, LOOPS),
     'publish.tf': Effect(False, topics),
-    'publish.odometry': Effect(False, topics),
-    'publish.correspondences': Effect(False, topics),
 }
 
 

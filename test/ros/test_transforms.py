@@ -39,6 +39,7 @@ class StandIn:
 
     def __init__(self) -> None:
         self.sent: list[TransformStamped] = []
+        self.opened = 0
         self.closed = 0
 
     def Buffer(self) -> Any:  # noqa: ANN401, N802
@@ -53,6 +54,7 @@ class StandIn:
         def unregister() -> None:
             self.closed += 1
 
+        self.opened += 1
         return SimpleNamespace(unregister=unregister)
 
     def TransformBroadcaster(self, node: Node) -> Any:  # noqa: ANN401, N802
@@ -76,6 +78,21 @@ def test_known_transforms_are_returned_and_others_not(node: Node, stand_in: Stan
     listener.close()
     assert stand_in.closed == 1
     assert listener.lookup('base_link', 'camera') is None
+
+
+def test_nobody_listens_once_all_that_was_asked_for_is_known(node: Node, stand_in: StandIn) -> None:
+    listener = TransformListener(node)
+    listener.tend()
+    assert stand_in.closed == 0, 'nothing was asked for yet'
+    assert listener.lookup('base_link', 'camera') is not None
+    listener.tend()
+    assert stand_in.closed == 1
+    assert listener.lookup('base_link', 'camera') is not None
+    assert listener.lookup('base_link', 'elsewhere') is None
+    listener.tend()
+    assert stand_in.opened == 2, 'it listens again for what is missing'
+    listener.close()
+    assert stand_in.closed == 2
 
 
 def test_transforms_are_sent_until_the_sender_is_closed(node: Node, stand_in: StandIn) -> None:

@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import rclpy
 from flow_matcher import FlowMatcher
-from rclpy.lifecycle import TransitionCallbackReturn
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from loftr_ros.ros import node as node_module
@@ -80,3 +83,26 @@ def test_the_weights_cannot_change_while_they_are_loaded(make: Make) -> None:
     node = make(load)
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert 'weights cannot change while the node is configured' in reasons[0]
+
+
+def test_a_node_that_a_manager_configured_first_does_not_start_itself(make: Make) -> None:
+    node = make(lambda _: FlowMatcher())
+    node._autostart_timer = node.create_timer(100.0, node._autostart)
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    node._autostart()
+    assert node.state == 'inactive'
+
+
+def test_an_error_of_rclpy_in_a_transition_is_an_answer(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise rclpy_implementation.RCLError('no transition matching 1 for state inactive')
+
+    # What rclpy does up to ROS 2 Jazzy; later versions answer by themselves.
+    monkeypatch.setattr(LifecycleNode, '_LifecycleNodeMixin__change_state', fail)
+    node = make(lambda _: FlowMatcher())
+    assert node.trigger_configure() == TransitionCallbackReturn.ERROR
+    request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+    answer = node._service_change_state.callback(request, ChangeState.Response())
+    assert not answer.success

@@ -243,8 +243,6 @@ class LiveCommand:
             'mode': self.mode,
             'odometry.extrinsics': 'parameter',
             'odometry.base_T_camera': IDENTITY,
-            'publish.correspondences': True,
-            'publish.odometry': True,
         }
         values = self.parameters.with_values(needed).values()
         defaults = NodeParameters().values()

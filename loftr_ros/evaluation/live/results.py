@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from loftr_ros.data.bags.message_types import Message
     from loftr_ros.evaluation.records.results import FrameRecord, Values
 
-KIND_LOOP = 3
-"""RelativePose.KIND_LOOP: such a pose is no result of a frame."""
-
 
 @dataclass(frozen=True, eq=False)
 class LiveResult:
@@ -72,7 +69,7 @@ def read_results(bag: Path, begin_ns: int, end_ns: int) -> list[LiveResult]:
             if not begin_ns <= time_ns < end_ns:
                 continue
             message: Any = reader.deserialize(data, connection.msgtype)
-            if getattr(message, 'kind', None) != KIND_LOOP:
+            if not _is_loop(message):
                 received[connection.topic][stamp_from_msg(message.header.stamp)] = time_ns, message
     poses = {stamp: pose_of(message) for stamp, (_, message) in received[ODOMETRY].items()}
     return [
@@ -84,6 +81,14 @@ def read_results(bag: Path, begin_ns: int, end_ns: int) -> list[LiveResult]:
         for stamp, (time_ns, message) in received[RELATIVE_POSE].items()
         if stamp in received[CORRESPONDENCES]
     ]
+
+
+def _is_loop(message: Message) -> bool:
+    """Tell whether it is a RelativePose of a loop, which is no result of a frame.
+
+    The constant is that of the message's own definition: its value is another one since 0.2.
+    """
+    return hasattr(message, 'KIND_LOOP') and bool(message.kind == message.KIND_LOOP)
 
 
 def live_records(

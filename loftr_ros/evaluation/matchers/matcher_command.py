@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from loftr_ros import __version__
 from loftr_ros.evaluation.matchers.pair_evaluation import EvaluationOptions
 from loftr_ros.evaluation.matchers.pair_report import write_json
 from loftr_ros.evaluation.matchers.peers import Orb, PairMatcher, RootSift
+from loftr_ros.version import package_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -135,7 +135,7 @@ def settings_of(options: EvaluationOptions, max_pairs: int) -> dict[str, Any]:
         **dataclasses.asdict(options),
         'max_pairs': max_pairs,
         'estimator': 'USAC_MAGSAC',
-        'loftr_ros': __version__,
+        'loftr_ros': package_version(),
         'opencv': cv2.__version__,
         'opencv_threads': cv2.getNumThreads(),
         'cpus': os.cpu_count(),

@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from loftr_ros import __version__
 from loftr_ros.console import new_console
 from loftr_ros.data.bags.topics import BY_TYPE, TopicNames
 from loftr_ros.data.errors import DatasetError
@@ -38,6 +37,7 @@ from loftr_ros.evaluation.replay.sequence_run import SequenceTask
 from loftr_ros.evaluation.reports.html_report import REPORT, write_report
 from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
+from loftr_ros.version import package_version
 from loftr_ros.visualization.rerun_recording import require_rerun
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class EvaluateCommand:
             matcher.device,
             matcher.precision,
             parameters.matcher.num_threads,
-            {'loftr_ros': __version__, 'python': platform.python_version(), **_versions()},
+            {'loftr_ros': package_version(), 'python': platform.python_version(), **_versions()},
             {
                 'system': platform.platform(),
                 'processor': _processor(),

@@ -41,13 +41,6 @@ class LoopParameters:
         change=Change.ANY_TIME,
         limits=(0.0, 3600.0),
     )
-    max_steps: float = declare_field(
-        LOOPS.max_steps,
-        'A keyframe is a candidate if it differs from the present one by no more than so many '
-        'typical steps from one keyframe to the next. More finds more loops and takes more time.',
-        change=Change.ANY_TIME,
-        limits=(0.1, 100.0),
-    )
 
     def options(self) -> LoopOptions:
         """Return the options of the search for loops."""
@@ -56,5 +49,4 @@ class LoopParameters:
             capacity=self.memory,
             min_age_s=self.min_age,
             interval_s=self.interval,
-            max_steps=self.max_steps,
         )

@@ -28,7 +28,8 @@ class OdometryParameters:
     extrinsics: str = declare_field(
         'auto',
         'Where the pose of the camera in base_frame comes from: tf for tf2, parameter for '
-        'odometry.base_T_camera, auto for tf2 where it is installed.',
+        'odometry.base_T_camera, auto for tf2 where it is installed, else for a base_T_camera '
+        'that is set; where neither is there is no odometry.',
         choices=('auto', 'tf', 'parameter'),
     )
     base_T_camera: tuple[float, ...] = declare_field(
@@ -36,6 +37,14 @@ class OdometryParameters:
         'Pose of the (left) optical frame in base_frame, x y z qx qy qz qw, m. The default looks '
         'along x (REP 103).',
         pose=True,
+    )
+    twist_covariance: str = declare_field(
+        'velocity',
+        'What the covariance of the twist in ~/odometry is that of: velocity as ROS has it, in '
+        '(m/s)^2; displacement, in m^2, of the motion since the message before, as RTAB-Map takes '
+        'it.',
+        choices=('velocity', 'displacement'),
+        change=Change.ANY_TIME,
     )
 
 
@@ -49,10 +58,4 @@ class PublishParameters:
         '(robot_localization) publishes it: a frame has one parent.',
         change=Change.ANY_TIME,
         basic=True,
-    )
-    odometry: bool = declare_field(
-        True, 'Publish ~/odometry, where motion is metric.', change=Change.ANY_TIME
-    )
-    correspondences: bool = declare_field(
-        True, 'Publish ~/correspondences.', change=Change.ANY_TIME
     )

@@ -53,7 +53,7 @@ def loop_task(folder: Path, name: str, *, resume: bool = False) -> SequenceTask:
         write_known_bag(bag, THERE_AND_BACK)
     task = task_of(bag, folder / name, resume=resume)
     values = {'loop.enabled': True, 'reference': 'previous'}
-    values |= {'loop.min_age': 0.5, 'loop.interval': 0.0, 'loop.max_steps': 3.0}
+    values |= {'loop.min_age': 0.5, 'loop.interval': 0.0}
     return replace(task, parameters=task.parameters.with_values(values))
 
 

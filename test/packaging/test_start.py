@@ -1,0 +1,44 @@
+"""Where others start: container, devcontainer and CI name versions and commands that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / 'docker' / 'Dockerfile').read_text()
+
+
+def test_the_container_installs_the_versions_that_were_tried() -> None:
+    pins = set(re.findall(r'^([\w-]+==[\w.]+)', (ROOT / 'constraints.txt').read_text(), re.M))
+    installed = re.findall(r'\b[\w-]+==[\w.]+', DOCKERFILE)
+    assert {pin.partition('==')[0] for pin in installed} == {'torch', 'safetensors', 'poselib'}
+    assert set(installed) <= pins
+
+
+def test_what_the_container_copies_and_starts_exists() -> None:
+    assert (ROOT / 'package.xml').is_file()
+    assert '"ros2", "launch", "loftr_ros", "loftr.launch.py"' in DOCKERFILE
+    assert (ROOT / 'launch' / 'loftr.launch.py').is_file()
+
+
+def test_the_devcontainer_builds_that_container_and_sets_up() -> None:
+    folder = ROOT / '.devcontainer'
+    settings = json.loads((folder / 'devcontainer.json').read_text())
+    assert (folder / settings['build']['dockerfile']).resolve() == ROOT / 'docker' / 'Dockerfile'
+    assert (folder / settings['build']['context']).resolve() == ROOT
+    assert settings['postCreateCommand'].startswith('make env')
+
+
+def test_ci_runs_commands_that_are_described_on_distributions_with_wheels() -> None:
+    jobs = yaml.safe_load((ROOT / '.github' / 'workflows' / 'ci.yml').read_text())['jobs']
+    runs = jobs['wheels']['strategy']['matrix']['include']
+    assert [run['ros'] for run in runs if run['command'] == '.ci/run'] == ['kilted']
+    assert {run['ros'] for run in runs} == {'kilted', 'jazzy'}
+    described = ''.join((ROOT / name).read_text() for name in ('README.md', 'CONTRIBUTING.md'))
+    for run in runs:
+        for command in re.findall(r'make \w+', run['command']):
+            assert command in described
