@@ -49,9 +49,10 @@ def write_checkpoint(path: Path, value: object, known: Mapping[str, object]) -> 
     """
     encoder = _Encoder(known)
     structure = json.dumps(encoder.encode(value))
-    arrays = {f'a{number}': array for number, array in enumerate(encoder.arrays)}
+    arrays: dict[str, Any] = {f'a{number}': array for number, array in enumerate(encoder.arrays)}
+    arrays[STRUCTURE] = np.frombuffer(structure.encode(), np.uint8)
     with path.open('wb') as file:
-        np.savez(file, **{STRUCTURE: np.frombuffer(structure.encode(), np.uint8)}, **arrays)
+        np.savez(file, **arrays)
 
 
 def read_checkpoint(path: Path, known: Mapping[str, object]) -> Any:  # noqa: ANN401 - of any type

@@ -110,7 +110,8 @@ def test_a_file_that_asks_for_anything_else_is_refused(
     tmp_path: Path, node: dict[str, object]
 ) -> None:
     data = np.frombuffer(json.dumps(node).encode(), np.uint8)
-    np.savez(tmp_path / 'x.npz', **{STRUCTURE: data})
+    arrays: dict[str, Any] = {STRUCTURE: data}
+    np.savez(tmp_path / 'x.npz', **arrays)
     with pytest.raises(CheckpointError):
         read_checkpoint(tmp_path / 'x.npz', {})
 
