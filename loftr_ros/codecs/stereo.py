@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from loftr_ros.codecs.cameras import CameraInfoError
 from loftr_ros.geometry.transforms import is_transform
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,8 +95,8 @@ def no_baseline(left_frame: str, right_frame: str) -> str:
     """Say what is missing where `find_right_camera` finds nothing."""
     return (
         'p of both calibrations is of one place: there is no baseline, and no transform from '
-        f'{left_frame!r} to {right_frame!r} is known. Calibrate the pair, publish the transform or '
-        'set left_T_right'
+        f'{shortened(left_frame)!r} to {shortened(right_frame)!r} is known. '
+        'Calibrate the pair, publish the transform or set input.left_T_right'
     )
 
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from loftr_ros.allocator import keep_freed_memory
+from loftr_ros.texts import printable
 from loftr_ros.version import package_version
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(options)
     except (ValueError, OSError) as error:
-        print(f'loftr-ros {options.command}: {error}', file=sys.stderr)
+        text = printable(str(error), keep='\n')
+        print(f'loftr-ros {options.command}: {text}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f'loftr-ros {options.command}: interrupted', file=sys.stderr)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from loftr_ros.geometry import Camera
 from loftr_ros.geometry.transforms import is_transform
+from loftr_ros.texts import shortened
 
 
 class FrameError(ValueError):
@@ -128,4 +129,4 @@ class Frame:
     def __str__(self) -> str:
         """Name the frame in messages."""
         seconds, nanoseconds = divmod(self.stamp_ns, 10**9)
-        return f'frame {self.frame_id!r} at {seconds}.{nanoseconds:09d} s'
+        return f'frame {shortened(self.frame_id)!r} at {seconds}.{nanoseconds:09d} s'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -10,12 +11,20 @@ import numpy as np
 
 from loftr_ros.codecs.stamps import SECOND_NS
 from loftr_ros.frontend import TrackingResult, TrackingState
+from loftr_ros.texts import shortened
 
 HORIZON_S = 5.0
 """Rates and latencies are those of so many last seconds."""
 
 REPEAT_S = 10.0
 """The same refusal is logged again only after this time, s."""
+KEPT_S = 600.0
+MOST_KINDS = 10
+"""Kinds of refusals that are told apart for each topic."""
+DIFFERENT = re.compile(r"'[^']*'|-?\d[\d.]*")
+"""What differs in the text of a kind: numbers, and names of others."""
+LONGEST_TEXT = 500
+"""Texts of logs and diagnostics are cut behind so many characters: others wrote a part of them."""
 
 
 STATE_MESSAGES = {
@@ -185,7 +194,7 @@ class WorkMonitor:
         self._states: Counter[str] = Counter()
         self._trackings: Counter[str] = Counter()
         self._reported: dict[TrackingState, float] = {}
-        self._logged: dict[str, Refusal] = {}
+        self._logged: dict[tuple[str, str], tuple[float, int]] = {}
         self._last: TrackingResult | None = None
         self._processed = self._errors = self._resets = 0
         self._last_refusal: Refusal | None = None
@@ -223,26 +232,38 @@ class WorkMonitor:
             reason = f': {result.pose.reason}' if result.pose.reason else ''
             return f'{STATE_MESSAGES[state]}{reason}'
 
-    def refused(self, refusal: Refusal) -> bool:
-        """Count a refused input; returns whether it is worth a line in the log."""
+    def refused(self, refusal: Refusal) -> str:
+        """Count a refused input.
+
+        Returns:
+            The line for the log: each kind of each topic has one in `REPEAT_S`, with the number of
+            those since the last line; '' for no line.
+        """
         with self._lock:
             self._last_refusal = refusal
-            logged = self._logged.get(refusal.topic)
-            if (
-                logged is not None
-                and logged.reason == refusal.reason
-                and refusal.time - logged.time < REPEAT_S
-            ):
-                return False
-            self._logged[refusal.topic] = refusal
-            return True
+            key = self._kind(refusal)
+            logged, more = self._logged.get(key, (-float('inf'), 0))
+            if refusal.time - logged < REPEAT_S:
+                self._logged[key] = logged, more + 1
+                return ''
+            self._logged[key] = refusal.time, 0
+            return f'{refusal}' + (f' (and {more} more of this kind before)' if more else '')
+
+    def _kind(self, refusal: Refusal) -> tuple[str, str]:
+        """Return topic and reason without what differs from message to message."""
+        recent = {key: one for key, one in self._logged.items() if refusal.time - one[0] < KEPT_S}
+        self._logged = recent
+        key = refusal.topic, DIFFERENT.sub('#', refusal.reason)
+        kinds = sum(topic == refusal.topic for topic, _ in recent)
+        # Reasons made of foreign text may be of ever new kinds.
+        return key if key in recent or kinds < MOST_KINDS else (refusal.topic, 'other')
 
     def failed(self, error: Exception, now: float) -> None:
         """Count an unexpected exception at `now`, s."""
         with self._lock:
             self._errors += 1
             self._last_error_time = now
-            self._last_error = f'{type(error).__name__}: {error}'
+            self._last_error = shortened(f'{type(error).__name__}: {error}', LONGEST_TEXT)
 
     def was_reset(self) -> None:
         """Count that everything was forgotten."""

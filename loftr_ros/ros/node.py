@@ -35,7 +35,7 @@ from loftr_ros.ros.ending import Ending, ending_on_signals, leave
 from loftr_ros.ros.frames import Arrival, InputError
 from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.memory import free_memory
-from loftr_ros.ros.monitoring import Refusal, WorkMonitor
+from loftr_ros.ros.monitoring import LONGEST_TEXT, Refusal, WorkMonitor
 from loftr_ros.ros.odometry import OdometryOutputs, check_extrinsics, extrinsics_of
 from loftr_ros.ros.odometry_inputs import OdometryInputs
 from loftr_ros.ros.outputs import Outputs
@@ -49,6 +49,7 @@ from loftr_ros.settings.matcher import NodeMatcher, load_matcher
 from loftr_ros.settings.names import name_problem
 from loftr_ros.settings.parameters import NodeParameters
 from loftr_ros.srv import MatchImages
+from loftr_ros.texts import shortened
 
 MatcherFactory = Callable[[NodeParameters], NodeMatcher]
 
@@ -280,15 +281,16 @@ class LoftrNode(ManagedNode):
     def _refuse(self, topic: str, reason: str) -> None:
         if self._inputs is not None:
             self._inputs.count_refusal(topic)
-        refusal = Refusal(topic, reason, time.monotonic())
-        if self._work.refused(refusal):
-            self.get_logger().warning(f'refused {refusal}')
+        refusal = Refusal(topic, shortened(reason, LONGEST_TEXT), time.monotonic())
+        if line := self._work.refused(refusal):
+            self.get_logger().warning(f'refused {line}')
 
     def _on_worker_error(self, error: Exception) -> None:
         if not self.context.ok():  # the process is ending: there is nobody left to publish to
             return
         self._work.failed(error, time.monotonic())
-        self.get_logger().error(f'unexpected {type(error).__name__}: {error}')
+        text = shortened(f'{type(error).__name__}: {error}', LONGEST_TEXT)
+        self.get_logger().error(f'unexpected {text}')
 
     # --- time ---
 

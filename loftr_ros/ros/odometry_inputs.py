@@ -15,6 +15,7 @@ from loftr_ros.codecs.conversions import pose_from_msg
 from loftr_ros.codecs.stamps import stamp_from_msg
 from loftr_ros.geometry.transforms import is_transform
 from loftr_ros.ros.frames import Refuse
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -28,21 +29,43 @@ OnSpeed = Callable[[int, float], None]
 SPEED_TOPIC = 'speed'
 SPEED_TYPES = {'odometry': OdometryMsg, 'twist': TwistWithCovarianceStamped}
 
+ROUNDING = 1e-6
+"""Of covariances that were computed elsewhere, as a share of their largest element."""
+
 
 def pose_of_base(msg: PoseWithCovarianceStamped, odom_frame: str) -> tuple[Array, Array]:
     """Read where the base is: odom_T_base (4, 4) and its covariance (6, 6).
 
     Raises:
-        ValueError: The pose is one in another frame, or it is not finite, or its covariance.
+        ValueError: The pose is one in another frame, or not finite, or its covariance is none.
     """
     if msg.header.frame_id not in ('', odom_frame):
-        raise ValueError(f'the pose is one in {msg.header.frame_id!r}, not in {odom_frame!r}')
+        raise ValueError(
+            f'the pose is one in {shortened(msg.header.frame_id)!r}, not in {odom_frame!r}'
+        )
     odom_T_base, covariance = pose_from_msg(msg.pose)
     if not is_transform(odom_T_base):
         raise ValueError('the position is not finite')
+    _check_covariance(covariance)
+    return odom_T_base, covariance
+
+
+def _check_covariance(covariance: Array) -> None:
+    """Refuse what is no covariance.
+
+    Raises:
+        ValueError: It is not finite, not symmetric or not positive semi-definite.
+    """
     if not np.isfinite(covariance).all() or (np.diag(covariance) < 0).any():
         raise ValueError('the covariance is not finite, or has a negative variance')
-    return odom_T_base, covariance
+    largest = float(np.abs(covariance).max())
+    if not np.allclose(covariance, covariance.T, rtol=0.0, atol=ROUNDING * largest):
+        raise ValueError('the covariance is not symmetric')
+    smallest = float(np.linalg.eigvalsh((covariance + covariance.T) / 2)[0])
+    if smallest < -ROUNDING * largest:
+        raise ValueError(
+            f'the covariance is not positive semi-definite: it has the eigenvalue {smallest:g}'
+        )
 
 
 def speed_of(msg: OdometryMsg | TwistWithCovarianceStamped) -> tuple[int, float]:

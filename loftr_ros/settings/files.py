@@ -9,6 +9,7 @@ import yaml
 from loftr_ros.settings.declarations import ParameterError
 from loftr_ros.settings.names import name_problem
 from loftr_ros.settings.parameters import NodeParameters, parameter_fields
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,7 +29,7 @@ def read_parameters(file: Path | None, assignments: Iterable[str]) -> NodeParame
         name, separator, text = assignment.partition(':=')
         if not separator:
             raise ValueError(f'{assignment!r} is no parameter: write NAME:=VALUE')
-        values[name] = yaml.safe_load(text)
+        values[name] = _load(text, assignment)
     for problem in filter(None, map(name_problem, values)):
         raise ValueError(problem)
     defaults = {name: each.default for name, each in parameter_fields().items()}
@@ -44,11 +45,11 @@ def read_parameters(file: Path | None, assignments: Iterable[str]) -> NodeParame
 def _read_file(path: Path) -> dict[str, Any]:
     """Read a file with one node, whatever its name."""
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        content = _load(path.read_text(encoding='utf-8-sig'), str(path))
     except OSError as error:
         problem = f'the file cannot be read ({error.strerror}). Check the path.'
         raise ParameterError(f'{path}: {problem}') from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ParameterError(f'{path}: the file is no YAML ({error}). Correct it.') from error
     nodes: Iterable[Any] = content.values() if isinstance(content, dict) else ()
     found = [node['ros__parameters'] for node in nodes if _has_parameters(node)]
@@ -67,6 +68,30 @@ def _flat(values: Mapping[str, Any], group: str = '') -> Iterator[tuple[str, Any
             yield from _flat(value, f'{group}{name}.')
         else:
             yield f'{group}{name}', value
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases, of which a few lines make values without end; ROS knows none either."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - as yaml has them
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError('aliases are not used')
+        return super().compose_node(parent, index)
+
+
+def _load(text: str, source: str) -> Any:  # noqa: ANN401 - whatever YAML holds
+    """Read YAML.
+
+    Raises:
+        ParameterError: If it is none, or nested too deep.
+
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = 'nested too deep' if isinstance(error, RecursionError) else str(error)
+        source, reason = shortened(source), shortened(reason, 200)
+        raise ParameterError(f'{source}: this is no YAML ({reason}). Correct it.') from error
 
 
 def _has_parameters(node: object) -> bool:

@@ -12,6 +12,7 @@ from loftr_ros.geometry import PoseState, RelativePose
 from loftr_ros.matching.matches import Matches
 from loftr_ros.ros.monitoring import (
     HORIZON_S,
+    MOST_KINDS,
     REPEAT_S,
     RateMeter,
     Refusal,
@@ -163,3 +164,21 @@ def test_a_flicker_does_not_fill_the_log() -> None:
         monitor.succeeded(found, float(now), float(now))
     assert lines == 1
     assert monitor.state_change(result(TrackingState.FROZEN), 8.0)
+
+
+def test_a_kind_of_refusals_has_one_line_with_their_number() -> None:
+    monitor = WorkMonitor()
+    assert monitor.refused(Refusal('/a', "encoding 'x' is not supported, 5 bytes", 0.0))
+    for number in range(40):
+        reason = f"encoding '{'y' * number}' is not supported, {number} bytes"
+        assert not monitor.refused(Refusal('/a', reason, 0.1 * number))
+    line = monitor.refused(Refusal('/a', "encoding 'z' is not supported, 9 bytes", REPEAT_S))
+    assert line.endswith('(and 40 more of this kind before)')
+
+
+def test_ever_new_reasons_do_not_fill_log_or_memory() -> None:
+    monitor = WorkMonitor()
+    words = (chr(97 + a) + chr(97 + b) for a in range(26) for b in range(26))
+    lines = [monitor.refused(Refusal('/a', word, 0.0)) for word in words]
+    assert sum(bool(line) for line in lines) <= MOST_KINDS + 1
+    assert len(monitor._logged) <= MOST_KINDS + 1

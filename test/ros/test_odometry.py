@@ -106,6 +106,30 @@ def test_a_pose_that_is_none_is_refused(msg: PoseWithCovarianceStamped, reason: 
         pose_of_base(msg, 'odom')
 
 
+@pytest.mark.parametrize(
+    ('row', 'column', 'value', 'mirrored', 'reason'),
+    [
+        (0, 1, 0.5, False, 'not symmetric'),
+        (0, 1, 2.0, True, 'not positive semi-definite: it has the eigenvalue -1'),
+        (0, 1, 1.0, True, ''),
+    ],
+)
+def test_a_covariance_is_symmetric_and_positive_semi_definite(
+    row: int, column: int, value: float, mirrored: bool, reason: str
+) -> None:
+    covariance = np.eye(6)
+    covariance[row, column] = value
+    if mirrored:
+        covariance[column, row] = value
+    msg = pose_msg()
+    msg.pose.covariance = covariance.reshape(36)
+    if reason:
+        with pytest.raises(ValueError, match=reason):
+            pose_of_base(msg, 'odom')
+    else:
+        np.testing.assert_array_equal(pose_of_base(msg, 'odom')[1], covariance)
+
+
 def test_a_covariance_that_is_none_is_refused() -> None:
     msg = pose_msg()
     msg.pose.covariance = np.diag([-1.0, 1, 1, 1, 1, 1]).reshape(36)

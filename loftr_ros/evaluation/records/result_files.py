@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +14,7 @@ import numpy as np
 from loftr_ros.data.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 REMEDY = 'Evaluate again, or choose the folder that `loftr-ros evaluate -o` wrote.'
 
@@ -24,7 +25,9 @@ def write_json(path: Path, values: Any) -> None:  # noqa: ANN401 - whatever JSON
     """Write a dataclass or plain values; NaN and infinity become null. Never leaves half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'{path.name}.part')
-    part.write_text(json.dumps(plain(values), indent=1, allow_nan=False) + '\n', encoding='utf-8')
+    text = json.dumps(plain(values), indent=1, allow_nan=False) + '\n'
+    with naming(part):
+        part.write_text(text, encoding='utf-8')
     part.replace(path)
 
 
@@ -41,7 +44,19 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_records(path: Path, records: Iterable[Any]) -> None:
     """Write dataclasses as JSON lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(''.join(map(to_line, records)), encoding='utf-8')
+    with naming(path):
+        path.write_text(''.join(map(to_line, records)), encoding='utf-8')
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in errors of writing, of which those of a full disk name none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def to_line(record: Any) -> str:  # noqa: ANN401 - any dataclass

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import importlib.metadata
 import os
 import platform
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -115,10 +117,14 @@ class EvaluateCommand:
             ValueError: If weights or parameters cannot be used.
 
         """
-        console = console or new_console()
+        self._check_output()
+        self.output.mkdir(parents=True, exist_ok=True)
+        with locked(self.output):
+            return self._run(console or new_console())
+
+    def _run(self, console: Console) -> int:
         started = datetime.now(timezone.utc).isoformat(timespec='seconds')
         begin = time.monotonic()
-        self._check_output()
         prepare_process(self._parameters())
         matcher = load_matcher(self._parameters())
         info = self._run_info(matcher)
@@ -255,6 +261,25 @@ class EvaluateCommand:
                 'sequences': times,
             },
         )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; the lock goes with the process, whatever its end.
+
+    Raises:
+        DatasetError: If another run has it.
+
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        problem = 'another run writes to this folder'
+        raise DatasetError(folder, problem, 'Wait for its end, or choose another one.') from error
+    finally:
+        os.close(descriptor)
 
 
 def _versions() -> dict[str, str]:

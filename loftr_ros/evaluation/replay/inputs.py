@@ -15,6 +15,7 @@ from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.sequences import InputOptions
 from loftr_ros.data.tables import read_lines
 from loftr_ros.settings.declarations import transform_from_pose
+from loftr_ros.texts import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,7 +95,8 @@ def describe(sequence: GroundTruthSequence) -> str:
     camera = sequence.camera
     size = f'{camera.width}x{camera.height} px' if camera else 'no calibration'
     found = f'{sequence.layout}, {len(sequence)} frames, {size}'
-    return f'{found}; {sequence.topics}' if isinstance(sequence, BagSequence) else found
+    topics = f'; {sequence.topics}' if isinstance(sequence, BagSequence) else ''
+    return printable(found + topics)
 
 
 def camera_values(camera: Camera | None) -> dict[str, Any] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import pickle
 import shutil
 import time
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from loftr_ros.codecs.stamps import Order, StampOrder, describe_late
 from loftr_ros.data.bags.topics import BY_TYPE, TopicNames
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.sequences import RefusedFrame
+from loftr_ros.evaluation.records.checkpoints import read_checkpoint, write_checkpoint
 from loftr_ros.evaluation.records.frame_records import (
     Recorder,
     badness,
@@ -23,7 +23,13 @@ from loftr_ros.evaluation.records.frame_records import (
     times_of,
 )
 from loftr_ros.evaluation.records.loop_records import LOOPS, LoopRecorder
-from loftr_ros.evaluation.records.result_files import to_line, write_json, write_records
+from loftr_ros.evaluation.records.result_files import (
+    naming,
+    plain,
+    to_line,
+    write_json,
+    write_records,
+)
 from loftr_ros.evaluation.records.results import (
     FRAME_TIMES,
     FRAMES,
@@ -68,7 +74,7 @@ if TYPE_CHECKING:
 
     Pose = NDArray[np.float64]
 
-CHECKPOINT = 'checkpoint.pickle'
+CHECKPOINT = 'checkpoint.npz'
 RECORDING = 'replay'
 CHECKPOINT_SECONDS = 30.0
 
@@ -218,7 +224,11 @@ class _Run:
     def run(self, listener: Listener) -> SequenceInfo:
         write_json(self._task.folder / SEQUENCE, self._info)
         status, error = 'complete', ''
-        with self._file(FRAMES) as frames, self._file(FRAME_TIMES) as times:
+        with (
+            naming(self._task.folder / FRAMES),
+            self._file(FRAMES) as frames,
+            self._file(FRAME_TIMES) as times,
+        ):
             try:
                 with self._recording() as recording:
                     self._frames(frames, times, listener, recording)
@@ -247,7 +257,8 @@ class _Run:
             if recording is not None and not isinstance(item, RefusedFrame):
                 pose = None if record.odom_T_base is None else matrix_of(record.odom_T_base)
                 recording.log(index, item.frame, result, pose, item.world_T_camera)
-            frames.write(to_line(record).encode())
+            with naming(self._task.folder / FRAMES):
+                frames.write(to_line(record).encode())
             if result is not None:
                 times.write(to_line(times_of(index, read, result)).encode())
             state.next_index = index + 1
@@ -337,8 +348,8 @@ class _Run:
             os.fsync(file.fileno())
         self._state.bytes_written = {FRAMES: frames.tell(), FRAME_TIMES: times.tell()}
         part = self._task.folder / f'{CHECKPOINT}.part'
-        with part.open('wb') as file:
-            _Pickler(file, self._matcher).dump((self._fingerprint(), self._state))
+        with naming(part):
+            write_checkpoint(part, [self._fingerprint(), self._state], {'matcher': self._matcher})
         part.replace(self._task.folder / CHECKPOINT)
 
     def _restored(self) -> _State | None:
@@ -347,18 +358,25 @@ class _Run:
         if not self._task.resume or not path.is_file():
             return None
         try:
-            with path.open('rb') as file:
-                fingerprint, state = _Unpickler(file, self._matcher).load()
-        except Exception as error:  # damaged pickles raise whatever they happen to run into
+            fingerprint, state = read_checkpoint(path, {'matcher': self._matcher})
+        except ValueError as error:
             remedy = 'Remove it to start this sequence again.'
             raise DatasetError(path, f'the checkpoint cannot be read ({error})', remedy) from error
-        return state if fingerprint == self._fingerprint() else None
+        if not isinstance(state, _State) or fingerprint != self._fingerprint():
+            return None
+        # Where a file lost lines that the checkpoint knows of, the sequence starts again.
+        files = {name: self._task.folder / name for name in state.bytes_written}
+        whole = all(
+            file.is_file() and file.stat().st_size >= state.bytes_written[name]
+            for name, file in files.items()
+        )
+        return state if whole else None
 
     def _fingerprint(self) -> dict[str, Any]:
         task = self._task
         return {
             'path': str(task.path),
-            'parameters': task.parameters,
+            'parameters': plain(task.parameters.values()),
             'frames': len(self._sequence),
             'weights': self._matcher.weights_hash,
             'mode': task.mode,
@@ -394,25 +412,3 @@ class _Run:
 
     def _slop_ns(self) -> int:
         return round(self._task.parameters.input.sync_slop * 1e9)
-
-
-class _Pickler(pickle.Pickler):
-    """Leaves the matcher out: its weights are loaded again."""
-
-    def __init__(self, file: IO[bytes], matcher: Any) -> None:  # noqa: ANN401
-        super().__init__(file)
-        self._matcher = matcher
-
-    def persistent_id(self, value: Any) -> str | None:  # noqa: ANN401 - of any type
-        return 'matcher' if value is self._matcher else None
-
-
-class _Unpickler(pickle.Unpickler):
-    """Puts the matcher in again."""
-
-    def __init__(self, file: IO[bytes], matcher: Any) -> None:  # noqa: ANN401
-        super().__init__(file)
-        self._matcher = matcher
-
-    def persistent_load(self, _: Any) -> Any:  # noqa: ANN401 - the only name is 'matcher'
-        return self._matcher

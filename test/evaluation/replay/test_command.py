@@ -124,7 +124,7 @@ def test_the_command_line_says_what_it_chose(
         (['bag', '-p', 'pose.min_matches'], 'write NAME:=VALUE'),
         (
             ['bag', '-p', 'min_match:=20'],
-            r'no parameter min_match; did you mean pose\.min_matches\?',
+            'no parameter min_match; did you mean pose.min_matches?',
         ),
         (['bag', '-p', 'pose.min_matches:=many'], 'pose.min_matches must be of type int'),
         (['bag', '-p', 'min_matches:=20'], 'min_matches is called pose.min_matches since'),
@@ -181,3 +181,14 @@ def test_a_parameter_that_a_replay_cannot_use_is_refused(
     arguments = ['evaluate', 'bag', '-o', str(tmp_path / 'run'), '-p', 'odometry.scale:=twist']
     assert main(arguments) == 1
     assert 'odometry.scale is twist: a replay reads no speed' in capsys.readouterr().err
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    bag = write_known_bag(tmp_path / 'bag', [1, 2, 3])
+    (tmp_path / 'run').mkdir()
+    with (
+        evaluate_command.locked(tmp_path / 'run'),
+        pytest.raises(DatasetError, match='another run writes to this folder'),
+    ):
+        evaluate(bag, output=tmp_path / 'run')
+    assert evaluate(bag, output=tmp_path / 'run') == 0

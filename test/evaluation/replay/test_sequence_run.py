@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.records.frame_records import matrix_of
 from loftr_ros.evaluation.records.results import SequenceFolder
+from loftr_ros.evaluation.replay import sequence_run
 from loftr_ros.evaluation.replay.sequence_run import CHECKPOINT, Listener
 from loftr_ros.settings.parameters import NodeParameters
 from test.helpers.known_world import (
+    KnownMatcher,
     known_matcher,
     results_of,
     run_known,
@@ -25,6 +28,8 @@ from test.helpers.known_world import (
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 
 class StopAt(Listener):
@@ -322,3 +327,49 @@ def test_a_sequence_that_comes_back_after_a_gap_goes_on_from_the_keyframe_before
     assert frames[11].reference_index == 0
     assert {record.state for record in frames[11:]} == {'ok'}
     assert not any(record.gap for record in frames)
+
+
+def test_lines_that_were_lost_start_the_sequence_again(tmp_path: Path) -> None:
+    bag = write_known_bag(tmp_path / 'bag', list(range(1, 8)))
+    task = task_of(bag, tmp_path / 'out', resume=True)
+    run_known(task, StopAt(4))
+    file = task.folder / 'frames.jsonl'
+    file.write_bytes(file.read_bytes()[:-30])
+    assert len(SequenceFolder.open(task.folder).frames()) == 3
+    assert run_known(task).status == 'complete'
+    assert [r.index for r in SequenceFolder.open(task.folder).frames()] == list(range(7))
+
+
+def signature(*_: object) -> NDArray[np.float32]:
+    """Let all images look alike."""
+    return np.array([1, 0], np.float32)
+
+
+def test_a_search_for_loops_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KnownMatcher, 'signature', signature, raising=False)
+    bag = write_known_bag(tmp_path / 'bag', [1, 2, 3, 40, 41, 42, 1, 2, 3, 4])
+    values = {'matcher.num_threads': 1, 'loop.enabled': True, 'loop.min_age': 0.1}
+    parameters = NodeParameters().with_values(values)
+    whole, parts = (
+        replace(task_of(bag, tmp_path / name, resume=True), parameters=parameters)
+        for name in ('whole', 'parts')
+    )
+    run_known(whole)
+    assert run_known(parts, StopAt(5)).status == 'interrupted'
+    assert run_known(parts).status == 'complete'
+    assert results_of(whole.folder) == results_of(parts.folder)
+    loops = [(folder / 'loops.jsonl').read_bytes() for folder in (whole.folder, parts.folder)]
+    assert loops[0] == loops[1]
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    bag = write_known_bag(tmp_path / 'bag', [1, 2, 3])
+    task = task_of(bag, tmp_path / 'out', resume=True)
+    monkeypatch.setattr(sequence_run, 'write_checkpoint', full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*checkpoint.npz.part'"):
+        run_known(task, StopAt(2))
