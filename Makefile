@@ -12,7 +12,7 @@ unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH RMW_I
 export ROS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test env messages format lint type clean
+.PHONY: help demo test env messages docs format lint type clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
@@ -31,6 +31,11 @@ env:  ## make .venv: Python packages, ROS 2 wheels (ROS=kilted or jazzy), this p
 messages:  ## build the messages again, whatever their state
 	@$(PYTHON) scripts/setup_env.py --rebuild-messages
 
+docs: env  ## build the site of the docs in docs/_build; a warning ends it
+	@$(BIN)/python docs/diagrams.py
+	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs docs/_build
+	@echo docs/_build/index.html
+
 format: env  ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -44,6 +49,6 @@ type: env  ## check types
 	@$(BIN)/mypy
 
 clean:  ## remove the environment, builds and generated messages
-	rm -rf .venv build install log loftr_ros.egg-info loftr_ros/msg loftr_ros/srv loftr_ros/*.so
+	rm -rf .venv build docs/_build docs/generated install log loftr_ros.egg-info loftr_ros/msg loftr_ros/srv loftr_ros/*.so
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

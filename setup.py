@@ -43,7 +43,7 @@ setup(
     install_requires=read_requirements('runtime'),
     extras_require={
         name: read_requirements(name)
-        for name in ('benchmark', 'dev', 'gtsam', 'onnx', 'ray', 'rerun', 'ros2')
+        for name in ('benchmark', 'dev', 'docs', 'gtsam', 'onnx', 'ray', 'rerun', 'ros2')
     },
     entry_points={
         'console_scripts': [

@@ -50,7 +50,7 @@ FOREIGN_VARIABLES = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'PYTHONPATH', 'PY
 # Distribution of ROS 2 -> its wheels. That of the environment stays unless ROS names another.
 DISTRIBUTIONS = {'kilted': 'ros2', 'jazzy': 'ros2-jazzy'}
 DEFAULT_DISTRIBUTION = 'kilted'
-REQUIREMENTS = ('dev', 'runtime')
+REQUIREMENTS = ('dev', 'docs', 'runtime')
 EXTRAS = ('gtsam', 'onnx', 'ray', 'rerun')
 
 TORCH_CPU_INDEX = 'https://download.pytorch.org/whl/cpu'

@@ -124,7 +124,7 @@ def relative_pose_to_msg(
         pose: The pose, or why there is none.
         reference: The image whose camera the pose is expressed in.
         query: The image whose camera's pose it is.
-        kind: One of the KIND_ constants of the message.
+        kind: One of the ``KIND_`` constants of the message.
     """
     msg = RelativePoseMsg()
     msg.header = header_to_msg(query.stamp_ns, reference.frame_id)

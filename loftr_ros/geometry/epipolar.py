@@ -13,7 +13,7 @@ from loftr_ros.geometry.types import Array
 
 @dataclass(frozen=True)
 class Motion:
-    """A motion without scale: `reference = rotation query + translation`, |translation| = 1."""
+    """A motion without scale: `reference = rotation query + translation`, of length 1."""
 
     rotation: Array
     translation: Array

@@ -37,7 +37,7 @@ TRACKING = {
 
 
 def kind_of(result: TrackingResult, parameters: NodeParameters) -> int:
-    """Return what the reference is to the query, as a KIND_ constant of RelativePose."""
+    """Return what the reference is to the query, as a ``KIND_`` constant of RelativePose."""
     if parameters.mode == 'pair':
         return int(RelativePoseMsg.KIND_PAIR)
     # During a gap and at its end the reference is older than the frame before.

@@ -112,7 +112,7 @@ def test_pip_requires_no_ros() -> None:
 
 def test_everything_required_is_pinned() -> None:
     pins = {pin.name.replace('_', '-').lower() for pin in read_requirements('constraints.txt')}
-    for name in ('runtime', 'dev', 'ros2'):
+    for name in ('runtime', 'dev', 'docs', 'ros2'):
         for requirement in read_requirements(f'requirements/{name}.txt'):
             assert requirement.name.replace('_', '-').lower() in pins
 
