@@ -87,7 +87,7 @@ def start_node(
 ) -> Start:
     """Start the node, time its first pose and later ones."""
     reset = player.node.create_client(Trigger, 'loftr/reset')
-    # Of two frames none must get lost on the way, or be dropped for the other.
+    # Of two frames none must get lost in transport, or be dropped for the other.
     parameters = ['input.process_every_frame:=true', 'input.reliability:=reliable', *parameters]
     launched = time.perf_counter()
     with node_process(parameters):

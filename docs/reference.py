@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -92,10 +91,16 @@ def parameters_page() -> str:
         [
             '# Parameters',
             '',
-            'All parameters of the node, from their declarations in the code. A wrong value is',
-            'refused with the reason. `loftr-ros evaluate` and `demo` take the same names.',
+            'All parameters of the node, from their declarations in the code. Those that people set',
+            'are in config/loftr.yaml, the others in config/loftr_advanced.yaml. A wrong value is',
+            'refused with the reason. The names are the same in `loftr-ros` and the launch file.',
             '',
-            *_parameters(),
+            '## Those that people set',
+            '',
+            *_parameters(basic=True),
+            '## The others',
+            '',
+            *_parameters(basic=False),
         ]
     )
 
@@ -122,15 +127,16 @@ def room_page(root: Path, room: str, text: str) -> str:
     return '\n'.join(lines)
 
 
-def _parameters() -> Iterator[str]:
-    from loftr_ros.settings.parameters import NodeParameters
+def _parameters(*, basic: bool) -> Iterator[str]:
+    from loftr_ros.settings.parameters import parameter_fields
 
-    for field in dataclasses.fields(NodeParameters):
+    for name, field in parameter_fields().items():
         declaration: Declaration = field.metadata['declaration']
-        yield f'## `{field.name}`'
-        yield ''
-        yield f'{_escaped(str(declaration))} Default: {_value(field.default)}.'
-        yield ''
+        if declaration.basic is basic:
+            yield f'### `{name}`'
+            yield ''
+            yield f'{_escaped(str(declaration))} Default: {_value(field.default)}.'
+            yield ''
 
 
 def _value(default: Any) -> str:  # noqa: ANN401 - of any type

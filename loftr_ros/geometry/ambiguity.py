@@ -45,7 +45,7 @@ def spread(best: Model, rivals: Sequence[Model], pairs: RayPairs) -> Array:
 
 
 def are_alike(one: Model, other: Model) -> bool:
-    """Tell if two models are hardly different motions."""
+    """Return whether two models are hardly different motions."""
     step = _step(one.motion, other.motion)
     return max(float(np.linalg.norm(step[:3])), float(np.linalg.norm(step[3:]))) < LIKE
 

@@ -143,7 +143,7 @@ def has_second_motion(evidence: Evidence) -> bool:
 
 
 def may_rival(first: Array, others: Flags, pairs: RayPairs) -> bool:
-    """Tell if the stray matches cover enough of the image, if all of them followed one motion.
+    """Return whether the stray matches cover enough of the image, if all of them followed one motion.
 
     Args:
         first: (N,), the probability that each match is right under the first motion.
@@ -197,7 +197,7 @@ def _covers(of_first: npt.NDArray[Any], of_second: npt.NDArray[Any]) -> bool:
 
 
 def lacks_support(evidence: Evidence) -> bool:
-    """Tell if chance may have made the matches agree with the motion."""
+    """Return whether chance may have made the matches agree with the motion."""
     return support(evidence.best.weights, evidence.prior) < evidence.options.min_support
 
 

@@ -104,8 +104,8 @@ def estimate_focal_error(
     scale = float(np.sqrt(np.mean(errors**2)))
     fit = Fit(state, errors[:, None], slopes[:, None], np.ones(len(errors)), scale, 0.0)
     covariance = fit_covariance(fit, seen, pairs.sigma, options.shared_sigma)
-    turn, shift = np.split(motion.step_to(state), [3])
-    bend = np.concatenate([tangent_basis(motion.translation) @ shift, turn])
+    rotvec, shift = np.split(motion.step_to(state), [3])
+    bend = np.concatenate([tangent_basis(motion.translation) @ shift, rotvec])
     return FocalError(log_ratio, float(np.sqrt(covariance[5, 5])), bend)
 
 

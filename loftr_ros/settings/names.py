@@ -78,7 +78,7 @@ _OF_RCLPY = ('use_sim_time', 'start_type_description_service', 'qos_overrides.')
 
 
 def is_retired(name: str) -> bool:
-    """Tell whether a parameter had this name in version 0.1, and has it no longer."""
+    """Return whether a parameter had this name in version 0.1, and has it no longer."""
     return name in RENAMED or name in REMOVED
 
 

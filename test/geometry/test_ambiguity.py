@@ -31,7 +31,7 @@ def found(scene: MakeScene) -> tuple[Model, RayPairs]:
     return motion_model(start, pairs, MatchPrior.of(np.full(400, 0.9), sigma, 554.0)), pairs
 
 
-def turned(model: Model, angle: float, gain: float = 0.0) -> Model:
+def rotated(model: Model, angle: float, gain: float = 0.0) -> Model:
     """Return another motion, rotated by `angle` about y, of which each match is less likely."""
     rotation = rotation_from_vector(np.array([0.0, angle, 0.0])) @ model.motion.rotation
     motion = Motion(rotation, model.motion.translation)
@@ -47,7 +47,7 @@ def test_of_two_motions_equally_likely_each_may_be_the_right_one(
     found: tuple[Model, RayPairs],
 ) -> None:
     model, pairs = found
-    covariance = spread(model, [turned(model, 0.2)], pairs)
+    covariance = spread(model, [rotated(model, 0.2)], pairs)
     # With even odds the square of the distance is expected at half its value.
     assert covariance[4, 4] == pytest.approx(0.5 * 0.2**2)
     assert np.abs(covariance).sum() == pytest.approx(0.5 * 0.2**2)
@@ -55,7 +55,7 @@ def test_of_two_motions_equally_likely_each_may_be_the_right_one(
 
 def test_motions_that_are_alike_count_once(found: tuple[Model, RayPairs]) -> None:
     model, pairs = found
-    alike = [turned(model, 0.2), turned(model, 0.21), turned(model, 0.19)]
+    alike = [rotated(model, 0.2), rotated(model, 0.21), rotated(model, 0.19)]
     assert are_alike(alike[0], alike[1])
     once, thrice = spread(model, alike[:1], pairs), spread(model, alike, pairs)
     np.testing.assert_allclose(thrice, once)
@@ -65,4 +65,4 @@ def test_a_motion_that_all_parts_of_the_image_refuse_adds_nothing(
     found: tuple[Model, RayPairs],
 ) -> None:
     model, pairs = found
-    assert np.trace(spread(model, [turned(model, 0.2, gain=1.0)], pairs)) < 1e-6
+    assert np.trace(spread(model, [rotated(model, 0.2, gain=1.0)], pairs)) < 1e-6

@@ -52,7 +52,7 @@ def moved_centres(matrix: Tensor, shift: Tensor) -> Tensor:
     return cell_centres(LITE, torch.arange(GRID[0] * GRID[1]), GRID[1]) @ matrix.T + shift
 
 
-def turn(degrees: float, scale: float = 1.0) -> Tensor:
+def rotation(degrees: float, scale: float = 1.0) -> Tensor:
     angle = np.radians(degrees)
     matrix = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     return torch.tensor(scale * np.array(matrix), dtype=torch.float32)
@@ -61,9 +61,9 @@ def turn(degrees: float, scale: float = 1.0) -> Tensor:
 @pytest.mark.parametrize(
     ('matrix', 'shift'),
     [
-        (turn(0), (3.3, -1.6)),
-        (turn(0, 1.15), (-16.0, -11.0)),
-        (turn(12), (20.0, -18.0)),
+        (rotation(0), (3.3, -1.6)),
+        (rotation(0, 1.15), (-16.0, -11.0)),
+        (rotation(12), (20.0, -18.0)),
         (torch.tensor([[1.0, 0.15], [0.0, 0.9]]), (-10.0, 8.0)),
     ],
 )
@@ -88,13 +88,13 @@ def test_points_land_within_a_fifth_of_a_pixel(
 def test_a_smaller_deviation_promises_a_smaller_error() -> None:
     image, by = texture(), torch.tensor([2.4, 1.3])
     noise = torch.Generator().manual_seed(4)
-    other = warped(image, turn(3), by)
+    other = warped(image, rotation(3), by)
     other = other + 0.03 * torch.randn(other.shape, generator=noise)
-    guess = moved_centres(turn(3), by) + torch.randn(GRID[0] * GRID[1], 2, generator=noise)
+    guess = moved_centres(rotation(3), by) + torch.randn(GRID[0] * GRID[1], 2, generator=noise)
 
     found, _ = aligned(image, other, guess)
 
-    error = (found.points1 - (found.points0 @ turn(3).T + by)).norm(dim=-1)[found.aligned]
+    error = (found.points1 - (found.points0 @ rotation(3).T + by)).norm(dim=-1)[found.aligned]
     order = found.deviation[found.aligned].argsort()
     third = len(order) // 3
     assert error[order[:third]].median() < 0.7 * error[order[-third:]].median()
@@ -102,7 +102,7 @@ def test_a_smaller_deviation_promises_a_smaller_error() -> None:
 
 def test_points_without_texture_or_without_likeness_stay_where_they_were() -> None:
     image, still = texture(), torch.zeros(2)
-    guess = moved_centres(turn(0), still)
+    guess = moved_centres(rotation(0), still)
     for other in (torch.full_like(image, 0.5), texture().flip(-1).flip(-2)):
         found, _ = aligned(image, other, guess)
 
@@ -116,10 +116,10 @@ def test_blurred_images_are_left_to_the_fine_level() -> None:
     image, by = texture(), torch.tensor([1.0, 0.0])
     smear = torch.ones(1, 1, 1, 21) / 21
     blurred = torch.nn.functional.conv2d(image, smear, padding=(0, 10))
-    other = torch.nn.functional.conv2d(warped(image, turn(0), by), smear.mT, padding=(10, 0))
-    guess = moved_centres(turn(0), by)
+    other = torch.nn.functional.conv2d(warped(image, rotation(0), by), smear.mT, padding=(10, 0))
+    guess = moved_centres(rotation(0), by)
 
-    sharp, _ = aligned(image, warped(image, turn(0), by), guess)
+    sharp, _ = aligned(image, warped(image, rotation(0), by), guess)
     found, _ = aligned(blurred, other, guess)
 
     assert found.aligned.float().mean() < 0.5 * sharp.aligned.float().mean()
@@ -144,7 +144,7 @@ def test_corners_lie_in_their_quarters_and_on_what_a_mask_allows() -> None:
 
 
 def test_the_affine_motion_is_that_of_the_matches_around() -> None:
-    matrix, by = turn(20, 1.2), torch.tensor([5.0, -3.0])
+    matrix, by = rotation(20, 1.2), torch.tensor([5.0, -3.0])
     cells = torch.arange(GRID[0] * GRID[1])
     centres = cell_centres(LITE, cells, GRID[1])
     motion = centres @ matrix.T + by - centres
@@ -186,7 +186,7 @@ def test_pairs_of_a_batch_are_aligned_as_each_by_itself() -> None:
     network = LoFTR(LITE).eval()
     images0 = torch.cat([texture(), texture().flip(-1)])
     images1 = torch.cat(
-        [warped(image[None], turn(2), torch.tensor([2.5, 1.5])) for image in images0]
+        [warped(image[None], rotation(2), torch.tensor([2.5, 1.5])) for image in images0]
     )
     with torch.inference_mode():
         together = network.match(network.encode(images0), network.encode(images1), 0.0)

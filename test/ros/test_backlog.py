@@ -20,7 +20,7 @@ from loftr_ros.msg import RelativePose
 from loftr_ros.srv import MatchImages
 
 COMMAND = [sys.executable, str(Path(__file__).parents[1] / 'helpers' / 'slow_node.py')]
-# Nothing is lost on the way, so that every image can be accounted for.
+# Nothing is lost in transport, so that every image can be accounted for.
 PARAMETERS = {'input.silent_timeout': 1.0, 'input.reliability': 'reliable', 'input.queue_size': 500}
 RATE = 30.0
 SECONDS = 5.0

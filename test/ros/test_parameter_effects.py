@@ -65,9 +65,9 @@ def matcher(values: Values) -> Any:  # noqa: ANN401 - of any features
     return load_matcher(NodeParameters().with_values(values))
 
 
-def matches(values: Values, turned: bool = False) -> Any:  # noqa: ANN401
+def matches(values: Values, rotated: bool = False) -> Any:  # noqa: ANN401
     first, second = picture(0), picture(1)
-    return matcher(values).match_images(first, second[::-1, ::-1].copy() if turned else second)
+    return matcher(values).match_images(first, second[::-1, ::-1].copy() if rotated else second)
 
 
 def loading(values: Values) -> str:
@@ -349,7 +349,7 @@ EFFECTS: Mapping[str, Effect] = {
     'matcher.max_matches': Effect(
         10, lambda values: len(matches(values).confidence), lambda _, after: after == 10
     ),
-    'matcher.try_rotations': Effect(True, lambda values: matches(values, turned=True).rotation),
+    'matcher.try_rotations': Effect(True, lambda values: matches(values, rotated=True).rotation),
     'input.image_transport': Effect('compressed', subscriptions),
     'input.depth_transport': Effect('compressedDepth', subscriptions, given=RGBD),
     'input.rectified': Effect(True, distortion, operator.gt),
