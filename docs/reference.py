@@ -91,9 +91,9 @@ def parameters_page() -> str:
         [
             '# Parameters',
             '',
-            'All parameters of the node, from their declarations in the code. Those that people set',
-            'are in config/loftr.yaml, the others in config/loftr_advanced.yaml. A wrong value is',
-            'refused with the reason. The names are the same in `loftr-ros` and the launch file.',
+            'All parameters of the node, from their declarations in the code. Those that people',
+            'set are in config/loftr.yaml, the others in config/loftr_advanced.yaml. A wrong value',
+            'is refused with the reason. The names are the same in `loftr-ros` and the launch file.',
             '',
             '## Those that people set',
             '',

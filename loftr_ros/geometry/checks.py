@@ -143,7 +143,7 @@ def has_second_motion(evidence: Evidence) -> bool:
 
 
 def may_rival(first: Array, others: Flags, pairs: RayPairs) -> bool:
-    """Return whether the stray matches cover enough of the image, if all of them followed one motion.
+    """Return whether the stray matches would cover enough of the image if they had one motion.
 
     Args:
         first: (N,), the probability that each match is right under the first motion.

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .transformer import Pointwise, pointwise
+from loftr_ros.matching.transformer import Pointwise, pointwise
 
 Rotation = tuple[Tensor, Tensor]
 """Cosines and sines (1, L, C) of the angles that positions rotate channels by, in pairs."""

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fine_matching import cell_centres
-from .precision import exact_products
+from loftr_ros.matching.fine_matching import cell_centres
+from loftr_ros.matching.precision import exact_products
 
 if TYPE_CHECKING:
-    from .config import MatchingConfig
+    from loftr_ros.matching.config import MatchingConfig
 
 PATCH_RADIUS = 4
 """Patches have 9 x 9 px: smaller ones hold too little, larger ones are bent by the parallax."""

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import (
+from loftr_ros.matching.config import (
     ANYTHING,
     EFFICIENT,
     INDOOR,

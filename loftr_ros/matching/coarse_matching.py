@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .precision import exact_products
-from .transformer import pointwise
+from loftr_ros.matching.precision import exact_products
+from loftr_ros.matching.transformer import pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
-from .errors import WeightsError
+from loftr_ros.matching.errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

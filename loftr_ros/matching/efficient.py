@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .aggregated_attention import AggregatedTransformer
-from .config import EfficientConfig
-from .fine_fusion import FineFusion
-from .fine_matching import FineOffsets
-from .pair_network import FeatureMaps, PairNetwork
-from .repvgg import RepVGG
-from .two_stage import CELL, half_windows, refine_windows
+from loftr_ros.matching.aggregated_attention import AggregatedTransformer
+from loftr_ros.matching.config import EfficientConfig
+from loftr_ros.matching.fine_fusion import FineFusion
+from loftr_ros.matching.fine_matching import FineOffsets
+from loftr_ros.matching.pair_network import FeatureMaps, PairNetwork
+from loftr_ros.matching.repvgg import RepVGG
+from loftr_ros.matching.two_stage import CELL, half_windows, refine_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .coarse_matching import CoarseMatches
+    from loftr_ros.matching.coarse_matching import CoarseMatches
 
 
 class EfficientLoFTR(PairNetwork[EfficientConfig]):

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .onnx_folder import COARSE, ENCODER, FINE
+from loftr_ros.matching.onnx_folder import COARSE, ENCODER, FINE
 
 if TYPE_CHECKING:
-    from .efficient import EfficientLoFTR
+    from loftr_ros.matching.efficient import EfficientLoFTR
 
 MOST_TOKENS_ALONG = 2**9
 """Greatest number of tokens along an axis: images of 16384 px."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .config import EfficientConfig
+    from loftr_ros.matching.config import EfficientConfig
 
 TRANSFORMERS = 'efficientloftr.'
 """How names begin in that layout, those of the fusion apart."""

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .efficient import EfficientLoFTR
-from .efficient_export import Stage
-from .efficient_export import stages as efficient_stages
-from .errors import WeightsError
-from .fine_matching import expected_offset
-from .onnx_folder import (
+from loftr_ros.matching.efficient import EfficientLoFTR
+from loftr_ros.matching.efficient_export import Stage
+from loftr_ros.matching.efficient_export import stages as efficient_stages
+from loftr_ros.matching.errors import WeightsError
+from loftr_ros.matching.fine_matching import expected_offset
+from loftr_ros.matching.onnx_folder import (
     COARSE,
     ENCODER,
     FINE,
@@ -33,13 +33,13 @@ from .onnx_folder import (
     graph_path,
     write_manifest,
 )
-from .weights import load_weights
+from loftr_ros.matching.weights import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .network import LoFTR
+    from loftr_ros.matching.network import LoFTR
 
 OPSETS = range(18, 24)
 """The exporter of torch writes no older one; newer ones are not in today's TensorRT."""

@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .matcher import Matcher
-    from .matches import Matches
+    from loftr_ros.matching.matcher import Matcher
+    from loftr_ros.matching.matches import Matches
 
 LARGEST_SHIFT = 1e-2
 """Px by which points may differ; float32 summed in another order moves them by 1e-4 px."""

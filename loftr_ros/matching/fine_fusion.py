@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .backbone import conv1x1, conv3x3
+from loftr_ros.matching.backbone import conv1x1, conv3x3
 
 if TYPE_CHECKING:
-    from .config import EfficientConfig
+    from loftr_ros.matching.config import EfficientConfig
 
 
 class FineFusion(nn.Module):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .coarse_matching import CoarseMatches
-from .config import LoFTRConfig, MatchingConfig
-from .precision import exact_products
-from .transformer import Pointwise, pointwise
+from loftr_ros.matching.coarse_matching import CoarseMatches
+from loftr_ros.matching.config import LoFTRConfig, MatchingConfig
+from loftr_ros.matching.precision import exact_products
+from loftr_ros.matching.transformer import Pointwise, pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable

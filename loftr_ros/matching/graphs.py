@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .precision import on_device
+from loftr_ros.matching.precision import on_device
 
 Function = Callable[..., tuple[Tensor, ...]]
 Inputs = tuple['Tensor | None', ...]

@@ -13,17 +13,21 @@ from typing import TYPE_CHECKING, Literal, cast
 import torch
 import torch.nn.functional as F
 
-from .transformer import LocalFeatureTransformer
+from loftr_ros.matching.transformer import LocalFeatureTransformer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from .aggregated_attention import AggregatedAttention, AggregatedTransformer, Rotation
-    from .pair_network import FeatureMaps
-    from .transformer import EncoderLayer
-    from .weights import Network
+    from loftr_ros.matching.aggregated_attention import (
+        AggregatedAttention,
+        AggregatedTransformer,
+        Rotation,
+    )
+    from loftr_ros.matching.pair_network import FeatureMaps
+    from loftr_ros.matching.transformer import EncoderLayer
+    from loftr_ros.matching.weights import Network
 
 
 @dataclass(frozen=True)

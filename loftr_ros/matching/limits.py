@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .coarse_matching import BLOCK_SCORES, KEPT_SCORES
-from .errors import ImageError
-from .fine_matching import refined_together
+from loftr_ros.matching.coarse_matching import BLOCK_SCORES, KEPT_SCORES
+from loftr_ros.matching.errors import ImageError
+from loftr_ros.matching.fine_matching import refined_together
 
 if TYPE_CHECKING:
-    from .config import MatchingConfig
+    from loftr_ros.matching.config import MatchingConfig
 
 LIBRARY_BYTES = 40e6
 """What the libraries take with the first image: code, kernels, threads."""

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .graphs import Replayed
-from .limits import NetworkSize, SizeLimits
-from .matches import Matches
-from .pair_network import FeatureMaps
-from .precision import FLOAT32, select_precision
-from .preprocessing import prepare, to_original
-from .rotations import Support, Views, best_rotation, rotated, rotated_back
-from .runner import Rows, Runner
-from .signature import covariance_signature
-from .weights import load_weights
+from loftr_ros.matching.graphs import Replayed
+from loftr_ros.matching.limits import NetworkSize, SizeLimits
+from loftr_ros.matching.matches import Matches
+from loftr_ros.matching.pair_network import FeatureMaps
+from loftr_ros.matching.precision import FLOAT32, select_precision
+from loftr_ros.matching.preprocessing import prepare, to_original
+from loftr_ros.matching.rotations import Support, Views, best_rotation, rotated, rotated_back
+from loftr_ros.matching.runner import Rows, Runner
+from loftr_ros.matching.signature import covariance_signature
+from loftr_ros.matching.weights import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from .weights import LoadedWeights
+    from loftr_ros.matching.weights import LoadedWeights
 
 BACKENDS = ('torch', 'onnxruntime')
 
@@ -270,7 +270,7 @@ def _to_pixels(points: NDArray[Any], features: ImageFeatures) -> NDArray[np.floa
 
 def _load_exported(weights: str | Path, providers: str, precision: str) -> LoadedWeights:
     # Imports ONNX Runtime, which need not be there.
-    from .onnx_network import load_exported
+    from loftr_ros.matching.onnx_network import load_exported
 
     if precision not in ('auto', 'float32', 'float16'):
         raise ValueError(

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from .backbone import ResNetFPN
-from .config import LoFTRConfig
-from .fine_matching import FineMatching, FineOffsets, expected_offset
-from .pair_network import FeatureMaps, NetworkMatches, PairNetwork
-from .transformer import LocalFeatureTransformer, position_encoding
+from loftr_ros.matching.backbone import ResNetFPN
+from loftr_ros.matching.config import LoFTRConfig
+from loftr_ros.matching.fine_matching import FineMatching, FineOffsets, expected_offset
+from loftr_ros.matching.pair_network import FeatureMaps, NetworkMatches, PairNetwork
+from loftr_ros.matching.transformer import LocalFeatureTransformer, position_encoding
 
 if TYPE_CHECKING:
-    from .coarse_matching import CoarseMatches
+    from loftr_ros.matching.coarse_matching import CoarseMatches
 
 __all__ = ['FeatureMaps', 'LoFTR', 'NetworkMatches']
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .efficient import EfficientLoFTR
-from .onnx_folder import COARSE, ENCODER, FINE
-from .pair_network import FeatureMaps
+from loftr_ros.matching.efficient import EfficientLoFTR
+from loftr_ros.matching.onnx_folder import COARSE, ENCODER, FINE
+from loftr_ros.matching.pair_network import FeatureMaps
 
 if TYPE_CHECKING:
-    from .config import EfficientConfig
-    from .onnx_stages import Stages
+    from loftr_ros.matching.config import EfficientConfig
+    from loftr_ros.matching.onnx_stages import Stages
 
 
 class OnnxEfficientLoFTR(EfficientLoFTR):

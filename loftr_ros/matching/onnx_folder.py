@@ -7,8 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .config import EfficientConfig, LoFTRConfig, config_from_dict
-from .errors import WeightsError
+from loftr_ros.matching.config import EfficientConfig, LoFTRConfig, config_from_dict
+from loftr_ros.matching.errors import WeightsError
 
 MANIFEST = 'loftr.json'
 LAYOUT = 1

@@ -7,22 +7,27 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .config import EfficientConfig, LoFTRConfig
-from .efficient import EfficientLoFTR
-from .errors import WeightsError
-from .fine_matching import FineOffsets, window_patches
-from .network import FeatureMaps, LoFTR
-from .onnx_efficient import OnnxEfficientLoFTR
-from .onnx_folder import COARSE, ENCODER, FINE, STAGES, graph_path, read_manifest
-from .onnx_providers import TENSORRT, chosen_providers, load_runtime, tensorrt_options
-from .onnx_stages import Stages
-from .weights import LoadedWeights
+from loftr_ros.matching.config import EfficientConfig, LoFTRConfig
+from loftr_ros.matching.efficient import EfficientLoFTR
+from loftr_ros.matching.errors import WeightsError
+from loftr_ros.matching.fine_matching import FineOffsets, window_patches
+from loftr_ros.matching.network import FeatureMaps, LoFTR
+from loftr_ros.matching.onnx_efficient import OnnxEfficientLoFTR
+from loftr_ros.matching.onnx_folder import COARSE, ENCODER, FINE, STAGES, graph_path, read_manifest
+from loftr_ros.matching.onnx_providers import (
+    TENSORRT,
+    chosen_providers,
+    load_runtime,
+    tensorrt_options,
+)
+from loftr_ros.matching.onnx_stages import Stages
+from loftr_ros.matching.weights import LoadedWeights
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .coarse_matching import CoarseMatches
-    from .onnx_folder import Manifest
+    from loftr_ros.matching.coarse_matching import CoarseMatches
+    from loftr_ros.matching.onnx_folder import Manifest
 
 
 class OnnxLoFTR(LoFTR):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .config import EfficientConfig
-from .errors import WeightsError
-from .fine_matching import REFINED_TOGETHER
-from .onnx_folder import COARSE, ENCODER, engine_folder
+from loftr_ros.matching.config import EfficientConfig
+from loftr_ros.matching.errors import WeightsError
+from loftr_ros.matching.fine_matching import REFINED_TOGETHER
+from loftr_ros.matching.onnx_folder import COARSE, ENCODER, engine_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .config import LoFTRConfig
-    from .onnx_folder import Manifest
+    from loftr_ros.matching.config import LoFTRConfig
+    from loftr_ros.matching.onnx_folder import Manifest
 
 CPU = 'CPUExecutionProvider'
 TENSORRT = 'TensorrtExecutionProvider'

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import ImageError
+from loftr_ros.matching.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .onnx_folder import Manifest
+    from loftr_ros.matching.onnx_folder import Manifest
 
 
 class Stages:

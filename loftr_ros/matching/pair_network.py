@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .alignment import Aligned, Corners, align, find_corners
-from .coarse_matching import (
+from loftr_ros.matching.alignment import Aligned, Corners, align, find_corners
+from loftr_ros.matching.coarse_matching import (
     CoarseMatches,
     calibrate,
     inner_cells,
     mutual_matches,
     strongest,
 )
-from .config import MatchingConfig
-from .fine_matching import FineOffsets, in_pixels, refine_in_blocks, refined_together
-from .precision import exact_products
+from loftr_ros.matching.config import MatchingConfig
+from loftr_ros.matching.fine_matching import (
+    FineOffsets,
+    in_pixels,
+    refine_in_blocks,
+    refined_together,
+)
+from loftr_ros.matching.precision import exact_products
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .alignment import PATCH_RADIUS
-from .errors import ImageError
-from .limits import SizeLimits
+from loftr_ros.matching.alignment import PATCH_RADIUS
+from loftr_ros.matching.errors import ImageError
+from loftr_ros.matching.limits import SizeLimits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .config import MatchingConfig
+    from loftr_ros.matching.config import MatchingConfig
 
 FLOAT_TOLERANCE = 1e-3
 

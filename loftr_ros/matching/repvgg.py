@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 if TYPE_CHECKING:
-    from .config import EfficientConfig
+    from loftr_ros.matching.config import EfficientConfig
 
 STRIDES = (2, 1, 2, 2)
 """Of the first block of each stage."""

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .matches import Matches
+    from loftr_ros.matching.matches import Matches
 
 Features = TypeVar('Features')
 

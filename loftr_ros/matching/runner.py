@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .alignment import Corners
-from .graphs import Replayed
-from .memory import is_out_of_memory
-from .pair_network import FeatureMaps
-from .precision import computing, store_weights
+from loftr_ros.matching.alignment import Corners
+from loftr_ros.matching.graphs import Replayed
+from loftr_ros.matching.memory import is_out_of_memory
+from loftr_ros.matching.pair_network import FeatureMaps
+from loftr_ros.matching.precision import computing, store_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from .graphs import Function
-    from .pair_network import NetworkMatches
-    from .precision import Precision
-    from .preprocessing import NetworkInput
-    from .weights import Network
+    from loftr_ros.matching.graphs import Function
+    from loftr_ros.matching.pair_network import NetworkMatches
+    from loftr_ros.matching.precision import Precision
+    from loftr_ros.matching.preprocessing import NetworkInput
+    from loftr_ros.matching.weights import Network
 
 LEAST_ROWS = 512
 MARGIN = 1.25

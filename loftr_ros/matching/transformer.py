@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .precision import cpu_capabilities
+from loftr_ros.matching.precision import cpu_capabilities
 
 NARROW = 64
 """Up to so many channels, all heads are computed at once."""

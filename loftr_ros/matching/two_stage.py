@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .fine_matching import FineOffsets
-from .precision import exact_products
+from loftr_ros.matching.fine_matching import FineOffsets
+from loftr_ros.matching.precision import exact_products
 
 if TYPE_CHECKING:
-    from .config import EfficientConfig
+    from loftr_ros.matching.config import EfficientConfig
 
 CELL = 8
 """Side of the window of image 0, px: that of a coarse cell."""

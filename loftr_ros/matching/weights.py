@@ -14,13 +14,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from .catalogue import CONFIGURATIONS, OFFICIAL, Checkpoint, cache_folder
-from .config import EFFICIENT, EfficientConfig, LoFTRConfig, config_from_dict
-from .download import download
-from .efficient import EfficientLoFTR
-from .efficient_names import TRANSFORMERS, from_transformers
-from .errors import WeightsError
-from .network import LoFTR
+from loftr_ros.matching.catalogue import CONFIGURATIONS, OFFICIAL, Checkpoint, cache_folder
+from loftr_ros.matching.config import EFFICIENT, EfficientConfig, LoFTRConfig, config_from_dict
+from loftr_ros.matching.download import download
+from loftr_ros.matching.efficient import EfficientLoFTR
+from loftr_ros.matching.efficient_names import TRANSFORMERS, from_transformers
+from loftr_ros.matching.errors import WeightsError
+from loftr_ros.matching.network import LoFTR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

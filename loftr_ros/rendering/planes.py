@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from .textures import TextureBank
+from loftr_ros.rendering.textures import TextureBank
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .planes import PinholeCameras, PlaneScene, render
-from .procedural import procedural_texture
-from .textures import TextureBank
+from loftr_ros.rendering.planes import PinholeCameras, PlaneScene, render
+from loftr_ros.rendering.procedural import procedural_texture
+from loftr_ros.rendering.textures import TextureBank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import yaml
 
-from .options import TrainOptions
+from loftr_ros.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from loftr_ros.matching.fine_matching import FineOffsets
-
-from .pairs import Labels
+from loftr_ros.training.pairs import Labels
 
 ALPHA = 0.25
 GAMMA = 2.0

@@ -12,15 +12,13 @@ from torch import Tensor
 from loftr_ros.matching.config import LoFTRConfig
 from loftr_ros.matching.fine_matching import cell_centres
 from loftr_ros.rendering.planes import PinholeCameras, render
-
-from .photometric import degrade
+from loftr_ros.training.photometric import degrade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loftr_ros.rendering.textures import TextureBank
-
-    from .scenes import SceneSampler
+    from loftr_ros.training.scenes import SceneSampler
 
 JOINED_LABELS = 'cells0', 'cells1', 'offset', 'known0', 'known1'
 

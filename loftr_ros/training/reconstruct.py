@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from .photographs import SUFFIXES
+from loftr_ros.training.photographs import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

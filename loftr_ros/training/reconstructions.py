@@ -11,8 +11,7 @@ import numpy as np
 from scipy.spatial import Delaunay
 
 from loftr_ros.data.colmap import has_model, read_model
-
-from .sequences import PosedFrame
+from loftr_ros.training.sequences import PosedFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from loftr_ros.rendering.planes import PinholeCameras
-
-from .pairs import TrainingPairs, label_cells
-from .photometric import degrade
+from loftr_ros.training.pairs import TrainingPairs, label_cells
+from loftr_ros.training.photometric import degrade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

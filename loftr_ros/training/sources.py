@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .pairs import PairSource, RenderedPairs, SharedPairs
-from .photographs import load_bank, split_photographs
-from .reconstructions import split_scenes
-from .scenes import SceneSampler
-from .sequences import PosedFrame, SequencePairs
+from loftr_ros.training.pairs import PairSource, RenderedPairs, SharedPairs
+from loftr_ros.training.photographs import load_bank, split_photographs
+from loftr_ros.training.reconstructions import split_scenes
+from loftr_ros.training.scenes import SceneSampler
+from loftr_ros.training.sequences import PosedFrame, SequencePairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from loftr_ros.matching.config import LoFTRConfig
     from loftr_ros.rendering.textures import TextureBank
-
-    from .options import TrainOptions
-    from .reconstructions import Reconstruction
+    from loftr_ros.training.options import TrainOptions
+    from loftr_ros.training.reconstructions import Reconstruction
 
 HELD_OUT_SEED = 12345
 CALIBRATION_SEED = 54321

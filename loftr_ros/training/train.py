@@ -21,13 +21,12 @@ from loftr_ros.matching.config import LITE, LoFTRConfig
 from loftr_ros.matching.fine_matching import expected_offset
 from loftr_ros.matching.network import LoFTR
 from loftr_ros.matching.weights import load_weights, save_weights, training_pairs
-
-from .configuration import write_options
-from .losses import coarse_loss, fine_loss
-from .pairs import Labels
-from .progress import ProgressLog
-from .sources import CALIBRATION_SEED, TrainingData
-from .validation import fit_confidence, fit_sigma, match_held_out
+from loftr_ros.training.configuration import write_options
+from loftr_ros.training.losses import coarse_loss, fine_loss
+from loftr_ros.training.pairs import Labels
+from loftr_ros.training.progress import ProgressLog
+from loftr_ros.training.sources import CALIBRATION_SEED, TrainingData
+from loftr_ros.training.validation import fit_confidence, fit_sigma, match_held_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .options import TrainOptions
-    from .pairs import PairSource, TrainingPairs
-    from .reconstructions import Reconstruction
-    from .sequences import PosedFrame
-    from .validation import PoseMeasure
+    from loftr_ros.training.options import TrainOptions
+    from loftr_ros.training.pairs import PairSource, TrainingPairs
+    from loftr_ros.training.reconstructions import Reconstruction
+    from loftr_ros.training.sequences import PosedFrame
+    from loftr_ros.training.validation import PoseMeasure
 
 Tensors: TypeAlias = 'tuple[Tensor, ...] | list[Tensor]'
 

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from loftr_ros.matching.network import LoFTR, NetworkMatches
     from loftr_ros.rendering.planes import PinholeCameras
-
-    from .pairs import PairSource, PairTruth, TrainingPairs
+    from loftr_ros.training.pairs import PairSource, PairTruth, TrainingPairs
 
 CORRECT_PX = 8.0
 """Residuals up to half a coarse cell are errors of the refinement; beyond, the cell is wrong."""

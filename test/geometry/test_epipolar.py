@@ -10,8 +10,7 @@ import pytest
 from loftr_ros.geometry import Camera
 from loftr_ros.geometry.epipolar import epipolar_errors
 from loftr_ros.geometry.rotations import skew
-
-from .conftest import FISHEYE, motion_of, rays_of, slopes_by_difference
+from test.geometry.conftest import FISHEYE, motion_of, rays_of, slopes_by_difference
 
 if TYPE_CHECKING:
     from test.geometry.conftest import MakeScene

@@ -13,8 +13,7 @@ from loftr_ros.geometry.homography import (
     rotation_errors,
 )
 from loftr_ros.geometry.rotations import angle_between, rotation_from_vector
-
-from .conftest import motion_of, rays_of, slopes_by_difference
+from test.geometry.conftest import motion_of, rays_of, slopes_by_difference
 
 if TYPE_CHECKING:
     from test.geometry.conftest import MakeScene

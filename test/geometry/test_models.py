@@ -15,8 +15,7 @@ from loftr_ros.geometry.models import (
     rotation_model,
 )
 from loftr_ros.geometry.rotations import angle_between
-
-from .conftest import motion_of, rays_of
+from test.geometry.conftest import motion_of, rays_of
 
 if TYPE_CHECKING:
     from test.geometry.conftest import MakeScene, Scene
