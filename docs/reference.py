@@ -93,7 +93,7 @@ def parameters_page() -> str:
             '',
             'All parameters of the node, from their declarations in the code. Those that people',
             'set are in config/loftr.yaml, the others in config/loftr_advanced.yaml. A wrong value',
-            'is refused with the reason. The names are the same in `loftr-ros` and the launch file.',
+            'is refused with the reason. Names are the same in `loftr-ros` and the launch file.',
             '',
             '## Those that people set',
             '',
