@@ -16,6 +16,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import reference  # noqa: E402
 
 import loftr_ros  # noqa: E402
+from loftr_ros.version import package_version  # noqa: E402
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -25,7 +26,7 @@ ROOT = Path(loftr_ros.__file__).resolve().parent.parent
 project = 'loftr_ros'
 author = 'The loftr_ros maintainers'
 copyright = f'{author}. License: Apache-2.0'  # noqa: A001 - its name in Sphinx
-release = version = loftr_ros.__version__
+release = version = package_version()
 
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx_rtd_theme']
 exclude_patterns = ['_build', 'README.md']
