@@ -16,7 +16,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from loftr_ros.settings.topics import odometry_topic
 
-# Both ways in which a file of the filter may name the odometry of a node that is called loftr.
+# Both forms in which a file of the filter may name the odometry of a node that is called loftr.
 ODOMETRY = ('/loftr/odometry', 'loftr/odometry')
 
 

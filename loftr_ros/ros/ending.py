@@ -22,7 +22,7 @@ SIGNALS = signal.SIGINT, signal.SIGTERM
 
 @contextmanager
 def ending_on_signals() -> Iterator[Ending]:
-    """Hear SIGINT and SIGTERM, in place of rclpy's handlers; in the main thread.
+    """Handle SIGINT and SIGTERM, in place of rclpy's handlers; in the main thread.
 
     rclpy must be initialised with `SignalHandlerOptions.NO`. Its own handlers trigger guard
     conditions from a thread that knows nothing of what main destroys meanwhile: one stop in 27 on
