@@ -32,8 +32,8 @@ from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.geometry.two_view import as_points, motion_covariance, usable_matches
 from loftr_ros.geometry.types import Array, Flags
 
-START_ERROR = 2.0
-"""Error from which a point costs no more in the first estimate, px: depths err, too."""
+START_ERROR = 1.0
+"""Error from which a point costs no more in the first estimate, px."""
 CONTRADICTION = 2.0
 """Scale of the errors in metres, by that of the errors across the epipolar lines, from which on the
 depth contradicts the matches: their variances differ fourfold, by chance never (F-test)."""

@@ -12,7 +12,7 @@ from loftr_ros.geometry.robust import robust_estimator
 from loftr_ros.geometry.types import Array
 
 SUREST = 200
-"""Matches of the smallest sigma that are sampled: more find no better start, in more time."""
+"""Matches that are sampled: more find no better start, in more time."""
 FEWEST = 100
 """So many are sampled however large their sigma is."""
 START_SIGMA = 0.7
@@ -92,9 +92,18 @@ def understatement(motion: Motion, pairs: RayPairs, sigma: Array) -> float:
 
 
 def surest(pairs: RayPairs) -> npt.NDArray[np.int64]:
-    """Return the indices of the matches that are sampled, the surest first."""
-    order = np.argsort(pairs.sigma, kind='stable')[:SUREST]
-    sigma = pairs.sigma[order]
+    """Return the indices of the matches that are sampled, the surest first.
+
+    Each tile of the image gives its surest one, then each its second, and so on: else an object of
+    rich texture would be all that is sampled.
+    """
+    order = np.argsort(pairs.sigma, kind='stable')
     # Where none is surer than the others, all are taken.
-    largest = max(START_SIGMA, float(sigma[:FEWEST][-1]))
-    return order[sigma <= largest]
+    largest = max(START_SIGMA, float(pairs.sigma[order[:FEWEST]][-1]))
+    order = order[pairs.sigma[order] <= largest]
+    tiles = pairs.tiles[order]
+    by_tile = np.argsort(tiles, kind='stable')
+    first = np.searchsorted(tiles[by_tile], tiles[by_tile])
+    rank = np.empty_like(by_tile)
+    rank[by_tile] = np.arange(len(by_tile)) - first
+    return order[np.argsort(rank, kind='stable')[:SUREST]]
