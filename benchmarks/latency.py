@@ -1,7 +1,8 @@
 """Latency of the real node at the rate of a camera: `python benchmarks/latency.py`.
 
 Plays a rendered sequence over DDS into the node, which runs as a process of its own, and prints the
-time from sending an image to receiving its pose, the rate and what was dropped.
+time from sending an image to receiving its pose, the rate and what was dropped. With
+every_frame:=aligned the frames that were matched and those that were aligned stand apart.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Player:
         self.infos = self.node.create_publisher(CameraInfo, 'camera_info', qos)
         self.sent: dict[int, float] = {}
         self.latencies: list[tuple[float, float]] = []
+        self.aligned: list[float] = []
+        self.matched: list[float] = []
         self.diagnostics: dict[str, str] = {}
         self.node.create_subscription(RelativePose, 'loftr/relative_pose', self._on_pose, 50)
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
@@ -71,6 +74,8 @@ class Player:
         # A loop comes after the pose of its frame, and is nobody's latency.
         if sent is not None and msg.kind != RelativePose.KIND_LOOP:
             self.latencies.append((now, now - sent))
+            aligned = msg.source == RelativePose.SOURCE_ALIGNED
+            (self.aligned if aligned else self.matched).append(now - sent)
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
@@ -105,8 +110,8 @@ class Player:
 
 
 @contextmanager
-def node_process(parameters: list[str]) -> Iterator[None]:
-    """Run the node with parameters name:=value; its log is shown if it fails."""
+def node_process(parameters: list[str]) -> Iterator[int]:
+    """Run the node with parameters name:=value; its log is shown if it fails. Yields its pid."""
     arguments = [item for parameter in parameters for item in ('-p', parameter)]
     command = [sys.executable, '-m', 'loftr_ros.ros.node', '--ros-args', *arguments]
     with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +119,7 @@ def node_process(parameters: list[str]) -> Iterator[None]:
         with log.open('w') as stream:
             process = subprocess.Popen(command, stdout=stream, stderr=stream)
         try:
-            yield
+            yield process.pid
         except Exception:
             print(log.read_text(), file=sys.stderr)
             raise
@@ -135,6 +140,12 @@ def wait_for_first_pose(player: Player, views: list[RenderedView]) -> None:
     time.sleep(2.0)  # what was sent meanwhile shall be done
 
 
+def processor_seconds(pid: int) -> float:
+    """Return how long the cores have worked for a process so far, s."""
+    fields = Path(f'/proc/{pid}/stat').read_text(encoding='utf-8').rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
 def summarize(player: Player, sent: int, dropped: int, rate: float) -> dict[str, Any]:
     """Return the figures of a run."""
     latencies = np.array([latency for _, latency in player.latencies]) * 1e3
@@ -146,6 +157,11 @@ def summarize(player: Player, sent: int, dropped: int, rate: float) -> dict[str,
         'poses': len(latencies),
         'rate [Hz]': (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0,
         'dropped': dropped,
+        'matched': len(player.matched),
+        'p95 matched [ms]': _percentile(player.matched, 95),
+        'aligned': len(player.aligned),
+        'p50 aligned [ms]': _percentile(player.aligned, 50),
+        'p95 aligned [ms]': _percentile(player.aligned, 95),
         'p50 [ms]': float(np.percentile(latencies, 50)),
         'p95 [ms]': float(np.percentile(latencies, 95)),
         'median of the first third [ms]': float(np.median(latencies[:third])),
@@ -153,6 +169,10 @@ def summarize(player: Player, sent: int, dropped: int, rate: float) -> dict[str,
         'node latency p95 [ms]': float(player.diagnostics.get('latency p95 [ms]', 'nan')),
         'load average': os.getloadavg()[0],
     }
+
+
+def _percentile(seconds: list[float], share: float) -> float:
+    return float(np.percentile(seconds, share)) * 1e3 if seconds else float('nan')
 
 
 def main() -> int:
@@ -173,16 +193,20 @@ def main() -> int:
     views = list(render_room_sequence(arguments.views, *size, rate_hz=arguments.rate))
     player = Player()
     try:
-        with node_process(arguments.parameters):
+        with node_process(arguments.parameters) as pid:
             wait_for_first_pose(player, views)
             before = int(player.diagnostics.get('dropped', 0))
-            player.latencies.clear()
+            for latencies in (player.latencies, player.matched, player.aligned):
+                latencies.clear()
+            worked = processor_seconds(pid)
             sent = player.play(views, arguments.rate, arguments.seconds, 10**12)
+            worked = processor_seconds(pid) - worked
             time.sleep(2.5)  # for the last frame and the last report
             dropped = int(player.diagnostics.get('dropped', 0)) - before
     finally:
         player.close()
     figures = summarize(player, sent, dropped, arguments.rate)
+    figures['cores at work'] = worked / arguments.seconds
     if arguments.json:
         print(json.dumps(figures))
     else:

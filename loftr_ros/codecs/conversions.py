@@ -15,6 +15,7 @@ from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg, camera_to
 from loftr_ros.codecs.correspondences import Correspondences, View
 from loftr_ros.codecs.images import ImageConversionError, image_from_msg, image_to_msg
 from loftr_ros.codecs.stamps import stamp_from_msg, stamp_to_msg
+from loftr_ros.frontend import Source
 from loftr_ros.geometry import PoseState, RelativePose
 from loftr_ros.geometry.pose import Check
 from loftr_ros.geometry.quaternions import quaternion_from_rotation, rotation_from_quaternion
@@ -51,6 +52,10 @@ STATES = {
     PoseState.LOST: RelativePoseMsg.STATE_LOST,
 }
 
+SOURCES = {
+    Source.MATCHED: CorrespondencesMsg.SOURCE_MATCHED,
+    Source.ALIGNED: CorrespondencesMsg.SOURCE_ALIGNED,
+}
 
 NAN = np.full(9, np.nan)
 
@@ -91,6 +96,7 @@ def correspondences_to_msg(correspondences: Correspondences) -> CorrespondencesM
     msg.new_keyframe = bool(correspondences.new_keyframe)
     msg.weights_name = correspondences.weights_name
     msg.weights_hash = correspondences.weights_hash
+    msg.source = SOURCES[correspondences.source]
     return msg
 
 
@@ -98,7 +104,8 @@ def correspondences_from_msg(msg: CorrespondencesMsg) -> Correspondences:
     """Read matches; the arrays share the memory of the message.
 
     Raises:
-        ValueError: The arrays of the message are not of the same number of matches.
+        ValueError: The arrays of the message are not of the same number of matches, or the source
+            is unknown.
     """
     return Correspondences(
         view_from_msg(msg.reference_camera_info),
@@ -112,6 +119,7 @@ def correspondences_from_msg(msg: CorrespondencesMsg) -> Correspondences:
         msg.new_keyframe,
         msg.weights_name,
         msg.weights_hash,
+        _source_of(msg.source),
     )
 
 
@@ -181,6 +189,13 @@ def _check_of(code: int) -> Check:
     except ValueError as error:
         message = f'RelativePose.check is {code}, which is none of its constants'
         raise ValueError(message) from error
+
+
+def _source_of(code: int) -> Source:
+    for source, value in SOURCES.items():
+        if value == code:
+            return source
+    raise ValueError(f'Correspondences.source is {code}, which is none of its constants')
 
 
 def pose_to_msg(transform: Array | None, covariance: Array | None) -> PoseWithCovariance:

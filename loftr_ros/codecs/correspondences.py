@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.frontend import Frame, TrackingResult
+from loftr_ros.frontend import Frame, Source, TrackingResult
 from loftr_ros.geometry import Camera
 
 Array = npt.NDArray[Any]
@@ -53,6 +53,7 @@ class Correspondences:
         new_keyframe: Whether the query is the reference of the following matches.
         weights_name: Name of the matcher's weights.
         weights_hash: SHA-256 of the weights' file.
+        source: How the matches were found.
     """
 
     reference: View
@@ -66,6 +67,7 @@ class Correspondences:
     new_keyframe: bool = False
     weights_name: str = ''
     weights_hash: str = ''
+    source: Source = Source.MATCHED
 
     def __post_init__(self) -> None:
         """Check that all arrays describe the same matches.
@@ -101,6 +103,7 @@ class Correspondences:
             result.new_keyframe,
             weights_name,
             weights_hash,
+            result.source,
         )
 
 

@@ -20,6 +20,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_tracking(parser)
     parser.add_argument('--camera', help='camera of a dataset, such as cam1')
     parser.add_argument('--frames', type=int, help='of each input; default: all')
+    parser.add_argument(
+        '--rate',
+        type=float,
+        metavar='HZ',
+        help='simulate a camera of this rate, and a computer that has no time to match every frame',
+    )
+    parser.add_argument(
+        '--cores', type=int, default=2, help='of that computer; with 1 alignment delays matching'
+    )
+    parser.add_argument(
+        '--match-time', type=float, metavar='S', help='of that computer for a matched frame, s'
+    )
     parser.add_argument('--worst', type=int, default=6, help='frames whose matches are kept')
     parser.add_argument('--jobs', type=int, help='inputs side by side; default: one per CPU')
     parser.add_argument(
@@ -38,11 +50,20 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
     from loftr_ros.evaluation.replay.command import EvaluateCommand
     from loftr_ros.evaluation.replay.inputs import read_list
+    from loftr_ros.evaluation.replay.schedule import MATCH_SECONDS, Pace
 
+    arguments = tracking(options)
+
+    pace = None
+    if options.rate is not None:
+        seconds = MATCH_SECONDS if options.match_time is None else options.match_time
+        align = arguments['parameters'].every_frame == 'aligned'
+        pace = Pace(options.rate, options.cores, seconds, align)
     listed = [] if options.bags is None else read_list(options.bags)
     names = 'output camera frames worst resume jobs ray rerun'
     return EvaluateCommand(
         (*options.inputs, *listed),
-        **tracking(options),
+        **arguments,
+        pace=pace,
         **{name: getattr(options, name) for name in names.split()},
     ).run()

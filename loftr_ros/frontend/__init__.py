@@ -7,12 +7,21 @@ from loftr_ros.frontend.loops import LoopCloser, LoopClosure, LoopSearch
 from loftr_ros.frontend.masks import Masks
 from loftr_ros.frontend.odometry import Odometry, OdometryEstimate, OdometryOptions
 from loftr_ros.frontend.options import TrackerOptions
-from loftr_ros.frontend.session import Session, SessionMatcher, SessionOptions, Step
-from loftr_ros.frontend.states import TrackingState
-from loftr_ros.frontend.tracker import Matcher, Tracker, TrackingResult
+from loftr_ros.frontend.session import (
+    Between,
+    Session,
+    SessionMatcher,
+    SessionOptions,
+    Start,
+    Step,
+)
+from loftr_ros.frontend.states import Source, TrackingState
+from loftr_ros.frontend.tracker import Anchor, Matcher, Tracker, TrackingResult
 
 __all__ = [
+    'Anchor',
     'BaseOdometry',
+    'Between',
     'Frame',
     'FrameError',
     'LoopCloser',
@@ -28,6 +37,8 @@ __all__ = [
     'Session',
     'SessionMatcher',
     'SessionOptions',
+    'Source',
+    'Start',
     'Step',
     'Tracker',
     'TrackerOptions',

@@ -47,6 +47,10 @@ class BaseOdometry:
         odometry = self._odometry or self._start(result.query.frame_id)
         return None if odometry is None else odometry.update(result)
 
+    def branch(self) -> Odometry | None:
+        """Return an odometry that goes on from here by itself; None before it has started."""
+        return None if self._odometry is None else self._odometry.branch()
+
     def set_pose(self, odom_T_base: Array, covariance: Array) -> None:
         """Set the present pose (4, 4) of the base, m, and its covariance (6, 6).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -80,11 +80,7 @@ def survivors(matches: Matches, pose: RelativePose) -> Matches:
     """
     if not pose.metric:
         return matches
-    arrays = {
-        name: getattr(matches, name)[pose.inliers]
-        for name in ('reference_points', 'query_points', 'confidence', 'sigma', 'reference_cells')
-    }
-    return replace(matches, **arrays)
+    return matches.select(pose.inliers)
 
 
 def covered_tiles(points: npt.NDArray[np.float32], size: tuple[int, ...]) -> int:

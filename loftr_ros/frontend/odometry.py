@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,6 +134,15 @@ class Odometry:
         self._last: OdometryEstimate | None = None
         self._metric: bool | None = None
         self._gap = False
+
+    def branch(self) -> Odometry:
+        """Return an odometry that goes on from here by itself, such as by poses of frames between.
+
+        This one knows nothing of it.
+        """
+        branch = copy.copy(self)
+        branch._points, branch._distances = copy.copy(self._points), copy.deepcopy(self._distances)  # noqa: SLF001 - its own
+        return branch
 
     def reset(self, odom_T_base: Array, covariance: Array | None = None) -> None:
         """Set the present pose of the base; the next estimate goes on from there.

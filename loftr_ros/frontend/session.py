@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.frontend.base_odometry import BaseOdometry
+from loftr_ros.frontend.following import Follower
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.frontend.loop_options import LoopOptions
 from loftr_ros.frontend.loops import LoopCloser, LoopSearch
 from loftr_ros.frontend.masks import Masks
-from loftr_ros.frontend.odometry import OdometryEstimate
+from loftr_ros.frontend.odometry import Odometry, OdometryEstimate
 from loftr_ros.frontend.options import TrackerOptions
-from loftr_ros.frontend.tracker import Matcher, Tracker, TrackingResult
+from loftr_ros.frontend.tracker import Anchor, Matcher, Tracker, TrackingResult
 
 Features = TypeVar('Features')
 
@@ -34,10 +35,25 @@ class SessionOptions:
     Attributes:
         tracker: Of the tracker and its poses.
         loops: Of the search for loops; None for no search.
+        follow: Whether frames between matched ones will be aligned.
     """
 
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
     loops: LoopOptions | None = None
+    follow: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where frames that follow a matched one start from; nothing changes it.
+
+    Attributes:
+        anchor: The matched frame.
+        odometry: As it was at that frame; None where there is none.
+    """
+
+    anchor: Anchor
+    odometry: Odometry | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +64,58 @@ class Step:
         result: Matches and pose; None for a frame that had no reference to be matched to.
         estimate: Pose and velocity of the base; None where odometry has no motion to go on by.
         loops: The search for loops; None where there was none.
+        start: Where `Between.process` can go on from; None if the frame failed, or nobody will.
     """
 
     result: TrackingResult | None
     estimate: OdometryEstimate | None = None
     loops: LoopSearch | None = None
+    start: Start | None = None
+
+
+class Between:
+    """The frames between matched ones: aligned with the last of these, and chained to odometry.
+
+    It shares nothing with the session but what `Step.start` hands over, so that it can work in
+    another thread while the session matches. Not for use by several threads at the same time.
+    """
+
+    def __init__(self, options: SessionOptions | None = None, masks: Masks | None = None) -> None:
+        """Start with nothing to follow."""
+        self._follower = Follower((options or SessionOptions()).tracker)
+        self._masks = masks or Masks()
+        self._start: Start | None = None
+        self._odometry: Odometry | None = None
+
+    def process(self, frame: Frame, start: Start) -> Step | None:
+        """Take the next frame.
+
+        Args:
+            frame: A frame after that of the start.
+            start: Of the last matched frame that is known by now.
+
+        Returns:
+            What is known, or None where the frame has to be matched.
+
+        Raises:
+            FrameError: The frame cannot be used.
+        """
+        if start is not self._start:
+            self._start = start
+            self._odometry = None if start.odometry is None else start.odometry.branch()
+        result = self._follower.follow(self._masks.put_on(frame), start.anchor)
+        if result is None:
+            return None
+        return Step(result, None if self._odometry is None else self._odometry.update(result))
+
+    def replace_options(self, options: SessionOptions) -> None:
+        """Use other options from the next frame on."""
+        self._follower.options = options.tracker
+
+    def reset(self) -> None:
+        """Forget what was followed."""
+        self._start = self._odometry = None
+        self._follower.reset()
 
 
 class Session(Generic[Features]):
@@ -83,6 +146,7 @@ class Session(Generic[Features]):
         self._matcher = matcher
         self._masks = masks or Masks()
         self._calibrated: bool | None = None
+        self._follow = options.follow
         self._set_loop_options(options.loops)
 
     def process(self, frame: Frame) -> Step:
@@ -109,9 +173,23 @@ class Session(Generic[Features]):
             self.tracker.set_keyframe()
         result = self.tracker.process(frame)
         self._calibrated = calibrated
-        if result is None or self.odometry is None:
-            return Step(result)
-        return Step(result, self.odometry.update(result))
+        if result is None:
+            return Step(None)
+        before = self.odometry.branch() if self._follow and self.odometry is not None else None
+        estimate = None if self.odometry is None else self.odometry.update(result)
+        return Step(result, estimate, start=self._start_from(result, before))
+
+    def _start_from(self, result: TrackingResult, odometry: Odometry | None) -> Start | None:
+        """Return where the frames after this one start from."""
+        anchor = self.tracker.anchor() if self._follow else None
+        if anchor is None:
+            return None
+        if odometry is None and self.odometry is not None and not result.new_keyframe:
+            odometry = self.odometry.branch()
+        elif odometry is not None:
+            # Their reference is that of the anchor, even where the anchor is the next keyframe.
+            odometry.update(replace(result, new_keyframe=False))
+        return Start(anchor, odometry)
 
     def find_loops(self, step: Step) -> LoopSearch | None:
         """Look for loops after the last frame, whose step this is; None if there is no search."""
@@ -127,6 +205,7 @@ class Session(Generic[Features]):
 
     def replace_options(self, options: SessionOptions) -> None:
         """Use other options from the next frame on; what is known so far stays."""
+        self._follow = options.follow
         self.tracker.replace_options(options.tracker)
         self._set_loop_options(options.loops)
 

@@ -25,6 +25,15 @@ class TrackingState(enum.Enum):
     """The image equals the last one in every pixel: the camera delivers nothing new."""
 
 
+class Source(enum.Enum):
+    """How the matches of a frame were found."""
+
+    MATCHED = 'matched'
+    """By the matcher, with the reference."""
+    ALIGNED = 'aligned'
+    """Points of the last matched frame were followed by alignment."""
+
+
 def next_state(failures: int, failed: bool, new_keyframe: bool) -> TrackingState:
     """Return the state after a frame that is not frozen.
 

@@ -16,12 +16,13 @@ from loftr_ros.frontend.estimation import estimate_in_metres, estimate_up_to_sca
 from loftr_ros.frontend.frame import Frame, FrameError, RightView
 from loftr_ros.frontend.keyframes import KeyframeHistory, needs_keyframe, survivors
 from loftr_ros.frontend.options import TrackerOptions
-from loftr_ros.frontend.states import TrackingState, checksum, next_state
-from loftr_ros.frontend.tracks import Tracks
+from loftr_ros.frontend.states import Source, TrackingState, checksum, next_state
+from loftr_ros.frontend.tracks import TrackedMatches, Tracks
 from loftr_ros.geometry import (
     PoseState,
     RelativePose,
 )
+from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.matching.matches import Matches
 
 Timer = Callable[[], float]
@@ -59,6 +60,7 @@ class TrackingResult:
         scale_problem: Why the pose is not metric although the reference has a depth image or a
             right view; otherwise empty.
         state: How the query hangs together with the frames before it.
+        source: How the matches were found.
     """
 
     reference: Frame
@@ -70,6 +72,32 @@ class TrackingResult:
     seconds: dict[str, float]
     scale_problem: str = ''
     state: TrackingState = TrackingState.TRACKING
+    source: Source = Source.MATCHED
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """A matched frame whose pose is believed: later frames are aligned with it.
+
+    Attributes:
+        reference: The frame that it was matched to.
+        query: The frame itself.
+        matches: N matches between them as the matcher gave them.
+        tracked: The same at the points of their track ids.
+        track_ids: int64 (N,).
+        pose: Pose of the query camera in the reference camera.
+        depths: Depths of the N reference points; None where the pose is not metric.
+        problem: Why it is not, although it could be; otherwise empty.
+    """
+
+    reference: Frame
+    query: Frame
+    matches: Matches
+    tracked: Matches
+    track_ids: npt.NDArray[np.int64]
+    pose: RelativePose
+    depths: PointDepths | None
+    problem: str
 
 
 @dataclass
@@ -123,6 +151,7 @@ class Tracker(Generic[Features]):
         self._last_checksum: int | None = None
         self._keyframe_requested = False
         self._calibration = CalibrationCheck()
+        self._latest: tuple[_Attempt[Features], TrackedMatches, Frame] | None = None
 
     @property
     def options(self) -> TrackerOptions:
@@ -135,6 +164,19 @@ class Tracker(Generic[Features]):
         present = self._reference
         return None if present is None else (present.frame, present.features)
 
+    def anchor(self) -> Anchor | None:
+        """Return the last frame for others to be aligned with; None if it failed."""
+        if self._latest is None:
+            return None
+        attempt, tracked, query = self._latest
+        frame, depths = attempt.reference.frame, None
+        if attempt.pose.metric:
+            depths = attempt.reference.depths.at(
+                attempt.matches, self._match_right, self._options.metric
+            )
+        matches = attempt.matches, tracked.matches, tracked.ids
+        return Anchor(frame, query, *matches, attempt.pose, depths, attempt.problem)
+
     def replace_options(self, options: TrackerOptions) -> None:
         """Use other options from the next frame on; reference and tracks stay."""
         self._options = options
@@ -142,7 +184,7 @@ class Tracker(Generic[Features]):
 
     def reset(self) -> None:
         """Forget reference and time; the next frame is the first. Ids are not used again."""
-        self._reference = None
+        self._reference = self._latest = None
         self._calibration = CalibrationCheck()
         self._last_stamp_ns = self._last_checksum = None
         self._keyframe_requested = False
@@ -209,6 +251,7 @@ class Tracker(Generic[Features]):
         reference, failures = self._enter(attempt)
         self._calibration = attempt.calibration
         tracked = self._tracks.follow(attempt.matches)
+        self._latest = None if attempt.failed else (attempt, tracked, frame)
         needed = needs_keyframe(
             reference.history,
             reference.frame,

@@ -2,11 +2,11 @@
 
 from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.focal import FocalError
-from loftr_ros.geometry.metric import estimate_metric_pose
+from loftr_ros.geometry.metric import estimate_metric_pose, follow_metric_pose
 from loftr_ros.geometry.metric_options import MetricOptions
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import PoseState, RelativePose
-from loftr_ros.geometry.two_view import estimate_relative_pose
+from loftr_ros.geometry.two_view import estimate_relative_pose, follow_relative_pose
 
 __all__ = [
     'Camera',
@@ -17,4 +17,6 @@ __all__ = [
     'TwoViewOptions',
     'estimate_metric_pose',
     'estimate_relative_pose',
+    'follow_metric_pose',
+    'follow_relative_pose',
 ]

@@ -133,7 +133,78 @@ def estimate_metric_pose(
         as_points(reference_points, 'reference_points'),
         as_points(query_points, 'query_points'),
     )
-    count, cameras = len(points[0]), (reference_camera, query_camera)
+    cameras = reference_camera, query_camera
+    chosen, scene = _scene_of(points, depths, cameras, sigma, confidence, options, metric)
+    if scene is None:
+        return _too_few(chosen, len(points[0]), metric)
+    pose = _estimate(scene, (points[0][chosen], points[1][chosen]), cameras)
+    return _spread(pose, chosen, len(points[0]))
+
+
+def follow_metric_pose(
+    reference_points: npt.ArrayLike,
+    query_points: npt.ArrayLike,
+    depths: PointDepths,
+    cameras: tuple[Camera, Camera],
+    sigma: npt.ArrayLike,
+    confidence: npt.ArrayLike,
+    before: RelativePose,
+    options: TwoViewOptions | None = None,
+    metric: MetricOptions | None = None,
+) -> RelativePose:
+    """Estimate the pose in metres of a frame soon after one whose pose is believed.
+
+    The likelihood is that of `estimate_metric_pose`. Focal length, second motion and contradictions
+    of the depth are not asked again: they are those of the frame before, whose variances the pose
+    has at least.
+
+    Args:
+        reference_points: (N, 2) px of the distorted reference image.
+        query_points: (N, 2) px of the distorted query image.
+        depths: Depths of the N reference points, as far as they are known.
+        cameras: Of the reference and of the query image.
+        sigma: (N,) standard deviation of each query point per axis, px.
+        confidence: (N,) probability that each match is right, 0..1.
+        before: The pose of the earlier frame.
+        options: Options of the estimate.
+        metric: Options of depth.
+
+    Raises:
+        ValueError: The arrays do not belong together.
+    """
+    options, metric = options or TwoViewOptions(), metric or MetricOptions()
+    points = (
+        as_points(reference_points, 'reference_points'),
+        as_points(query_points, 'query_points'),
+    )
+    chosen, scene = _scene_of(points, depths, cameras, sigma, confidence, options, metric)
+    if scene is None:
+        return _too_few(chosen, len(points[0]), metric)
+    fit = scene.solve()
+    if fit is None or support(fit.weights, scene.prior, dimensions=2) < options.min_support:
+        return _spread(_unsupported(scene), chosen, len(points[0]))
+    covariance = _at_least(before.covariance, _covariance(fit, scene))
+    return _spread(_believed(fit, covariance, scene), chosen, len(points[0]))
+
+
+def _at_least(before: Array | None, covariance: Array) -> Array:
+    """Return a covariance (6, 6), enlarged until no variance is below those before."""
+    if before is None or not np.isfinite(covariance).all():
+        return covariance
+    return covariance * max(1.0, float(np.max(np.diag(before) / np.diag(covariance))))
+
+
+def _scene_of(
+    points: tuple[Array, Array],
+    depths: PointDepths,
+    cameras: tuple[Camera, Camera],
+    sigma: npt.ArrayLike | None,
+    confidence: npt.ArrayLike | None,
+    options: TwoViewOptions,
+    metric: MetricOptions,
+) -> tuple[npt.NDArray[np.int64], _Scene | None]:
+    """Return which of N matches are used, and the scene that they show; None for too few."""
+    count = len(points[0])
     if len(points[1]) != count or len(depths) != count:
         raise ValueError(
             f'{count} reference points, {len(points[1])} query points and {len(depths)} depths '
@@ -143,14 +214,21 @@ def estimate_metric_pose(
     known = depths.known()[usable]
     chosen = usable[known]
     if len(chosen) < metric.min_points:
-        reason = f'{len(chosen)} matches have a depth, {metric.min_points} are needed'
-        return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, count, Check.MATCHES)
+        return chosen, None
     prior = prior.select(known)
     # What sigma leaves out is part of the error of each point.
     seen = DepthPairs(replace(pairs.select(known), sigma=prior.sigma), depths.select(chosen))
-    focal_length = float(np.sqrt(reference_camera.focal_length * query_camera.focal_length))
-    scene = _Scene(seen, prior, focal_length, options, metric)
-    pose = _estimate(scene, (points[0][chosen], points[1][chosen]), cameras)
+    focal_length = float(np.sqrt(cameras[0].focal_length * cameras[1].focal_length))
+    return chosen, _Scene(seen, prior, focal_length, options, metric)
+
+
+def _too_few(chosen: npt.NDArray[np.int64], count: int, metric: MetricOptions) -> RelativePose:
+    reason = f'{len(chosen)} matches have a depth, {metric.min_points} are needed'
+    return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, count, Check.MATCHES)
+
+
+def _spread(pose: RelativePose, chosen: npt.NDArray[np.int64], count: int) -> RelativePose:
+    """Return a pose of some of `count` matches as one of all."""
     inliers = np.zeros(count, dtype=np.bool_)
     inliers[chosen[pose.inliers]] = True
     return replace(pose, inliers=inliers)
@@ -161,8 +239,7 @@ def _estimate(
 ) -> RelativePose:
     fit, options = scene.solve(), scene.options
     if fit is None or support(fit.weights, scene.prior, dimensions=2) < options.min_support:
-        reason = 'too few of the points that seem to be right agree on a motion'
-        return RelativePose.failed(PoseState.LOST, reason, len(scene.prior), Check.SUPPORT)
+        return _unsupported(scene)
     free = _free_motion(scene)
     doubt = _doubt(fit, free, scene)
     if doubt is not None:
@@ -179,18 +256,29 @@ def _estimate(
         focal_error = estimate_focal_error(motion, seen, pairs, cameras, options)
         if focal_error is not None:
             covariance = covariance + focal_error.covariance(length)
+    pose = _believed(fit, covariance, scene)
+    return replace(pose, focal_error=focal_error) if pose.state.has_pose else pose
+
+
+def _unsupported(scene: _Scene) -> RelativePose:
+    reason = 'too few of the points that seem to be right agree on a motion'
+    return RelativePose.failed(PoseState.LOST, reason, len(scene.prior), Check.SUPPORT)
+
+
+def _believed(fit: Fit[Array], covariance: Array, scene: _Scene) -> RelativePose:
+    """Return the pose if its covariance is within its limits."""
     if not is_within(covariance, _largest_deviations(fit, scene)):
         reason = 'the points do not determine the motion'
         return RelativePose.failed(PoseState.DEGENERATE, reason, len(scene.prior), Check.UNCERTAIN)
+    kept = fit.weights >= INLIER
     distances = np.sqrt(np.sum(fit.errors**2, axis=1)) * scene.prior.sigma
-    pose = RelativePose.in_metres(
+    return RelativePose.in_metres(
         fit.state,
         covariance,
         method='pnp',
         inliers=kept,
         median_residual=float(np.median(distances[kept])),
     )
-    return replace(pose, focal_error=focal_error)
 
 
 def _doubt(fit: Fit[Array], free: Model | None, scene: _Scene) -> RelativePose | None:

@@ -20,11 +20,17 @@ from loftr_ros.geometry.covariance import common_variance, fit_covariance, is_wi
 from loftr_ros.geometry.epipolar import Motion, slope_noise
 from loftr_ros.geometry.focal import estimate_focal_error
 from loftr_ros.geometry.likelihood import MatchPrior
-from loftr_ros.geometry.models import Model, motion_model, planar_motions, rotation_model
+from loftr_ros.geometry.models import (
+    Model,
+    motion_model,
+    parallax,
+    planar_motions,
+    rotation_model,
+)
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import Check, PoseState, RelativePose
 from loftr_ros.geometry.rays import RayPairs
-from loftr_ros.geometry.rotations import tangent_basis
+from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
 from loftr_ros.geometry.start import first_motion, other_motions, understatement
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.geometry.types import Array
@@ -36,6 +42,10 @@ EASY = 100.0
 _UNDETERMINED = 'the matches do not determine the motion'
 LEAST_SIGMA = 0.1
 """No match is more accurate than this, px: what sigma leaves out, added in quadrature."""
+CLEAR = 10.0
+"""Median parallax in standard deviations that no rotation explains."""
+FAR = np.deg2rad(15.0)
+"""Two motions that a plane allows, or a wrong one, differ by more from the pose just before."""
 
 
 def estimate_relative_pose(
@@ -82,6 +92,95 @@ def estimate_relative_pose(
     inliers = np.zeros(count, dtype=np.bool_)
     inliers[chosen[pose.inliers]] = True
     return replace(pose, inliers=inliers)
+
+
+def follow_relative_pose(
+    reference_points: npt.ArrayLike,
+    query_points: npt.ArrayLike,
+    cameras: tuple[Camera, Camera],
+    sigma: npt.ArrayLike,
+    confidence: npt.ArrayLike,
+    before: RelativePose,
+    options: TwoViewOptions | None = None,
+) -> RelativePose:
+    """Estimate the pose of a frame soon after one whose pose in the same reference is believed.
+
+    The likelihood is that of `estimate_relative_pose`, and so are the rotation without a
+    translation and the limits of the covariance. What does not change between two frames is not
+    asked again: the focal length, other motions of a plane, and the second motion. A pose that is
+    far from the one before (`FAR`) is estimated with all checks.
+
+    Args:
+        reference_points: (N, 2) px of the distorted reference image.
+        query_points: (N, 2) px of the distorted query image.
+        cameras: Of the reference and of the query image.
+        sigma: (N,) standard deviation of each query point per axis, px.
+        confidence: (N,) probability that each match is right, 0..1.
+        before: The pose of the earlier frame.
+        options: Options of the estimate.
+
+    Raises:
+        ValueError: The arrays do not belong together.
+    """
+    options = options or TwoViewOptions()
+    points = (
+        as_points(reference_points, 'reference_points'),
+        as_points(query_points, 'query_points'),
+    )
+    chosen, pairs, prior = usable_matches(points, cameras, sigma, confidence)
+    if len(chosen) < options.min_matches:
+        reason = f'{len(chosen)} usable matches, {options.min_matches} are needed'
+        return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, len(points[0]), Check.MATCHES)
+    pose = _follow(pairs, prior, cameras, options)
+    if _is_far(pose, before):
+        return estimate_relative_pose(*points, *cameras, sigma, confidence, options)
+    inliers = np.zeros(len(points[0]), dtype=np.bool_)
+    inliers[chosen[pose.inliers]] = True
+    return replace(pose, inliers=inliers)
+
+
+def _follow(
+    pairs: RayPairs, prior: MatchPrior, cameras: tuple[Camera, Camera], options: TwoViewOptions
+) -> RelativePose:
+    focal_length = float(np.sqrt(cameras[0].focal_length * cameras[1].focal_length))
+    start = first_motion(pairs, focal_length, options)
+    if start is None:
+        reason = 'no motion explains the matches'
+        return RelativePose.failed(PoseState.LOST, reason, len(pairs), Check.SUPPORT)
+    prior = prior.scaled(understatement(start, pairs, prior.sigma))
+    model = motion_model(start, pairs, prior)
+    if not _is_clear(model, pairs, prior):
+        turned = rotation_model([model.motion.rotation], pairs, prior)
+        model = turned if turned.evidence >= model.evidence else model
+    if support(model.weights, prior) < options.min_support:
+        reason = 'too few of the matches that seem to be right agree on a motion'
+        return RelativePose.failed(PoseState.LOST, reason, len(pairs), Check.SUPPORT)
+    if model.method == 'rotation':
+        reason = 'a rotation alone explains the matches: there is no parallax'
+        return _rotation_only(model, pairs, prior, reason, options)
+    covariance = motion_covariance(model, pairs, prior, options)
+    return _believed(model, covariance, np.zeros((6, 6)), options)
+
+
+def _is_clear(model: Model, pairs: RayPairs, prior: MatchPrior) -> bool:
+    """Tell if the parallax is so large that no rotation explains it."""
+    kept = model.inliers
+    if not kept.any():
+        return False
+    along = parallax(model.motion, pairs.select(kept))[0]
+    return bool(np.nanmedian(np.abs(along) / prior.sigma[kept]) > CLEAR)
+
+
+def _is_far(pose: RelativePose, before: RelativePose) -> bool:
+    """Tell if a pose differs from the one before by so much that another motion may be meant."""
+    one, other = pose.reference_T_query, before.reference_T_query
+    if one is None or other is None or pose.state is not before.state:
+        return True
+    turn = float(np.linalg.norm(rotation_vector(one[:3, :3] @ other[:3, :3].T)))
+    if pose.state is PoseState.ROTATION_ONLY:
+        return turn > FAR
+    cosine = float(one[:3, 3] @ other[:3, 3])
+    return turn > FAR or cosine < np.cos(FAR) * float(np.linalg.norm(other[:3, 3]))
 
 
 def usable_matches(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,6 +62,11 @@ class Matches:
     def __len__(self) -> int:
         """Return the number of matches."""
         return len(self.reference_points)
+
+    def select(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Matches:
+        """Return some of the matches."""
+        names = ('reference_points', 'query_points', 'confidence', 'sigma', 'reference_cells')
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
     @classmethod
     def empty(cls, reference_grid: tuple[int, int] = (0, 0)) -> Matches:

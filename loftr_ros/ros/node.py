@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from typing import Any, NoReturn
 
+import cv2
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
@@ -27,10 +29,11 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool, Trigger
 
 from loftr_ros.allocator import keep_freed_memory
-from loftr_ros.frontend import BaseOdometry
+from loftr_ros.frontend import BaseOdometry, Step
 from loftr_ros.ros import services
 from loftr_ros.ros.descriptors import declare
 from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
+from loftr_ros.ros.dispatch import Dispatcher
 from loftr_ros.ros.ending import Ending, ending_on_signals, leave
 from loftr_ros.ros.frames import Arrival, InputError
 from loftr_ros.ros.inputs import Inputs
@@ -140,7 +143,7 @@ class LoftrNode(ManagedNode):
             self._process,
             self._on_worker_error,
             keep_all=parameters.input.process_every_frame,
-            capacity=parameters.input.queue_size,
+            capacity=parameters.input.queue_size if parameters.input.process_every_frame else 1,
         )
         try:
             self._set_up(worker, parameters)
@@ -171,12 +174,18 @@ class LoftrNode(ManagedNode):
             self.get_logger().info('one camera knows no scale: no odometry (odometry.scale)')
         warn = self.get_logger().warning
         processor = Processor(matcher, parameters, self._refuse, transforms.lookup, warn, odometry)
+        dispatcher = None
+        if parameters.aligns:
+            dispatcher = Dispatcher(
+                worker, self._align, lambda: processor.start is not None, self._on_worker_error
+            )
         self._pipeline = Pipeline(
             processor,
             worker,
             Outputs(self, matcher.weights_name, matcher.weights_hash),
             OdometryOutputs(self, parameters) if parameters.has_odometry else None,
             transforms,
+            dispatcher,
         )
         self.get_logger().info(
             f'weights {matcher.weights_name} on {matcher.device}; warm-up took {seconds:.1f} s'
@@ -234,7 +243,7 @@ class LoftrNode(ManagedNode):
         if odometry_inputs is not None:
             odometry_inputs.close()
         if self._pipeline is not None:
-            self._pipeline.worker.clear()
+            self._pipeline.clear()
             self._pipeline.worker.call(self._pipeline.reset)
         self._reported.clear()
 
@@ -243,7 +252,7 @@ class LoftrNode(ManagedNode):
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is None:
             return
-        if not pipeline.worker.stop(STOP_TIMEOUT_S):
+        if not pipeline.stop(STOP_TIMEOUT_S):
             self.get_logger().warning('the worker is still busy with its last frame')
         pipeline.close()
         del pipeline
@@ -259,7 +268,7 @@ class LoftrNode(ManagedNode):
     def _on_arrival(self, arrival: Arrival) -> None:
         pipeline = self._pipeline
         if pipeline is not None and not self.paused:
-            pipeline.worker.submit(arrival)
+            pipeline.submit(arrival)
 
     def _process(self, arrival: Arrival) -> None:
         pipeline = self._pipeline
@@ -270,13 +279,29 @@ class LoftrNode(ManagedNode):
         except InputError as error:
             self._refuse(error.topic, error.reason)
             return
+        self._publish(pipeline, step, arrival)
+        pipeline.close_loops(step)
+
+    def _align(self, arrival: Arrival) -> bool:
+        pipeline = self._pipeline
+        if pipeline is None:
+            return True
+        try:
+            step = pipeline.processor.align(arrival)
+        except InputError as error:
+            self._refuse(error.topic, error.reason)
+            return True
+        if step is not None:
+            self._publish(pipeline, step, arrival)
+        return step is not None
+
+    def _publish(self, pipeline: Pipeline, step: Step, arrival: Arrival) -> None:
         pipeline.publish(step, self.parameters)
         if step.result is not None and (
             change := self._work.state_change(step.result, time.monotonic())
         ):
             self.get_logger().warning(change)
         self._work.succeeded(step.result, arrival.received, time.monotonic())
-        pipeline.close_loops(step)
 
     def _refuse(self, topic: str, reason: str) -> None:
         if self._inputs is not None:
@@ -305,7 +330,7 @@ class LoftrNode(ManagedNode):
         if pipeline is None:
             return
         if not self.parameters.input.process_every_frame:
-            pipeline.worker.clear()
+            pipeline.clear()
         pipeline.worker.call(pipeline.reset)
         self._work.was_reset()
         self.get_logger().warning(f'{reason}: everything before is forgotten')
@@ -407,7 +432,7 @@ class LoftrNode(ManagedNode):
             now=now,
             problems=problems,
             topics=topics,
-            work=self._work.report(now, 0 if pipeline is None else pipeline.worker.dropped),
+            work=self._work.report(now, 0 if pipeline is None else pipeline.dropped),
             model=model,
             failure=self._failure,
             fallback='' if pipeline is None else pipeline.processor.fallback,
@@ -434,7 +459,7 @@ def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_m
             rclpy.logging.get_logger('loftr').fatal(f'wrong parameter: {error}')
             rclpy.try_shutdown()
             return 2
-        _limit_threads(node.parameters.matcher.num_threads)
+        _limit_threads(node.parameters)
         _spin(node, ending)
     return 0
 
@@ -455,7 +480,12 @@ def _spin(node: LoftrNode, ending: Ending) -> None:
         rclpy.try_shutdown()
 
 
-def _limit_threads(count: int) -> None:
+def _limit_threads(parameters: NodeParameters) -> None:
+    count = parameters.matcher.num_threads
+    if not count and parameters.aligns:
+        # The thread that aligns needs a core of its own, or it would wait for the network.
+        count = max(1, len(os.sched_getaffinity(0)) - 1)
+        cv2.setNumThreads(1)
     if count:
         import torch
 

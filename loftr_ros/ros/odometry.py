@@ -151,6 +151,7 @@ class OdometryOutputs:
         self._node = node
         self._path: deque[PoseStamped] = deque(maxlen=PATH_LENGTH)
         self._path_ns: int | None = None
+        self._last_ns: int | None = None
         self._report = OdometryReport()
         self._last: OdometryEstimate | None = None
         create = node.create_lifecycle_publisher
@@ -182,6 +183,9 @@ class OdometryOutputs:
         if estimate is None or not estimate.metric:
             self._note(missing=_describe_missing(step.result, parameters))
             return
+        if self._last_ns is not None and estimate.stamp_ns < self._last_ns:
+            return  # frames that came after a matched one were aligned before it was done
+        self._last_ns = estimate.stamp_ns
         self._note(estimate)
         parents = parameters.odometry.odom_frame, parameters.odometry.base_frame
         in_metres = parameters.odometry.twist_covariance == 'displacement'
@@ -196,7 +200,7 @@ class OdometryOutputs:
     def clear_path(self) -> None:
         """Let the path start anew."""
         self._path.clear()
-        self._path_ns = self._last = None
+        self._path_ns = self._last_ns = self._last = None
 
     def close(self) -> None:
         """Take the publishers back."""

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from sensor_msgs.msg import Image
 
 from loftr_ros.codecs.conversions import (
+    SOURCES,
     correspondences_to_msg,
     header_to_msg,
     image_to_msg,
     relative_pose_to_msg,
 )
 from loftr_ros.codecs.correspondences import Correspondences, View
-from loftr_ros.frontend import TrackingState
+from loftr_ros.frontend import Source, TrackingState
 from loftr_ros.msg import Correspondences as CorrespondencesMsg
 from loftr_ros.msg import RelativePose as RelativePoseMsg
 from loftr_ros.visualization.matches import draw_matches
@@ -42,6 +43,8 @@ def kind_of(result: TrackingResult, parameters: NodeParameters) -> int:
         return int(RelativePoseMsg.KIND_PAIR)
     # During a gap and at its end the reference is older than the frame before.
     previous = parameters.reference == 'previous' and result.state is TrackingState.TRACKING
+    # An aligned frame is placed in the reference of the matched frame before it.
+    previous = previous and result.source is Source.MATCHED
     return int(RelativePoseMsg.KIND_PREVIOUS if previous else RelativePoseMsg.KIND_KEYFRAME)
 
 
@@ -54,6 +57,7 @@ def result_to_msgs(
     relative_pose = relative_pose_to_msg(result.pose, *views, kind)
     if kind != RelativePoseMsg.KIND_PAIR:
         relative_pose.tracking = TRACKING[result.state]
+    relative_pose.source = SOURCES[result.source]
     return correspondences_to_msg(correspondences), relative_pose
 
 

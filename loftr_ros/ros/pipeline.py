@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from loftr_ros.frontend import Step
+    from loftr_ros.ros.dispatch import Dispatcher
     from loftr_ros.ros.frames import Arrival
     from loftr_ros.ros.odometry import OdometryOutputs
     from loftr_ros.ros.outputs import Outputs
@@ -29,6 +31,8 @@ class Pipeline:
         outputs: Publishes matches and poses.
         odometry: Publishes odometry; None where motion is not metric.
         transforms: Hears the transforms of the robot.
+        dispatcher: Hands arrivals to the worker, or to a thread that aligns; None where the worker
+            takes all of them.
     """
 
     processor: Processor
@@ -36,14 +40,41 @@ class Pipeline:
     outputs: Outputs
     odometry: OdometryOutputs | None
     transforms: TransformListener
+    dispatcher: Dispatcher | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def dropped(self) -> int:
+        """How many arrivals were dropped for newer ones."""
+        return self.worker.dropped if self.dispatcher is None else self.dispatcher.dropped
+
+    def submit(self, arrival: Arrival) -> None:
+        """Hand over an arrival; from any thread."""
+        if self.dispatcher is None:
+            self.worker.submit(arrival)
+        else:
+            self.dispatcher.submit(arrival)
+
+    def clear(self) -> None:
+        """Forget the arrivals that wait; from any thread."""
+        if self.dispatcher is None:
+            self.worker.clear()
+        else:
+            self.dispatcher.clear()
+
+    def stop(self, timeout: float) -> bool:
+        """End the threads; returns whether they have ended within `timeout` seconds."""
+        ended = self.dispatcher is None or self.dispatcher.stop(timeout)
+        return self.worker.stop(timeout) and ended
 
     def publish(self, step: Step, parameters: NodeParameters) -> None:
-        """Publish matches, pose and odometry; in the worker's thread."""
-        if step.result is not None:
-            self.outputs.publish(step.result, parameters)
+        """Publish matches, pose and odometry; in the thread that made them."""
         odometry = self.processor.session.odometry
-        if self.odometry is not None and odometry is not None:
-            self.odometry.publish(step, parameters, odometry.started)
+        with self._lock:
+            if step.result is not None:
+                self.outputs.publish(step.result, parameters)
+            if self.odometry is not None and odometry is not None:
+                self.odometry.publish(step, parameters, odometry.started)
 
     def close_loops(self, step: Step) -> None:
         """Look for loops at a keyframe, and publish them; in the worker's thread."""
@@ -58,6 +89,8 @@ class Pipeline:
     def reset(self) -> None:
         """Forget all frames so far and all motion; in the worker's thread."""
         self.processor.reset()
+        if self.dispatcher is not None:
+            self.dispatcher.aligning.call(self.processor.between.reset)
         if self.odometry is not None:
             self.odometry.clear_path()
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from loftr_ros.frontend import Frame, FrameError, LoopSearch, Session, Step, TrackingResult
+from loftr_ros.frontend import (
+    Between,
+    Frame,
+    FrameError,
+    LoopSearch,
+    Session,
+    Start,
+    Step,
+    TrackingResult,
+)
 from loftr_ros.ros.frames import (
     Arrival,
     FrameReader,
@@ -33,7 +42,15 @@ def know_no_transform(_target: str, _source: str) -> None:
 
 
 class Processor:
-    """Computes results of arrivals; for use by one thread."""
+    """Computes results of arrivals.
+
+    For use by one thread, but for `align` and `between`, which another one may use meanwhile.
+
+    Attributes:
+        session: Matches.
+        between: Aligns.
+        start: What frames can be aligned with by now; None for nothing.
+    """
 
     def __init__(
         self,
@@ -61,6 +78,8 @@ class Processor:
         self.matcher = matcher
         options, masks = parameters.session_options(), read_masks(parameters)
         self.session = Session(matcher, options, masks, odometry)
+        self.between = Between(options, masks)
+        self.start: Start | None = None
         self._mode = parameters.mode
         self._rectified = parameters.input.rectified
         self._reader = FrameReader(parameters, refuse, lookup, warn)
@@ -72,6 +91,7 @@ class Processor:
     def apply(self, parameters: NodeParameters) -> None:
         """Use other parameters from the next frame on."""
         self.session.replace_options(parameters.session_options())
+        self.between.replace_options(parameters.session_options())
         self.matcher.confidence_threshold = parameters.matcher.confidence_threshold or None
         self.matcher.max_matches = parameters.matcher.max_matches or None
 
@@ -102,11 +122,27 @@ class Processor:
                 images = enumerate(arrival.images)
                 frames = (self._reader.image(image, camera) for camera, image in images)
                 return Step(self.session.match_pair(*frames))
-            return self.session.track(self._frame(arrival))
+            step = self.session.track(self._frame(arrival))
         except FrameError as error:
             # The stamps of a sequence are those of its first camera; of a pair, the last counts.
             image = arrival.images[-1 if self._mode == 'pair' else 0]
             raise InputError(image.topic, str(error)) from error
+        self.start = step.start
+        return step
+
+    def align(self, arrival: Arrival) -> Step | None:
+        """Align what arrived with the last matched frame; None where it has to be matched.
+
+        Raises:
+            InputError: An image cannot be used.
+        """
+        start = self.start
+        if start is None:
+            return None
+        try:
+            return self.between.process(self._frame(arrival), start)
+        except FrameError as error:
+            raise InputError(arrival.images[0].topic, str(error)) from error
 
     def find_loops(self, step: Step) -> LoopSearch | None:
         """Look for a loop after the last frame, whose step this is, if that is wanted."""
@@ -133,6 +169,7 @@ class Processor:
 
     def reset(self) -> None:
         """Forget all frames and all motion so far."""
+        self.start = None
         self.session.reset()
 
     def _fall_back(self, arrival: Arrival, reason: str) -> None:
@@ -141,6 +178,7 @@ class Processor:
         side = smaller_side(self.matcher.network_size(image.shape[0], image.shape[1]).size)
         self.matcher.longer_side = side
         self._sizes.clear()
+        self.start = None
         self.session.forget_frames()
         free_memory()
         self.fallback = (

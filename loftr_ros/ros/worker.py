@@ -29,7 +29,7 @@ class _Call:
             self.future.set_exception(error)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Item(Generic[Item]):
     value: Item
 
@@ -37,9 +37,9 @@ class _Item(Generic[Item]):
 class Worker(Generic[Item]):
     """Process items and calls in their order, in a thread of its own.
 
-    Usually only the newest item waits: a newer one takes its place, and the older is counted as
-    dropped. With `keep_all`, `capacity` items wait and `submit` blocks while there is no room, so
-    that the sender feels it. Calls are never dropped.
+    `capacity` items wait, usually only the newest. A newer one takes the place of the oldest, which
+    is counted as dropped; with `keep_all`, `submit` blocks while there is no room, so that the
+    sender feels it. Calls are never dropped.
     """
 
     def __init__(
@@ -55,16 +55,16 @@ class Worker(Generic[Item]):
         Args:
             process: What to do with each item.
             on_error: Called with every exception of `process`; none of them ends the thread.
-            keep_all: Let items wait rather than drop all but the newest.
-            capacity: How many items wait with `keep_all`.
+            keep_all: Let the sender wait rather than drop items.
+            capacity: How many items wait.
         """
         self._process = process
         self._on_error = on_error
         self._keep_all = keep_all
-        self._capacity = capacity if keep_all else 1
+        self._capacity = capacity
         self._queue: deque[_Item[Item] | _Call] = deque()
         self._condition = threading.Condition()
-        self._stopping = False
+        self._stopping = self._busy = False
         self._dropped = 0
         self._thread = threading.Thread(target=self._run, name='loftr-worker', daemon=True)
         self._thread.start()
@@ -74,13 +74,20 @@ class Worker(Generic[Item]):
         """How many items were dropped for newer ones."""
         return self._dropped
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in progress, and nothing waits."""
+        with self._condition:
+            return not self._busy and not self._queue
+
     def submit(self, item: Item) -> None:
         """Hand over an item; a worker that is stopped takes none."""
         with self._condition:
             if self._keep_all:
                 self._condition.wait_for(self._has_room)
-            else:
-                self._dropped += self._forget_items()
+            while not self._has_room():
+                self._queue.remove(next(e for e in self._queue if isinstance(e, _Item)))
+                self._dropped += 1
             if not self._stopping:
                 self._queue.append(_Item(item))
                 self._condition.notify_all()
@@ -127,11 +134,8 @@ class Worker(Generic[Item]):
         items = sum(isinstance(entry, _Item) for entry in self._queue)
         return self._stopping or items < self._capacity
 
-    def _forget_items(self) -> int:
-        calls = [entry for entry in self._queue if isinstance(entry, _Call)]
-        forgotten = len(self._queue) - len(calls)
-        self._queue = deque(calls)
-        return forgotten
+    def _forget_items(self) -> None:
+        self._queue = deque(entry for entry in self._queue if isinstance(entry, _Call))
 
     def _run(self) -> None:
         while (entry := self._next()) is not None:
@@ -142,10 +146,12 @@ class Worker(Generic[Item]):
 
     def _next(self) -> _Item[Item] | _Call | None:
         with self._condition:
+            self._busy = False
             self._condition.wait_for(lambda: self._stopping or self._queue)
             if self._stopping:
                 return None
             entry = self._queue.popleft()
+            self._busy = True
             self._condition.notify_all()
             return entry
 

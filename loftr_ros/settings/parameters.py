@@ -59,6 +59,14 @@ class NodeParameters:
         choices=('previous', 'keyframe'),
         basic=True,
     )
+    every_frame: str = declare_field(
+        'matched',
+        'Frames that come while another is matched. matched: the newest waits for its turn, older '
+        'ones are dropped. aligned: the points of the last matched frame are followed through '
+        'each, at the rate of the camera; those that lose them wait. Not in mode pair, nor with '
+        'input.process_every_frame.',
+        choices=('matched', 'aligned'),
+    )
     autostart: bool = declare_field(
         True,
         'Configure and activate the node by itself; false leaves that to a lifecycle manager.',
@@ -89,6 +97,15 @@ class NodeParameters:
         """Whether motion is metric, so that there is odometry to publish."""
         return self.mode in ('stereo', 'rgbd') or (
             self.mode == 'mono' and self.odometry.scale != 'none'
+        )
+
+    @property
+    def aligns(self) -> bool:
+        """Whether frames between matched ones are aligned."""
+        return (
+            self.every_frame == 'aligned'
+            and self.mode != 'pair'
+            and not self.input.process_every_frame
         )
 
     @property
@@ -142,9 +159,10 @@ class NodeParameters:
         return self.with_values(changes)
 
     def session_options(self) -> SessionOptions:
-        """Return the options of a session; two cameras have no loops."""
+        """Return the options of a session; two cameras have no loops, and no frames between."""
         searched = self.loop.enabled and self.mode != 'pair'
-        return SessionOptions(self.tracker_options(), self.loop.options() if searched else None)
+        loops = self.loop.options() if searched else None
+        return SessionOptions(self.tracker_options(), loops, self.aligns)
 
     def tracker_options(self) -> TrackerOptions:
         """Return the options of the tracker and of its pose estimate."""

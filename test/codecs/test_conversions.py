@@ -21,7 +21,7 @@ from loftr_ros.codecs.conversions import (
     relative_pose_to_msg,
 )
 from loftr_ros.codecs.correspondences import Correspondences, View
-from loftr_ros.frontend import Frame, TrackingResult
+from loftr_ros.frontend import Frame, Source, TrackingResult
 from loftr_ros.geometry import Camera, PoseState, RelativePose
 from loftr_ros.matching.matches import Matches
 from loftr_ros.msg import Correspondences as CorrespondencesMsg
@@ -53,6 +53,7 @@ def correspondences(count: int) -> Correspondences:
         new_keyframe=True,
         weights_name='lite',
         weights_hash='ab' * 32,
+        source=Source.ALIGNED,
     )
 
 
@@ -72,6 +73,7 @@ def test_correspondences_survive_the_wire(count: int) -> None:
     sent = correspondences(count)
     wire = serialize_message(correspondences_to_msg(sent))
     received = correspondences_from_msg(deserialize_message(wire, CorrespondencesMsg))
+    assert received.source is Source.ALIGNED
     for name in (
         'reference_points',
         'query_points',
@@ -228,3 +230,10 @@ def test_rotations_by_180_degrees_survive() -> None:
         transform = np.diag([*map(float, signs), 1.0])
         back, _ = pose_from_msg(pose_to_msg(transform, np.eye(6)))
         np.testing.assert_allclose(back, transform, atol=1e-12)
+
+
+def test_correspondences_of_an_unknown_source_are_refused() -> None:
+    msg = correspondences_to_msg(correspondences(3))
+    msg.source = 9
+    with pytest.raises(ValueError, match='source is 9'):
+        correspondences_from_msg(msg)

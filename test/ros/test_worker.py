@@ -132,3 +132,25 @@ def test_stop_frees_a_sender_that_waits_and_fails_the_calls() -> None:
         call.result(TIMEOUT)
     with pytest.raises(WorkerStoppedError):
         bench.worker.call(lambda: None).result(TIMEOUT)
+
+
+def test_with_room_for_two_a_third_takes_the_place_of_the_oldest() -> None:
+    bench = Bench(capacity=2)
+    bench.worker.submit(0)
+    assert bench.started.acquire(timeout=TIMEOUT)
+    bench.submit_all([1, 2, 3])
+    assert bench.finish() == [0, 2, 3]
+    assert bench.worker.dropped == 1
+    assert bench.worker.stop(TIMEOUT)
+
+
+def test_a_worker_is_idle_when_nothing_is_in_progress_or_waits(bench: Bench) -> None:
+    seen = [bench.worker.idle]
+    bench.worker.submit(0)
+    seen.append(bench.worker.idle)
+    assert bench.started.acquire(timeout=TIMEOUT)
+    seen.append(bench.worker.idle)
+    bench.finish()
+    assert bench.worker.stop(TIMEOUT)
+    seen.append(bench.worker.idle)
+    assert seen == [True, False, False, True]

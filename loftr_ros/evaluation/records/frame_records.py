@@ -70,6 +70,10 @@ class Recorder:
         """Record a frame that the tracker refused."""
         return FrameRecord(index=index, stamp_ns=stamp_ns, status='refused', reason=reason)
 
+    def dropped(self, index: int, stamp_ns: int, reason: str) -> FrameRecord:
+        """Record a frame that there was no time for."""
+        return FrameRecord(index=index, stamp_ns=stamp_ns, status='dropped', reason=reason)
+
     def matched(
         self,
         index: int,
@@ -91,6 +95,7 @@ class Recorder:
             stamp_ns=stamp,
             status='matched',
             reason=pose.reason,
+            source=result.source.value,
             reference_index=reference.index,
             reference_stamp_ns=result.reference.stamp_ns,
             new_keyframe=result.new_keyframe,

@@ -29,7 +29,7 @@ SEQUENCES, SEQUENCE, FRAMES, FRAME_TIMES = (
     'timing.jsonl',
 )
 WORST = 'worst'
-STATUSES = ('reference', 'matched', 'refused')
+STATUSES = ('reference', 'matched', 'refused', 'dropped')
 ENDINGS = ('complete', 'interrupted', 'failed')
 
 Values = tuple[float, ...]
@@ -104,8 +104,10 @@ class FrameRecord:
     Attributes:
         index: Place in the input, from 0.
         stamp_ns: Time of the exposure, ns.
-        status: 'reference' (a first frame has nothing to be matched to), 'matched' or 'refused'.
-        reason: Why the frame was refused or has no full pose.
+        status: 'reference' (a first frame has nothing to be matched to), 'matched', 'refused', or
+            'dropped' (a computer of the simulated speed had no time for it).
+        reason: Why the frame was refused, dropped or has no full pose.
+        source: 'matched', or 'aligned' with the last matched frame.
         reference_index: Place of the frame that it was matched to.
         reference_stamp_ns: Time of that frame, ns.
         new_keyframe: Whether the following frames are matched to this one.
@@ -138,6 +140,7 @@ class FrameRecord:
     stamp_ns: int
     status: str
     reason: str = ''
+    source: str | None = None
     reference_index: int | None = None
     reference_stamp_ns: int | None = None
     new_keyframe: bool = False

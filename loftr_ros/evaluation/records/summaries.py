@@ -67,7 +67,9 @@ def summarize(
     summary: dict[str, Any] = {
         'frames': len(records),
         'matched': len(matched),
+        'aligned': sum(record.source == 'aligned' for record in matched),
         'refused': sum(record.status == 'refused' for record in records),
+        'dropped': sum(record.status == 'dropped' for record in records),
         'keyframes': sum(record.new_keyframe for record in matched),
         'states': dict(sorted(Counter(str(record.state) for record in matched).items())),
         **{name: distribution(_known(matched, name)) for name in FIELDS},
@@ -103,7 +105,7 @@ def total_of(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
     """
     known = [one for one in summaries.values() if 'frames' in one]
-    counts = ('frames', 'matched', 'refused', 'keyframes')
+    counts = ('frames', 'matched', 'aligned', 'refused', 'dropped', 'keyframes')
     states: Counter[str] = sum((Counter(one['states']) for one in known), Counter())
     trajectories = [one['trajectory'] for one in known if one.get('trajectory')]
     return {

@@ -35,6 +35,7 @@ from loftr_ros.evaluation.records.summaries import summarize_times, total_of
 from loftr_ros.evaluation.replay.backends import Outcome, StopRequest, prepare_process, run_here
 from loftr_ros.evaluation.replay.inputs import names_of
 from loftr_ros.evaluation.replay.progress import RunProgress
+from loftr_ros.evaluation.replay.schedule import Pace
 from loftr_ros.evaluation.replay.sequence_run import SequenceTask
 from loftr_ros.evaluation.reports.html_report import REPORT, write_report
 from loftr_ros.settings.matcher import load_matcher
@@ -67,6 +68,7 @@ class EvaluateCommand:
         jobs: Sequences side by side; None for one per CPU, if there are several.
         ray: Address of a Ray cluster, 'local' to start one here; None uses no Ray.
         rerun: Write a recording of each sequence for the Rerun viewer.
+        pace: Speed of the camera and of the computer that are simulated; None matches every frame.
 
     """
 
@@ -82,6 +84,7 @@ class EvaluateCommand:
     jobs: int | None = None
     ray: str | None = None
     rerun: bool = False
+    pace: Pace | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -182,6 +185,7 @@ class EvaluateCommand:
                 worst=self.worst,
                 resume=self.resume,
                 rerun=self.rerun,
+                pace=self.pace,
             )
             for name, path in zip(names_of(self.inputs), self.inputs, strict=True)
         ]
@@ -212,6 +216,7 @@ class EvaluateCommand:
         values = parameters.values() | {
             'mode': self.mode,
             'frames': self.frames,
+            'pace': None if self.pace is None else plain(self.pace),
             'matcher.confidence_threshold': matcher.confidence_threshold,
             'tracker': plain(parameters.tracker_options()),
         }

@@ -58,7 +58,8 @@ from loftr_ros.evaluation.replay.inputs import (
     topics_of,
     warnings_of,
 )
-from loftr_ros.frontend import BaseOdometry, FrameError, Session, TrackingResult
+from loftr_ros.evaluation.replay.schedule import Outcome, Pace, Schedule
+from loftr_ros.frontend import BaseOdometry, Between, FrameError, Session, TrackingResult
 from loftr_ros.settings.masks import read_masks
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class SequenceTask:
         worst: Number of worst frames whose matches are kept.
         resume: Whether to go on from a checkpoint.
         rerun: Whether to write a recording for the Rerun viewer.
+        pace: Speed of the camera and of the computer that are simulated; None matches every frame.
 
     """
 
@@ -109,6 +111,7 @@ class SequenceTask:
     worst: int = 6
     resume: bool = False
     rerun: bool = False
+    pace: Pace | None = None
 
 
 class Listener:
@@ -140,6 +143,7 @@ class _State:
     partners: PartnerCount = field(default_factory=PartnerCount)
     restarted: bool = False
     worst: list[tuple[float, int, MatchArrays]] = field(default_factory=list)
+    schedule: Schedule | None = None
     next_index: int = 0
     bytes_written: dict[str, int] = field(default_factory=lambda: {FRAMES: 0, FRAME_TIMES: 0})
 
@@ -219,7 +223,12 @@ class _Run:
     def _start(self) -> _State:
         parameters = self._task.parameters
         options, masks = parameters.session_options(), read_masks(parameters)
-        return _State(Session(self._matcher, options, masks, BaseOdometry()))
+        pace = self._task.pace
+        if pace is None:
+            return _State(Session(self._matcher, options, masks, BaseOdometry()))
+        options = replace(options, follow=pace.align)
+        session = Session(self._matcher, options, masks, BaseOdometry())
+        return _State(session, schedule=Schedule(session, Between(options, masks), pace))
 
     def run(self, listener: Listener) -> SequenceInfo:
         write_json(self._task.folder / SEQUENCE, self._info)
@@ -253,19 +262,68 @@ class _Run:
         for index, item, read in self._read(state.next_index):
             if listener.stopped():
                 raise Interrupted
-            record, result = self._process(index, item)
-            if recording is not None and not isinstance(item, RefusedFrame):
-                pose = None if record.odom_T_base is None else matrix_of(record.odom_T_base)
-                recording.log(index, item.frame, result, pose, item.world_T_camera)
-            with naming(self._task.folder / FRAMES):
-                frames.write(to_line(record).encode())
-            if result is not None:
-                times.write(to_line(times_of(index, read, result)).encode())
+            for outcome in self._outcomes((index, item, read)):
+                self._write(outcome, frames, times, recording)
             state.next_index = index + 1
             listener.advanced(index + 1, max(self._total, index + 1))
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self._save(frames, times)
                 saved = time.monotonic()
+        for outcome in () if state.schedule is None else state.schedule.finish():
+            self._write(outcome, frames, times, recording)
+
+    def _outcomes(
+        self, key: tuple[int, GroundTruthFrame | RefusedFrame, float]
+    ) -> Iterator[Outcome]:
+        """Take a frame; yields it, or the frames whose turn has come by then."""
+        state, item = self._state, key[1]
+        problem = self._problem(item)
+        if state.schedule is not None and not problem and not isinstance(item, RefusedFrame):
+            yield from state.schedule.process(key, item.frame)
+        elif state.schedule is not None:
+            yield from state.schedule.refuse(key, problem)
+        elif problem or isinstance(item, RefusedFrame):
+            yield Outcome(key, None, problem)
+        else:
+            try:
+                yield Outcome(key, state.session.process(item.frame))
+            except FrameError as error:
+                yield Outcome(key, None, str(error))
+
+    def _problem(self, item: GroundTruthFrame | RefusedFrame) -> str:
+        """Return why a frame is refused before it is processed; '' if it is not."""
+        state = self._state
+        if isinstance(item, RefusedFrame):
+            return item.reason
+        stamp_ns, last_ns = item.frame.stamp_ns, state.order.last_ns
+        state.partners.add(item)
+        order = state.order.check(stamp_ns)
+        if order is Order.LATE and last_ns is not None:
+            return describe_late(stamp_ns, last_ns)
+        if order is Order.JUMPED:
+            # As in the node: frames of the same stamps as before would be taken for those.
+            state.session.reset()
+            if state.schedule is not None:
+                state.schedule.reset()
+            state.restarted = True
+        return ''
+
+    def _write(
+        self,
+        outcome: Outcome,
+        frames: IO[bytes],
+        times: IO[bytes],
+        recording: RerunRecording | None,
+    ) -> None:
+        index, item, read = outcome.key
+        record, result = self._record(outcome, index, item)
+        if recording is not None and not isinstance(item, RefusedFrame):
+            pose = None if record.odom_T_base is None else matrix_of(record.odom_T_base)
+            recording.log(index, item.frame, result, pose, item.world_T_camera)
+        with naming(self._task.folder / FRAMES):
+            frames.write(to_line(record).encode())
+        if result is not None:
+            times.write(to_line(times_of(index, read, result)).encode())
 
     @contextmanager
     def _recording(self) -> Iterator[RerunRecording | None]:
@@ -293,26 +351,16 @@ class _Run:
                 return
             yield index, item, time.perf_counter() - begin
 
-    def _process(
-        self, index: int, item: GroundTruthFrame | RefusedFrame
+    def _record(
+        self, outcome: Outcome, index: int, item: GroundTruthFrame | RefusedFrame
     ) -> tuple[FrameRecord, TrackingResult | None]:
-        state = self._state
+        state, step = self._state, outcome.step
         if isinstance(item, RefusedFrame):
-            return state.recorder.refused(index, item.stamp_ns, item.reason), None
-        frame, last_ns = item.frame, state.order.last_ns
-        state.partners.add(item)
-        order = state.order.check(frame.stamp_ns)
-        if order is Order.LATE and last_ns is not None:
-            reason = describe_late(frame.stamp_ns, last_ns)
-            return state.recorder.refused(index, frame.stamp_ns, reason), None
-        if order is Order.JUMPED:
-            # As in the node: frames of the same stamps as before would be taken for those.
-            state.session.reset()
-            state.restarted = True
-        try:
-            step = state.session.process(frame)
-        except FrameError as error:
-            return state.recorder.refused(index, frame.stamp_ns, str(error)), None
+            return state.recorder.refused(index, item.stamp_ns, outcome.problem), None
+        frame = item.frame
+        if step is None:
+            make = state.recorder.dropped if outcome.dropped else state.recorder.refused
+            return make(index, frame.stamp_ns, outcome.problem), None
         if step.loops is not None:
             state.loops.add(index, step.loops, item.world_T_camera)
         result = step.result
@@ -381,6 +429,7 @@ class _Run:
             'weights': self._matcher.weights_hash,
             'mode': task.mode,
             'topics': topics_of(self._sequence),
+            'pace': task.pace,
         }
 
     def _finish(self, status: str, error: str) -> SequenceInfo:
