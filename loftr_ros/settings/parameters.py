@@ -170,7 +170,6 @@ class NodeParameters:
         return dataclasses.replace(
             TRACKER,
             reference=self.reference,
-            min_matches=self.pose.min_matches,
             **vars(self.keyframe),
             two_view=dataclasses.replace(TWO_VIEW, **vars(self.pose)),
             metric=dataclasses.replace(METRIC, **depth),

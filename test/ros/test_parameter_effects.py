@@ -124,6 +124,16 @@ def results(values: Values, count: int = 4) -> list[TrackingResult]:
     return [step.result for step in steps(values, list(range(count))) if step.result is not None]
 
 
+def aligned(values: Values) -> bool:
+    """Return whether a frame can be aligned with the last matched one."""
+    parameters = NodeParameters().with_values({'input.rectified': True, **values})
+    processor = Processor(FlowMatcher(), parameters, lambda *_: None)
+    *first, last = arrivals(parameters.mode, list(range(4)))
+    for arrival in first:
+        processor.process(arrival)
+    return processor.align(last) is not None
+
+
 def keyframes(values: Values) -> int:
     """Count the keyframes after the first, where a quarter of the view is lost with each frame."""
     world = known_matcher()
@@ -332,6 +342,7 @@ EFFECTS: Mapping[str, Effect] = {
     'mode': Effect('pair', lambda values: set(subscriptions(values))),
     'reference': Effect('previous', references),
     'autostart': Effect(False, state),
+    'every_frame': Effect('aligned', aligned, operator.lt),
     'matcher.weights': Effect('/nowhere/none.safetensors', loading),
     'matcher.configuration': Effect('nowhere', loading),
     'matcher.device': Effect('cuda:99', loading),
@@ -366,7 +377,6 @@ EFFECTS: Mapping[str, Effect] = {
     'keyframe.min_survival': Effect(1.0, keyframes, operator.lt, LASTING),
     'keyframe.min_overlap': Effect(1.0, keyframes, operator.lt, LASTING),
     'keyframe.max_parallax': Effect(0.001, keyframes, operator.lt, LASTING),
-    'pose.min_matches': Effect(5000, states),
     'pose.min_support': Effect(5000.0, states),
     'pose.max_direction_sigma': Effect(0.001, states),
     'pose.shared_growth': Effect(0.5, deviation, operator.lt),

@@ -40,12 +40,6 @@ class KeyframeParameters:
 class PoseParameters:
     """Values of the parameters `pose.*`; the fields are those of `TwoViewOptions`."""
 
-    min_matches: int = declare_field(
-        TWO_VIEW.min_matches,
-        'With fewer matches no pose is estimated.',
-        change=Change.ANY_TIME,
-        limits=(8, 100_000),
-    )
     min_support: float = declare_field(
         TWO_VIEW.min_support,
         'The pose is LOST if the number of matches that agree on a motion beyond chance, times '

@@ -78,7 +78,7 @@ def test_results_are_never_overwritten_or_mixed(tmp_path: Path) -> None:
     evaluate(bag, output=tmp_path / 'run')
     with pytest.raises(DatasetError, match=r'holds results of a run.*--resume'):
         evaluate(bag, output=tmp_path / 'run')
-    parameters = NodeParameters().with_values({'pose.min_matches': 30})
+    parameters = NodeParameters().with_values({'pose.min_support': 30.0})
     with pytest.raises(DatasetError, match='has other parameters'):
         evaluate(bag, output=tmp_path / 'run', resume=True, parameters=parameters)
     with pytest.raises(DatasetError, match='holds something else'):
@@ -121,14 +121,14 @@ def test_the_command_line_says_what_it_chose(
     [
         ([], 'there is nothing to evaluate'),
         (['bag', '--frames', '1'], '--frames is 1'),
-        (['bag', '-p', 'pose.min_matches'], 'write NAME:=VALUE'),
+        (['bag', '-p', 'pose.min_support'], 'write NAME:=VALUE'),
         (
-            ['bag', '-p', 'min_match:=20'],
-            'no parameter min_match; did you mean pose.min_matches?',
+            ['bag', '-p', 'min_suport:=20'],
+            'no parameter min_suport; did you mean pose.min_support?',
         ),
-        (['bag', '-p', 'pose.min_matches:=many'], 'pose.min_matches must be of type int'),
-        (['bag', '-p', 'min_matches:=20'], 'min_matches is called pose.min_matches since'),
-        (['bag', '-p', 'pose.min_matches:=1'], 'pose.min_matches must be between 8'),
+        (['bag', '-p', 'matcher.max_matches:=many'], 'matcher.max_matches must be of type int'),
+        (['bag', '-p', 'max_matches:=20'], 'max_matches is called matcher.max_matches since'),
+        (['bag', '-p', 'pose.min_support:=-1.0'], 'pose.min_support must be between 0'),
         (['--bags', 'absent.txt'], 'absent.txt: the file cannot be read'),
     ],
 )
