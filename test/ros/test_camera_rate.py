@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from harness import Camera, Client, running_node, wait_until
 from scenes import camera_info_msg, image_msg
 from sensor_msgs.msg import CameraInfo, Image
@@ -34,6 +36,24 @@ FRAMES = 90
 
 def stamps(messages: Iterable[RelativePose | Correspondences]) -> set[int]:
     return {stamp_from_msg(msg.header.stamp) for msg in messages}
+
+
+def settled_counts(client: Client) -> npt.NDArray[np.int64]:
+    """Return how many images were received, processed and dropped, once nothing is in progress."""
+    seen: list[list[str]] = []
+
+    def unchanged() -> bool:
+        if not {'inputs', 'processing'} <= set(client.diagnostics):
+            return False
+        received = client.value('inputs', '/image received')
+        done = (client.value('processing', key) for key in ('processed', 'dropped'))
+        seen.append([received, *done])
+        client.diagnostics.clear()
+        return len(seen) > 1 and seen[-1] == seen[-2]
+
+    client.diagnostics.clear()
+    wait_until(unchanged, 'two reports that are equal')
+    return np.array(seen[-1]).astype(np.int64)
 
 
 def feed(client: Client, camera: Camera, views: list[RenderedView]) -> int:
@@ -65,20 +85,16 @@ def test_frames_between_matches_have_poses_and_their_points_keep_their_ids(
         camera.wait_for_subscriber()
         steps = iter(range(10**6))
         wait_until(lambda: client.poses, 'a pose', lambda: send(camera, views, next(steps)))
+        before = settled_counts(client)
         last = feed(client, camera, views)
         newest = f'{last} ns: the newest frame'
         wait_until(lambda: last in stamps(client.poses) & stamps(client.correspondences), newest)
         poses, matches = list(client.poses), list(client.correspondences)
 
-        def accounted() -> bool:
-            inputs, processing = (client.diagnostics.get(n) for n in ('inputs', 'processing'))
-            if inputs is None or processing is None:
-                return False
-            done = sum(int(processing[1][name]) for name in ('processed', 'dropped'))
-            return done == int(inputs[1]['/image received'])
+        done = settled_counts(client) - before
 
-        wait_until(accounted, 'each image to be processed or dropped, and counted')
-
+    assert done[0] == FRAMES
+    assert done[1] + done[2] == FRAMES, 'each image is processed or dropped, and counted'
     aligned = [msg for msg in poses if msg.source == RelativePose.SOURCE_ALIGNED]
     assert len(aligned) > 10
     assert {msg.state for msg in aligned} <= {
