@@ -183,7 +183,9 @@ def test_a_bag_without_calibration_has_no_poses_and_says_so(tmp_path: Path) -> N
     assert run['agreement'] is None
     assert set(run['states']['live']) == {'lost'}
     info = open_run(tmp_path / 'live' / 'live').sequences[0].info
-    assert info.warnings == ('no calibration: there are matches, but no poses',)
+    assert info.warnings == (
+        'no calibration: there are matches, but no poses; --calibration takes one from a file',
+    )
 
 
 @pytest.mark.parametrize('rate', [0.0, -1.0, float('nan'), float('inf')])
