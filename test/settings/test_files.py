@@ -91,5 +91,5 @@ def test_a_file_that_would_fill_the_memory_is_one_sentence(
 
 
 def test_an_assignment_that_is_no_yaml_is_named() -> None:
-    with pytest.raises(ParameterError, match=r'pose\.min_matches:=\[: this is no YAML'):
+    with pytest.raises(ParameterError, match=r'pose\.min_support:=\[: this is no YAML'):
         read_parameters(None, ['pose.min_support:=['])

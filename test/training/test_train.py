@@ -202,7 +202,8 @@ def test_training_on_a_sequence_lowers_the_loss(tmp_path: Path) -> None:
 
     assert len(pairs.labels.batch) > 20
     assert losses[-1] < losses[0]
-    assert 0 < trainer.validate()['recall'] <= 1
+    # It is a share of labels: NaN where the frames held out have none.
+    assert 0 <= trainer.validate()['recall'] <= 1
 
 
 def test_fine_tuning_on_a_real_sequence_lowers_its_loss(tmp_path: Path) -> None:
