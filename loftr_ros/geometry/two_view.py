@@ -76,13 +76,8 @@ def estimate_relative_pose(
         ValueError: The arrays do not belong together.
     """
     options = options or TwoViewOptions()
-    points = (
-        as_points(reference_points, 'reference_points'),
-        as_points(query_points, 'query_points'),
-    )
+    points = _as_pairs(reference_points, query_points)
     count, cameras = len(points[0]), (reference_camera, query_camera)
-    if len(points[1]) != count:
-        raise ValueError(f'there are {count} reference points, but {len(points[1])} query points')
     chosen, pairs, prior = usable_matches(points, cameras, sigma, confidence)
     if len(chosen) < options.min_matches:
         reason = f'{len(chosen)} usable matches, {options.min_matches} are needed'
@@ -123,10 +118,7 @@ def follow_relative_pose(
         ValueError: The arrays do not belong together.
     """
     options = options or TwoViewOptions()
-    points = (
-        as_points(reference_points, 'reference_points'),
-        as_points(query_points, 'query_points'),
-    )
+    points = _as_pairs(reference_points, query_points)
     chosen, pairs, prior = usable_matches(points, cameras, sigma, confidence)
     if len(chosen) < options.min_matches:
         reason = f'{len(chosen)} usable matches, {options.min_matches} are needed'
@@ -150,8 +142,8 @@ def _follow(
     prior = prior.scaled(understatement(start, pairs, prior.sigma))
     model = motion_model(start, pairs, prior)
     if not _is_clear(model, pairs, prior):
-        turned = rotation_model([model.motion.rotation], pairs, prior)
-        model = turned if turned.evidence >= model.evidence else model
+        pure_rotation = rotation_model([model.motion.rotation], pairs, prior)
+        model = pure_rotation if pure_rotation.evidence >= model.evidence else model
     if support(model.weights, prior) < options.min_support:
         reason = 'too few of the matches that seem to be right agree on a motion'
         return RelativePose.failed(PoseState.LOST, reason, len(pairs), Check.SUPPORT)
@@ -163,7 +155,7 @@ def _follow(
 
 
 def _is_clear(model: Model, pairs: RayPairs, prior: MatchPrior) -> bool:
-    """Tell if the parallax is so large that no rotation explains it."""
+    """Return whether the parallax is so large that no rotation explains it."""
     kept = model.inliers
     if not kept.any():
         return False
@@ -172,15 +164,15 @@ def _is_clear(model: Model, pairs: RayPairs, prior: MatchPrior) -> bool:
 
 
 def _is_far(pose: RelativePose, before: RelativePose) -> bool:
-    """Tell if a pose differs from the one before by so much that another motion may be meant."""
+    """Return whether a pose differs from the one before so much that it may be another motion."""
     one, other = pose.reference_T_query, before.reference_T_query
     if one is None or other is None or pose.state is not before.state:
         return True
-    turn = float(np.linalg.norm(rotation_vector(one[:3, :3] @ other[:3, :3].T)))
+    angle = float(np.linalg.norm(rotation_vector(one[:3, :3] @ other[:3, :3].T)))
     if pose.state is PoseState.ROTATION_ONLY:
-        return turn > FAR
+        return angle > FAR
     cosine = float(one[:3, 3] @ other[:3, 3])
-    return turn > FAR or cosine < np.cos(FAR) * float(np.linalg.norm(other[:3, 3]))
+    return angle > FAR or cosine < np.cos(FAR) * float(np.linalg.norm(other[:3, 3]))
 
 
 def usable_matches(
@@ -316,6 +308,20 @@ def _rotation_only(
         median_residual=float(np.median(pure_rotation.distances[pure_rotation.inliers])),
         reason=reason,
     )
+
+
+def _as_pairs(reference: npt.ArrayLike, query: npt.ArrayLike) -> tuple[Array, Array]:
+    """Return the points (N, 2) of both images.
+
+    Raises:
+        ValueError: They are no such arrays, or of different length.
+    """
+    points = as_points(reference, 'reference_points'), as_points(query, 'query_points')
+    if len(points[0]) != len(points[1]):
+        raise ValueError(
+            f'there are {len(points[0])} reference points, but {len(points[1])} query points'
+        )
+    return points
 
 
 def as_points(values: npt.ArrayLike, name: str) -> Array:

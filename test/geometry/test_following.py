@@ -121,3 +121,11 @@ def test_without_depths_there_is_no_pose_in_metres() -> None:
     unknown, cameras = PointDepths.unknown(len(scene.query_points)), (scene.camera, scene.camera)
     pose = follow_metric_pose(*points(scene), unknown, cameras, *weights(scene), believed(scene))
     assert pose.state is PoseState.TOO_FEW_MATCHES
+
+
+def test_points_that_do_not_belong_together_are_refused() -> None:
+    scene = make_scene()
+    before, cameras = believed(scene), (scene.camera, scene.camera)
+    reference, query = points(scene)
+    with pytest.raises(ValueError, match=r'there are 500 reference points, but 499 query points'):
+        follow_relative_pose(reference, query[1:], cameras, *weights(scene), before)
