@@ -8,8 +8,9 @@ limit. Here the image is divided into tiles, and
 - each tile has an error of its own of `shared_sigma` px, common to all its matches, which no number
   of matches removes: the effective number of matches is at most that of the tiles. Blur moves
   neighbours alike, so that of matches that are less certain it is the same share;
-- all matches err alike by a rotation of `shared_growth` of the distance that points move: what time
-  stamps, shutter and calibration leave grows with the motion, and no tile shows it;
+- the whole image may be distorted smoothly, by a shift, a stretch and a shear along each axis of
+  `shared_growth` of the distance that points move each: what time stamps, a rolling shutter and the
+  calibration leave grows with the motion, and no tile shows it;
 - the spread of the tiles' summed gradients shows how much the errors within a tile agree
   (a cluster-robust estimate: K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using
   generalized linear models", 1986). Its ratio to the spread that the above would show inflates the
@@ -24,6 +25,7 @@ is noise (the bias of errors in variables: W. A. Fuller, "Measurement error mode
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,7 @@ def fit_covariance(
     sigma: Array,
     shared_sigma: float,
     slope_noise: Array | None = None,
+    common: Array | None = None,
 ) -> Array:
     """Compute the covariance of the parameters of a fit.
 
@@ -61,6 +64,8 @@ def fit_covariance(
         shared_sigma: Standard deviation of the error that the matches of a tile share, px.
         slope_noise: float64 (N, P, P), what the noise of the points adds to the squared slopes of
             each match; None where it is negligible.
+        common: float64 (F, N, K), how each of F distortions of the whole image that may be there
+            changes the errors, at their standard deviation; see `common_changes`.
 
     Returns:
         float64 (P, P); infinite where the matches do not determine the parameters.
@@ -90,6 +95,9 @@ def fit_covariance(
     inflation = max(1.0, held / freedom * float(ratio) / parameters)
     inflation *= freedom / (freedom - 2.0)
     covariance = inflation * inverse @ expected @ inverse
+    if common is not None:
+        steps = inverse @ np.einsum('nkp,fnk->pf', weighted, common)
+        covariance = covariance + steps @ steps.T
     return np.asarray((covariance + covariance.T) / 2)
 
 
@@ -100,18 +108,35 @@ def tile_members(pairs: RayPairs) -> Array:
     return np.asarray(member[member.any(axis=1)])
 
 
-def common_variance(pairs: RayPairs, agreeing: Flags, options: TwoViewOptions) -> float:
-    """Return the variance, rad^2 about each axis, of a rotation that all matches err by alike.
+def common_changes(
+    errors: Callable[[RayPairs], Array], pairs: RayPairs, agreeing: Flags, options: TwoViewOptions
+) -> Array:
+    """Return how the smooth distortions of an image that moves change the errors of a model.
+
+    Time stamps, a rolling shutter and the calibration leave errors that grow with the motion and
+    vary slowly over the image: to first order a shift, a stretch and a shear along each axis.
 
     Args:
+        errors: Computes the errors (N, K) of matches.
         pairs: N matches.
         agreeing: (N,), those that a model explains.
-        options: Say how much that is for points that move by 1 rad.
+        options: Say how large the distortions are for points that move by 1 rad.
+
+    Returns:
+        float64 (6, N, K), the changes by one standard deviation of each.
     """
-    if not agreeing.any():
-        return np.inf
-    moved = pairs.query[agreeing, :2] - pairs.reference[agreeing, :2]
-    return (options.shared_growth * float(np.median(np.hypot(*moved.T)))) ** 2
+    before, query = errors(pairs), pairs.query[:, :2]
+    moved = query - pairs.reference[:, :2]
+    size = options.shared_growth * float(np.median(np.hypot(*moved[agreeing].T)))
+    extent = float(np.sqrt(np.mean(query[agreeing] ** 2)))
+    forms = np.column_stack([np.ones(len(pairs)), query / extent])
+    return np.array(
+        [
+            errors(pairs.shifted(size * form[:, None] * axis)) - before
+            for form in forms.T
+            for axis in np.eye(2)
+        ]
+    )
 
 
 def is_within(covariance: Array, deviations: npt.ArrayLike) -> bool:

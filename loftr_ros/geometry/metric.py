@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.checks import may_rival, rivals, stray, support
-from loftr_ros.geometry.covariance import common_variance, fit_covariance, is_within
+from loftr_ros.geometry.covariance import common_changes, fit_covariance, is_within
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.epipolar import Motion
 from loftr_ros.geometry.focal import estimate_focal_error
@@ -24,6 +24,7 @@ from loftr_ros.geometry.metric_options import MetricOptions
 from loftr_ros.geometry.models import Model, motion_model
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import Check, PoseState, RelativePose
+from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.reprojection import DepthPairs, moved, reproject
 from loftr_ros.geometry.robust import estimator_module
 from loftr_ros.geometry.rotations import tangent_basis
@@ -354,12 +355,18 @@ def _disagreement(fit: Fit[Array], covariance: Array, free: Model, scene: _Scene
 
 def _covariance(fit: Fit[Array], scene: _Scene) -> Array:
     pairs = scene.seen.pairs
-    covariance = fit_covariance(fit, pairs, scene.prior.sigma, scene.options.shared_sigma)
+
+    def errors(matches: RayPairs) -> Array:
+        return reproject(fit.state, replace(scene.seen, pairs=matches)).errors
+
+    alike = common_changes(errors, pairs, fit.weights >= INLIER, scene.options)
+    covariance = fit_covariance(
+        fit, pairs, scene.prior.sigma, scene.options.shared_sigma, common=alike
+    )
     if not np.isfinite(covariance).all():
         return covariance
-    common = _shared_step(fit, scene)
-    alike = common_variance(pairs, fit.weights >= INLIER, scene.options)
-    return covariance + np.outer(common, common) + alike * np.diag([0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
+    shared = _shared_step(fit, scene)
+    return covariance + np.outer(shared, shared)
 
 
 def _largest_deviations(fit: Fit[Array], scene: _Scene) -> Array:

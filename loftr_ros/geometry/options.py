@@ -27,8 +27,8 @@ class TwoViewOptions:
         max_rotation_sigma: The state is DEGENERATE if the rotation has a larger one, rad.
         shared_sigma: Standard deviation of the error that neighbouring matches share, from
             calibration and shutter, px; it bounds what many matches can gain.
-        shared_growth: Standard deviation of the rotation, about each axis, that all matches err by
-            alike, as a share of the distance that points move.
+        shared_growth: Standard deviation of a smooth distortion of the whole image (a shift, a
+            stretch and a shear along each axis), as a share of the distance that points move.
         without: Names of `CHECKS` that are left out, to measure what they are worth.
 
     Raises:
@@ -42,7 +42,7 @@ class TwoViewOptions:
     max_direction_sigma: float = 0.35
     max_rotation_sigma: float = 0.1
     shared_sigma: float = 0.2
-    shared_growth: float = 0.007
+    shared_growth: float = 0.006
     without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

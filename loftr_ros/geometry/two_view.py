@@ -16,9 +16,10 @@ import numpy.typing as npt
 from loftr_ros.geometry.ambiguity import spread
 from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.checks import Evidence, doubt, support
-from loftr_ros.geometry.covariance import common_variance, fit_covariance, is_within
-from loftr_ros.geometry.epipolar import Motion, slope_noise
+from loftr_ros.geometry.covariance import common_changes, fit_covariance, is_within
+from loftr_ros.geometry.epipolar import Motion, epipolar_errors, slope_noise
 from loftr_ros.geometry.focal import estimate_focal_error
+from loftr_ros.geometry.homography import rotation_errors
 from loftr_ros.geometry.likelihood import MatchPrior
 from loftr_ros.geometry.models import (
     Model,
@@ -253,16 +254,18 @@ def motion_covariance(
     noise = None
     if model.method == 'essential':
         noise = slope_noise(model.motion, pairs, prior.sigma)
-    covariance = fit_covariance(model.fit, pairs, prior.sigma, options.shared_sigma, noise)
+
+    def errors(matches: RayPairs) -> Array:
+        return epipolar_errors(model.motion, matches, prior.sigma)[0][:, None]
+
+    common = common_changes(errors, pairs, model.inliers, options)
+    covariance = fit_covariance(model.fit, pairs, prior.sigma, options.shared_sigma, noise, common)
     # The fit has the rotation first and two tangents; a pose has the translation first.
     widen = np.zeros((6, 5))
     widen[:3, 3:], widen[3:, :3] = tangent_basis(model.motion.translation), np.eye(3)
     if not np.isfinite(covariance).all():
         return np.full((6, 6), np.inf)
-    common = common_variance(pairs, model.inliers, options) * np.diag(
-        [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
-    )
-    return np.asarray(widen @ covariance @ widen.T) + common
+    return np.asarray(widen @ covariance @ widen.T)
 
 
 def _believed(best: Model, own: Array, choice: Array, options: TwoViewOptions) -> RelativePose:
@@ -295,8 +298,12 @@ def _believed(best: Model, own: Array, choice: Array, options: TwoViewOptions) -
 def _rotation_only(
     pure_rotation: Model, pairs: RayPairs, prior: MatchPrior, reason: str, options: TwoViewOptions
 ) -> RelativePose:
-    covariance = fit_covariance(pure_rotation.fit, pairs, prior.sigma, options.shared_sigma)
-    covariance += common_variance(pairs, pure_rotation.inliers, options) * np.eye(3)
+    def errors(matches: RayPairs) -> Array:
+        return rotation_errors(pure_rotation.motion.rotation, matches, prior.sigma)[0]
+
+    common = common_changes(errors, pairs, pure_rotation.inliers, options)
+    fit = pure_rotation.fit
+    covariance = fit_covariance(fit, pairs, prior.sigma, options.shared_sigma, common=common)
     if not is_within(covariance, [options.max_rotation_sigma] * 3):
         reason = 'the matches do not determine the rotation'
         return RelativePose.failed(PoseState.DEGENERATE, reason, len(pairs), Check.UNCERTAIN)

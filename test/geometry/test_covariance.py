@@ -13,10 +13,11 @@ from loftr_ros.geometry import (
     TwoViewOptions,
     estimate_relative_pose,
 )
-from loftr_ros.geometry.covariance import common_variance
+from loftr_ros.geometry.covariance import common_changes
 from loftr_ros.geometry.pose import Check
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
+from loftr_ros.geometry.types import Array
 
 if TYPE_CHECKING:
     from test.geometry.conftest import MakeScene
@@ -134,26 +135,54 @@ def test_many_matches_do_not_beat_the_smooth_error(scene: MakeScene) -> None:
     assert rotation_variance(4000) > 0.6 * rotation_variance(1000)
 
 
-def test_the_error_that_all_matches_share_grows_with_their_distance(scene: MakeScene) -> None:
-    options = TwoViewOptions(shared_growth=0.02)
-    variances = []
+def turned(scene: MakeScene, angle: float) -> RayPairs:
+    """Matches of a camera that rotates, without noise."""
+    made = scene(noise=0.0, rotation=(0.0, angle, 0.0), translation=(1e-6, 0.0, 0.0))
+    cameras, sigma = (made.camera, made.camera), np.ones(len(made.query_points))
+    return RayPairs.from_points(made.reference_points, made.query_points, *cameras, sigma)
+
+
+def query_rays(pairs: RayPairs) -> Array:
+    return pairs.query[:, :2]
+
+
+def test_distortions_of_the_whole_image_grow_with_the_distance_that_points_move(
+    scene: MakeScene,
+) -> None:
+    sizes = []
     for angle in (0.05, 0.1):
-        made = scene(noise=0.0, rotation=(0.0, angle, 0.0), translation=(1e-6, 0.0, 0.0))
-        cameras = made.camera, made.camera
-        sigma = np.ones(len(made.query_points))
-        pairs = RayPairs.from_points(made.reference_points, made.query_points, *cameras, sigma)
-        variances.append(common_variance(pairs, np.ones(len(sigma), bool), options))
+        pairs = turned(scene, angle)
+        everyone = np.ones(len(pairs), bool)
+        changes = common_changes(query_rays, pairs, everyone, TwoViewOptions(shared_growth=0.02))
+        sizes.append(float(np.sqrt(np.mean(changes**2))) * np.sqrt(2.0))
     # Points at the border move by up to tan(0.1 + 0.57) - tan(0.57) rad, by 0.1 in the middle.
-    assert 0.1 < np.sqrt(variances[1]) / 0.02 < 0.15
-    assert np.sqrt(variances[1] / variances[0]) == pytest.approx(2.0, rel=0.1)
+    assert 0.1 < sizes[1] / 0.02 < 0.15
+    assert sizes[1] / sizes[0] == pytest.approx(2.0, rel=0.1)
 
 
-def test_without_agreeing_matches_it_has_no_bound(scene: MakeScene) -> None:
-    made = scene()
-    sigma = np.ones(len(made.query_points))
-    cameras = made.camera, made.camera
-    pairs = RayPairs.from_points(made.reference_points, made.query_points, *cameras, sigma)
-    assert common_variance(pairs, np.zeros(len(sigma), bool), TwoViewOptions()) == np.inf
+def test_distortions_are_a_shift_a_stretch_and_a_shear_along_each_axis(scene: MakeScene) -> None:
+    pairs = turned(scene, 0.1)
+    everyone = np.ones(len(pairs), bool)
+    changes = common_changes(query_rays, pairs, everyone, TwoViewOptions())
+    assert np.linalg.matrix_rank(changes.reshape(6, -1)) == 6
+    affine = np.column_stack([np.ones(len(pairs)), query_rays(pairs)])
+    for change in changes:
+        fitted = affine @ np.linalg.lstsq(affine, change, rcond=None)[0]
+        np.testing.assert_allclose(fitted, change, atol=1e-12)
+
+
+def test_a_pose_is_less_certain_where_the_image_may_be_distorted(scene: MakeScene) -> None:
+    made = scene(noise=0.1, rotation=(0.0, 0.3, 0.0))
+    variances = []
+    for growth in (0.0, 0.01):
+        options = TwoViewOptions(shared_growth=growth)
+        pose = estimate_relative_pose(
+            made.reference_points, made.query_points, made.camera, made.camera, options=options
+        )
+        assert pose.covariance is not None
+        variances.append(np.diag(pose.covariance)[3:])
+    # Rotations about x and y are shifts, of 1 % of 0.3 rad.
+    assert (np.sqrt(variances[1] - variances[0])[:2] > 0.5 * 0.01 * 0.3).all()
 
 
 def test_a_motion_of_seven_tiles_has_no_variance(scene: MakeScene) -> None:

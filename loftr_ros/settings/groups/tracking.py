@@ -55,9 +55,9 @@ class PoseParameters:
     )
     shared_growth: float = declare_field(
         TWO_VIEW.shared_growth,
-        'Rotation that all matches of an image may err by, from time stamps, shutter and '
-        'calibration, as a share of the distance that points move. It sets how small a covariance '
-        'can be: raise it for a rolling shutter.',
+        'Smooth distortion of an image (shift, stretch and shear) that time stamps, shutter and '
+        'calibration leave, as a share of the distance that points move. It sets how small a '
+        'covariance can be: raise it for a rolling shutter.',
         change=Change.ANY_TIME,
         limits=(0.0, 1.0),
     )
