@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -204,6 +204,38 @@ def wait_until(
         if poke is not None:
             poke()
         time.sleep(0.05)
+
+
+class Endpoints(NamedTuple):
+    """What a node has in the graph: name and types of each."""
+
+    published: dict[str, list[str]]
+    subscribed: dict[str, list[str]]
+    served: dict[str, list[str]]
+
+
+def endpoints_of(node: Node) -> Endpoints:
+    """Ask the graph for what a node of this process has, as soon as the graph holds all of it."""
+    own = (
+        {publisher.topic_name for publisher in node.publishers},
+        {subscription.topic_name for subscription in node.subscriptions},
+        {service.service_name for service in node.services},
+    )
+    name = node.get_name(), node.get_namespace()
+
+    def ask() -> Endpoints:
+        return Endpoints(
+            dict(node.get_publisher_names_and_types_by_node(*name)),
+            dict(node.get_subscriber_names_and_types_by_node(*name)),
+            dict(node.get_service_names_and_types_by_node(*name)),
+        )
+
+    # Discovery enters them one by one, after their creation.
+    wait_until(
+        lambda: all(names <= set(found) for names, found in zip(own, ask(), strict=True)),
+        f'{own} in the graph',
+    )
+    return ask()
 
 
 @contextmanager

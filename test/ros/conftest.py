@@ -10,6 +10,7 @@ def topics() -> dict[str, str]:
     """Name and type of all that the node publishes and hears in a mode with odometry."""
     import rclpy
     from flow_matcher import FlowMatcher
+    from harness import endpoints_of
     from rclpy.lifecycle import TransitionCallbackReturn
     from rclpy.parameter import Parameter
 
@@ -22,11 +23,10 @@ def topics() -> dict[str, str]:
     node = LoftrNode(lambda _: FlowMatcher(), context=context, parameter_overrides=overrides)
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
-    found = node.get_publisher_names_and_types_by_node('loftr', '/')
-    found += node.get_subscriber_names_and_types_by_node('loftr', '/')
+    endpoints = endpoints_of(node)
     node.destroy_node()
     rclpy.shutdown(context=context)
     # Its services keep a lifecycle node in the graph, beside the next one, until it is collected.
     del node, context
     gc.collect()
-    return {name: types[0] for name, types in found}
+    return {name: types[0] for name, types in (endpoints.published | endpoints.subscribed).items()}

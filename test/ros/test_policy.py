@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import rclpy
 from flow_matcher import FlowMatcher
+from harness import endpoints_of
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
@@ -68,15 +69,11 @@ def test_everything_that_the_node_says_and_hears_is_allowed(mode: str, transport
     node = LoftrNode(lambda _: FlowMatcher(), context=context, parameter_overrides=overrides)
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
-    asked = {
-        ('topics', 'publish'): node.get_publisher_names_and_types_by_node('loftr', '/'),
-        ('topics', 'subscribe'): node.get_subscriber_names_and_types_by_node('loftr', '/'),
-        ('services', 'reply'): node.get_service_names_and_types_by_node('loftr', '/'),
-    }
     try:
-        for verb, found in asked.items():
-            assert found
-            assert {name for name, _ in found} <= allowed(*verb), verb
+        endpoints = endpoints_of(node)
+        assert set(endpoints.published) <= allowed('topics', 'publish')
+        assert set(endpoints.subscribed) <= allowed('topics', 'subscribe')
+        assert set(endpoints.served) <= allowed('services', 'reply')
     finally:
         node.destroy_node()
         rclpy.shutdown(context=context)
