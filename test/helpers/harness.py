@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -206,6 +207,14 @@ def wait_until(
         time.sleep(0.05)
 
 
+def collect_nodes() -> None:
+    """Take destroyed nodes of this process from the graph, where they hide others of their name.
+
+    The state machine of a lifecycle node keeps it there until both are collected.
+    """
+    gc.collect()
+
+
 class Endpoints(NamedTuple):
     """What a node has in the graph: name and types of each."""
 
@@ -216,6 +225,7 @@ class Endpoints(NamedTuple):
 
 def endpoints_of(node: Node) -> Endpoints:
     """Ask the graph for what a node of this process has, as soon as the graph holds all of it."""
+    collect_nodes()
     own = (
         {publisher.topic_name for publisher in node.publishers},
         {subscription.topic_name for subscription in node.subscriptions},

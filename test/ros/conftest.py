@@ -1,8 +1,17 @@
 """What the tests of the node share."""
 
-import gc
+from collections.abc import Iterator
 
 import pytest
+
+
+@pytest.fixture(scope='module', autouse=True)
+def collected() -> Iterator[None]:
+    """Leave no nodes of a module in the graph."""
+    yield
+    from harness import collect_nodes
+
+    collect_nodes()
 
 
 @pytest.fixture(scope='module')
@@ -26,7 +35,4 @@ def topics() -> dict[str, str]:
     endpoints = endpoints_of(node)
     node.destroy_node()
     rclpy.shutdown(context=context)
-    # Its services keep a lifecycle node in the graph, beside the next one, until it is collected.
-    del node, context
-    gc.collect()
     return {name: types[0] for name, types in (endpoints.published | endpoints.subscribed).items()}

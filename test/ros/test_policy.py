@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -77,5 +76,3 @@ def test_everything_that_the_node_says_and_hears_is_allowed(mode: str, transport
     finally:
         node.destroy_node()
         rclpy.shutdown(context=context)
-        del node
-        gc.collect()
