@@ -86,9 +86,7 @@ async def match_images(
         return _failure(response, _not_configured(state))
     processor = pipeline.processor
     try:
-        result = await waiting.result(
-            pipeline.worker.call(lambda: processor.match_images(*pair))
-        )
+        result = await waiting.result(pipeline.worker.call(lambda: processor.match_images(*pair)))
     except (InputError, WorkerStoppedError) as error:
         return _failure(response, str(error))
     matcher = processor.matcher

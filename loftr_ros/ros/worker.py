@@ -206,7 +206,7 @@ class Worker(Generic[Item]):
     def _guarded(self, item: Item) -> None:
         try:
             self._process(item)
-        # Whatever an input provokes, the next one has its chance: also after a library's SystemExit.
+        # Whatever an input provokes, SystemExit of a library included, the next has its chance.
         except BaseException as error:
             if not self._stopping:
                 self._on_error(error)

@@ -57,7 +57,8 @@ def is_error(client: Client, part: str = 'processing') -> bool:
 
 def ask(client: Client, kind: type[Any], name: str, request: Any) -> Any:  # noqa: ANN401
     """Call a service, again and again: the first calls are lost where discovery is not done."""
-    service, answers = client.client(kind, name), []
+    service = client.client(kind, name)
+    answers: list[Any] = []
     wait_until(
         lambda: any(answer.done() for answer in answers),
         f'an answer of {name}',
