@@ -175,7 +175,8 @@ def _download(checkpoint: Checkpoint, path: Path) -> None:
     def is_genuine(content: bytes) -> bool:
         return not checkpoint.blob_id or git_blob_id(content) == checkpoint.blob_id
 
-    download((checkpoint.url, *checkpoint.mirrors), path, is_genuine)
+    urls = (checkpoint.url, *checkpoint.mirrors)
+    download(urls, path, is_genuine, 2 * checkpoint.megabytes * 10**6)
     if not checkpoint.blob_id:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         first_hash(path).write_text(f'{digest}  {path.name}\n', encoding='ascii')

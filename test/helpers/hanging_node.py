@@ -1,6 +1,11 @@
-"""The real node with a matcher that a white image hangs, and that a black one asks to exit."""
+"""The real node with a matcher that a white image hangs, and that a black one asks to exit.
 
+With a URL in the variable `WEIGHTS_URL` it waits for a download first.
+"""
+
+import os
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy.typing as npt
 from flow_matcher import FlowFeatures, FlowMatcher
 
+from loftr_ros.matching.download import download
 from loftr_ros.ros.ending import leave
 from loftr_ros.ros.node import main
 
@@ -23,5 +29,12 @@ class HangingMatcher(FlowMatcher):  # type: ignore[misc,unused-ignore]
         return super().encode(image, mask)
 
 
+def load(_: object) -> HangingMatcher:
+    if url := os.environ.get('WEIGHTS_URL'):
+        file = Path(tempfile.mkdtemp()) / 'weights'
+        download([url], file, lambda _: True, 10**6)
+    return HangingMatcher()
+
+
 if __name__ == '__main__':
-    leave(main(matcher_factory=lambda _: HangingMatcher()))
+    leave(main(matcher_factory=load))

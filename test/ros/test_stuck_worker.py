@@ -17,6 +17,7 @@ from harness import Camera, Client, NodeProcess, running_node, wait_until
 from rclpy.qos import QoSProfile
 from scenes import HEIGHT, WIDTH, camera_info_msg, image_msg, picture
 from sensor_msgs.msg import CameraInfo, Image
+from servers import serving, slow_body
 from std_srvs.srv import Trigger
 
 from loftr_ros.srv import MatchImages
@@ -30,8 +31,8 @@ WHITE = np.full((HEIGHT, WIDTH), 255, np.uint8)
 
 
 @contextmanager
-def stuck_node(folder: Path, every: bool) -> Iterator[tuple[NodeProcess, Client, Camera, float]]:
-    """Run a node whose worker hangs, and yield when the frame that it hangs at was sent, too."""
+def stuck_node(folder: Path, every: bool) -> Iterator[tuple[NodeProcess, Client, Camera]]:
+    """Run a node until it reports that its worker hangs."""
     parameters = {
         'input.process_every_frame': str(every).lower(),
         'input.reliability': 'reliable',
@@ -44,11 +45,14 @@ def stuck_node(folder: Path, every: bool) -> Iterator[tuple[NodeProcess, Client,
         camera.wait_for_subscriber()
         wait_until(lambda: len(client.poses) > 2, 'poses', camera.send)
         wait_until(lambda: client.message('processing'), 'a report')
-        sent = time.monotonic()
-        image = camera.next_image()
-        image.data = image_msg(WHITE, 0).data
-        camera.send(image)
-        yield node, client, camera, sent
+
+        def send_white() -> None:
+            camera.send(camera.next_image(WHITE))
+
+        start = time.monotonic()
+        wait_until(lambda: is_error(client), 'an error', send_white)
+        assert time.monotonic() - start < REPORTED_S + SLACK_S
+        yield node, client, camera
 
 
 def is_error(client: Client, part: str = 'processing') -> bool:
@@ -69,9 +73,7 @@ def ask(client: Client, kind: type[Any], name: str, request: Any) -> Any:  # noq
 
 @pytest.mark.parametrize('every', [False, True])
 def test_a_worker_that_hangs_holds_up_nobody_and_is_named(tmp_path: Path, every: bool) -> None:
-    with stuck_node(tmp_path, every) as (node, client, camera, sent):
-        wait_until(lambda: is_error(client), 'an error', camera.send)
-        assert time.monotonic() - sent < REPORTED_S + SLACK_S
+    with stuck_node(tmp_path, every) as (node, client, _):
         assert client.message('processing').startswith('the worker has been busy with one frame')
         # Messages that nobody takes are not those of a silent topic.
         assert client.message('inputs') == 'receiving'
@@ -93,13 +95,24 @@ def test_a_worker_that_hangs_holds_up_nobody_and_is_named(tmp_path: Path, every:
 
 
 def test_another_worker_takes_the_place_of_one_that_hangs(tmp_path: Path) -> None:
-    with stuck_node(tmp_path, every=True) as (_, client, camera, _):
-        wait_until(lambda: is_error(client), 'an error', camera.send)
+    with stuck_node(tmp_path, every=True) as (_, client, camera):
         for transition in ('deactivate', 'cleanup', 'configure', 'activate'):
             assert client.change_state(transition)
         client.poses.clear()
         wait_until(lambda: client.poses, 'a pose', camera.send)
         wait_until(lambda: not is_error(client), 'a report without an error', camera.send)
+
+
+def test_a_load_that_hangs_is_reported_and_obeys_sigterm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(slow_body) as url:
+        monkeypatch.setenv('WEIGHTS_URL', url)
+        with running_node(tmp_path, command=COMMAND) as node, closing(Client()) as client:
+            wait_until(lambda: client.message('node') == 'configuring', 'a report')
+            start = time.monotonic()
+            assert node.stop(signal.SIGTERM) == 0
+            assert time.monotonic() - start < REPORTED_S + SLACK_S
 
 
 def test_a_library_that_asks_to_exit_costs_one_frame(tmp_path: Path) -> None:
@@ -109,9 +122,7 @@ def test_a_library_that_asks_to_exit_costs_one_frame(tmp_path: Path) -> None:
         wait_until(lambda: client.poses, 'poses', camera.send)
 
         def send_black() -> None:
-            image = camera.next_image()
-            image.data = image_msg(np.zeros_like(WHITE), 0).data
-            camera.send(image)
+            camera.send(camera.next_image(np.zeros_like(WHITE)))
 
         wait_until(lambda: 'SystemExit' in client.message('processing'), 'the error', send_black)
         assert is_error(client)
