@@ -320,6 +320,8 @@ class LoftrNode(ManagedNode):
 
     def _publish(self, pipeline: Pipeline, step: Step, arrival: Arrival) -> None:
         pipeline.publish(step, self.parameters)
+        if step.notice:
+            self.get_logger().warning(step.notice)
         if step.result is not None and (
             change := self._work.state_change(step.result, time.monotonic())
         ):

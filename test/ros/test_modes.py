@@ -44,6 +44,7 @@ class Rig(Camera):  # type: ignore[misc,unused-ignore]
 
     def __init__(self, client: Client, mode: str) -> None:
         self.mode = mode
+        self.swapped = False
         super().__init__(client, start_ns=100 * 10**9)
         if mode == 'stereo':
             self.images = client.publisher(Image, '/left/image')
@@ -66,7 +67,7 @@ class Rig(Camera):  # type: ignore[misc,unused-ignore]
 
     def partner(self, stamp_ns: int) -> Image:
         if self.mode == 'stereo':
-            return image_msg(picture(self.index + AHEAD), stamp_ns)
+            return image_msg(picture(self.index + (-AHEAD if self.swapped else AHEAD)), stamp_ns)
         metres = np.full((HEIGHT, WIDTH), FAR)
         metres[HEIGHT // 2 :] = NEAR
         values = np.round(metres * 1000).astype(np.uint16)
@@ -176,6 +177,26 @@ def test_the_covariance_grows_along_the_way(session: Session) -> None:
     estimates = session.drive()
     spread = [np.trace(np.reshape(msg.pose.covariance, (6, 6))[:3, :3]) for msg in estimates]
     assert spread[-1] > spread[0]
+
+
+def test_swapped_images_are_named_once_and_give_no_metres(session: Session) -> None:
+    if session.rig.mode != 'stereo':
+        pytest.skip('one camera has no other')
+    session.restart()
+    session.rig.swapped = True
+    try:
+        count = len(session.client.poses)
+        wait_until(lambda: len(session.client.poses) > count + 5, 'poses', session.rig.send)
+        text = session.node.text()
+        assert text.count('left and right look swapped') == 1
+        assert 'exchange the topics of both cameras' in text
+        wait_until(
+            lambda: 'left and right look swapped' in session.client.message('odometry'),
+            'the reason in the diagnostics',
+        )
+        assert not any(pose.metric for pose in session.poses)
+    finally:
+        session.rig.swapped = False
 
 
 def test_the_path_has_two_poses_a_second(session: Session) -> None:
