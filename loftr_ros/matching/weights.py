@@ -88,7 +88,7 @@ def load_weights(
     if config is None:
         raise WeightsError(
             f'{path}: the file does not say which configuration its weights belong to; '
-            f'give one of {", ".join(CONFIGURATIONS)}'
+            f'give one of {", ".join(CONFIGURATIONS)} (matcher.configuration)'
         )
     expected = _expected(path, config)
     if isinstance(config, EfficientConfig):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import array
+import pathlib
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -23,7 +25,7 @@ from scenes import (
     image_msg,
     picture,
 )
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from loftr_ros.codecs.stamps import stamp_from_msg
@@ -74,6 +76,13 @@ class Rig(Camera):  # type: ignore[misc,unused-ignore]
         msg = Image(header=header(stamp_ns), height=HEIGHT, width=WIDTH, encoding='16UC1')
         msg.step, msg.data = 2 * WIDTH, array.array('B', values.tobytes())
         return msg
+
+
+def compressed(depth: Image) -> CompressedImage:
+    """Return a depth image as the transport `compressed` writes it."""
+    values = np.frombuffer(depth.data, np.uint16).reshape(HEIGHT, WIDTH)
+    data = array.array('B', cv2.imencode('.png', values)[1].tobytes())
+    return CompressedImage(header=depth.header, format='16UC1; png compressed ', data=data)
 
 
 class Session:
@@ -177,6 +186,21 @@ def test_the_covariance_grows_along_the_way(session: Session) -> None:
     estimates = session.drive()
     spread = [np.trace(np.reshape(msg.pose.covariance, (6, 6))[:3, :3]) for msg in estimates]
     assert spread[-1] > spread[0]
+
+
+def test_depth_in_png_of_16_bit_gives_metres(tmp_path: pathlib.Path) -> None:
+    parameters = {'mode': 'rgbd', 'input.depth_transport': 'compressed'}
+    with running_node(tmp_path, parameters), closing(Client()) as client:
+        depths = client.publisher(CompressedImage, '/depth/compressed')
+        rig = Rig(client, 'rgbd')
+        rig.wait_for_subscriber()
+        wait_until(depths.get_subscription_count, 'a subscriber of the depth')
+
+        def send() -> None:
+            send_in_circles(rig)
+            depths.publish(compressed(rig.partner(rig.stamp_ns)))
+
+        wait_until(lambda: any(pose.metric for pose in client.poses), 'a pose in metres', send)
 
 
 def test_swapped_images_are_named_once_and_give_no_metres(session: Session) -> None:
