@@ -243,9 +243,9 @@ class LoftrNode(ManagedNode):
 
     def note_failure(self, reason: str) -> None:
         """Log why a transition failed, and keep it for /diagnostics."""
-        self._failure = reason
+        self._failure = shortened(reason, LONGEST_TEXT)
         if self.context.ok():
-            self.get_logger().error(reason)
+            self.get_logger().error(self._failure)
 
     def _unsubscribe(self) -> None:
         inputs, self._inputs = self._inputs, None

@@ -17,6 +17,7 @@ from loftr_ros.frontend import OdometryEstimate
 from loftr_ros.ros import transforms
 from loftr_ros.settings.declarations import ParameterError, transform_from_pose
 from loftr_ros.settings.parameters import NodeParameters
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
@@ -234,7 +235,8 @@ class OdometryOutputs:
 
 def _describe_unknown(camera_frame: str, parameters: NodeParameters) -> str:
     base = parameters.odometry.base_frame
-    problem = f'{base}: tf2 knows no transform to {camera_frame!r}, so there is no odometry'
+    frame = shortened(camera_frame)
+    problem = f'{base}: tf2 knows no transform to {frame!r}, so there is no odometry'
     hint = '(odometry.base_frame, odometry.extrinsics)'
     return missing_extrinsics(parameters) or f'{problem} {hint}'
 

@@ -16,9 +16,11 @@ from loftr_ros.codecs.correspondences import View
 from loftr_ros.geometry import PoseState, RelativePose
 from loftr_ros.msg import RelativePose as RelativePoseMsg
 from loftr_ros.ros.frames import ImageInput, InputError
+from loftr_ros.ros.monitoring import LONGEST_TEXT
 from loftr_ros.ros.outputs import result_to_msgs
 from loftr_ros.ros.worker import WorkerStoppedError
 from loftr_ros.srv import MatchImages
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -60,6 +62,9 @@ class Waiting:
         del self._works[work]
         if work.cancelled() or not work.done():
             raise WorkerStoppedError(self._reason)
+        error = work.exception()
+        if error is not None and not isinstance(error, Exception):  # it must not end the executor
+            raise WorkerStoppedError(f'{type(error).__name__}: {error}')
         return work.result()
 
     def give_up(self, reason: str) -> None:
@@ -89,6 +94,8 @@ async def match_images(
         result = await waiting.result(pipeline.worker.call(lambda: processor.match_images(*pair)))
     except (InputError, WorkerStoppedError) as error:
         return _failure(response, str(error))
+    except Exception as error:  # of torch, for example: one answer must not end the node
+        return _failure(response, f'unexpected {type(error).__name__}: {error}')
     matcher = processor.matcher
     response.correspondences, response.relative_pose = result_to_msgs(
         result, RelativePoseMsg.KIND_PAIR, matcher.weights_name, matcher.weights_hash
@@ -110,8 +117,8 @@ async def trigger(
         return response
     try:
         await waiting.result(pipeline.worker.call(lambda: action(pipeline)))
-    except WorkerStoppedError as error:
-        response.success, response.message = False, str(error)
+    except Exception as error:  # as above
+        response.success, response.message = False, shortened(str(error), LONGEST_TEXT)
         return response
     response.success, response.message = True, 'done'
     return response
@@ -122,6 +129,7 @@ def _not_configured(state: str) -> str:
 
 
 def _failure(response: MatchImages.Response, reason: str) -> MatchImages.Response:
+    reason = shortened(reason, LONGEST_TEXT)
     # An empty RelativePose message holds the identity, which looks like an estimate.
     nowhere = View(0, '', (0, 0))
     failed = RelativePose.failed(PoseState.LOST, reason)

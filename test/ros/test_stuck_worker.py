@@ -126,6 +126,10 @@ def test_a_library_that_asks_to_exit_costs_one_frame(tmp_path: Path) -> None:
 
         wait_until(lambda: 'SystemExit' in client.message('processing'), 'the error', send_black)
         assert is_error(client)
+        black = image_msg(np.zeros_like(WHITE), 0)
+        request = MatchImages.Request(image0=black, image1=black)
+        answer = ask(client, MatchImages, '/loftr/match_images', request)
+        assert (answer.success, answer.message) == (False, 'SystemExit: a library asks to exit')
         client.poses.clear()
         wait_until(lambda: client.poses, 'the next pose', camera.send)
         assert 'unexpected SystemExit: a library asks to exit' in node.text()
