@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from typing import TYPE_CHECKING
+
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import MofNCompleteColumn, Progress, ProgressColumn, TimeRemainingColumn
+from rich.segment import Segment
+
+from loftr_ros.texts import LAYOUT, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class PrintableConsole(Console):
+    """A console that spells out control characters, as names of files and topics may hold them."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Return the pieces of what is printed; those of rich itself may control the terminal."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text, keep=LAYOUT), segment.style)
 
 
 def new_console() -> Console:
     """Return the console of standard output; files and pipes get lines wide enough for tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
+    console = PrintableConsole()
+    return console if console.is_terminal else PrintableConsole(width=140)
 
 
 def counting_bar(console: Console, *columns: ProgressColumn, transient: bool = True) -> Progress:

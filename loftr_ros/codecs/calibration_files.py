@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from loftr_ros.codecs.cameras import CameraInfoError, camera_from_msg
 from loftr_ros.geometry.transforms import inverse_transform, is_transform
+from loftr_ros.plain_yaml import YamlError, read_yaml
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,8 +82,8 @@ def read_calibrations(paths: Iterable[str]) -> Calibrations:
                 camera_from_msg(camera)
             if 'cam1' in content:
                 left_T_right = _pose_in_left(content['cam1'])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f'{error} is missing' if isinstance(error, KeyError) else str(error)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = f'{error} is missing' if isinstance(error, KeyError) else shortened(str(error))
             text = f'{path}: the calibration is unusable ({reason}); known are {KNOWN}'
             raise CameraInfoError(text) from error
         cameras += found
@@ -98,11 +99,15 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding='utf-8-sig').replace('!!opencv-matrix', '')
         lines = [line for line in text.splitlines() if not line.startswith('%')]
-        content = yaml.safe_load('\n'.join(lines))
+        content = read_yaml('\n'.join(lines))
     except OSError as error:
         raise CameraInfoError(f'{path}: the file cannot be read ({error.strerror})') from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise CameraInfoError(f'{path}: the file is no YAML; known are {KNOWN}') from error
+    except YamlError as error:
+        raise CameraInfoError(
+            f'{path}: the file is no YAML ({error}); known are {KNOWN}'
+        ) from error
+    except UnicodeDecodeError as error:
+        raise CameraInfoError(f'{path}: the file is no text; known are {KNOWN}') from error
     if not isinstance(content, dict):
         raise CameraInfoError(f'{path}: the file holds no calibration; known are {KNOWN}')
     return content

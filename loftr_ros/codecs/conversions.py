@@ -29,6 +29,7 @@ __all__ = [
     'camera_to_msg',
     'correspondences_from_msg',
     'correspondences_to_msg',
+    'covariance_to_msg',
     'header_to_msg',
     'image_from_msg',
     'image_to_msg',
@@ -58,6 +59,8 @@ SOURCES = {
 }
 
 NAN = np.full(9, np.nan)
+SAFETY = 2.0
+"""Of the shift that makes the smallest eigenvalue of a covariance zero: eigenvalues are rounded."""
 
 
 def header_to_msg(stamp_ns: int, frame_id: str) -> Header:
@@ -202,14 +205,30 @@ def pose_to_msg(transform: Array | None, covariance: Array | None) -> PoseWithCo
     """Write a pose (4, 4) and its covariance (6, 6); None gives NaN throughout."""
     msg = PoseWithCovariance()
     if transform is None or covariance is None:
-        position, quaternion, covariance = NAN[:3], NAN[:4], np.tile(NAN, 4)
+        position, quaternion, msg.covariance = NAN[:3], NAN[:4], np.tile(NAN, 4)
     else:
         position, quaternion = transform[:3, 3], quaternion_from_rotation(transform[:3, :3])
-    msg.covariance = np.array(covariance, np.float64).reshape(36)
+        msg.covariance = covariance_to_msg(covariance)
     msg.pose.position.x, msg.pose.position.y, msg.pose.position.z = position.tolist()
     orientation = msg.pose.orientation
     orientation.x, orientation.y, orientation.z, orientation.w = quaternion.tolist()
     return msg
+
+
+def covariance_to_msg(covariance: Array) -> Array:
+    """Return the 36 numbers of a covariance (6, 6): symmetric and positive semi-definite.
+
+    What is computed from differences of covariances is so but for its rounding errors, and filters
+    die of these. Infinite variances stay: they stand for what is not known at all.
+    """
+    symmetric = np.asarray((covariance + covariance.T) / 2, np.float64)
+    known = np.flatnonzero(np.isfinite(np.diag(symmetric)))
+    block = symmetric[np.ix_(known, known)]
+    smallest = float(np.linalg.eigvalsh(block)[0]) if len(known) else 0.0
+    if smallest < 0:
+        # A shift of all, since a projection would have rounding errors of its own.
+        symmetric[known, known] -= SAFETY * smallest
+    return symmetric.reshape(36)
 
 
 def pose_from_msg(msg: PoseWithCovariance) -> tuple[Array, Array]:

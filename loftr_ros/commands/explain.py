@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loftr_ros.texts import say
+
 if TYPE_CHECKING:
     import argparse
 
@@ -43,8 +45,8 @@ def run(options: argparse.Namespace) -> int:
     )
     explainer = Explainer.of_files(options.image0, options.image1, matcher)
     written = explainer.write(options.output, points)
-    print(f'{len(explainer.matches)} matches; pictures in {options.output}:')
-    print('\n'.join(f'  {path.name}' for path in written))
+    say(f'{len(explainer.matches)} matches; pictures in {options.output}:')
+    say('\n'.join(f'  {path.name}' for path in written))
     return 0
 
 

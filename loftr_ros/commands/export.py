@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loftr_ros.commands.arguments import add_backend_arguments
+from loftr_ros.texts import say
 
 if TYPE_CHECKING:
     import argparse
@@ -49,9 +50,7 @@ def run(options: argparse.Namespace) -> int:
         opset=options.opset,
     )
     sizes = 'any size' if manifest.size is None else f'{manifest.size[0]}x{manifest.size[1]} px'
-    print(
-        f'{manifest.weights_name} for images of {sizes}, opset {manifest.opset}: {options.output}'
-    )
+    say(f'{manifest.weights_name} for images of {sizes}, opset {manifest.opset}: {options.output}')
     return _check(options, size) if options.check else 0
 
 
@@ -78,7 +77,7 @@ def _check(options: argparse.Namespace, size: tuple[int, int] | None) -> int:
     holds = True
     for pair in options.check:
         found = check_export(original, exported, *map(read_image, pair))
-        print(f'{pair[0].name} {pair[1].name}: {found}{"" if found.holds else ": NOT THE SAME"}')
+        say(f'{pair[0].name} {pair[1].name}: {found}{"" if found.holds else ": NOT THE SAME"}')
         holds &= found.holds
     return 0 if holds else 1
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from loftr_ros.allocator import keep_freed_memory
-from loftr_ros.texts import printable
+from loftr_ros.texts import say
 from loftr_ros.version import package_version
 
 if TYPE_CHECKING:
@@ -48,11 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(options)
     except (ValueError, OSError) as error:
-        text = printable(str(error), keep='\n')
-        print(f'loftr-ros {options.command}: {text}', file=sys.stderr)
+        say(f'loftr-ros {options.command}: {error}', error=True)
         return 1
     except KeyboardInterrupt:
-        print(f'loftr-ros {options.command}: interrupted', file=sys.stderr)
+        say(f'loftr-ros {options.command}: interrupted', error=True)
         return 130
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loftr_ros.commands.arguments import add_backend_arguments
+from loftr_ros.texts import say
 
 if TYPE_CHECKING:
     import argparse
@@ -61,14 +61,14 @@ def run(options: argparse.Namespace) -> int:
     for shape in dict.fromkeys(image.shape[:2] for image in images):
         size = matcher.network_size(*shape)
         if size.limit in ('max_pixels', 'max_memory'):
-            print(size, file=sys.stderr)
+            say(str(size), error=True)
     features = [matcher.encode(*pair) for pair in zip(images, masks, strict=True)]
     matches = matcher.match(features[0], features[1])
     picture = draw_matches(images[0], images[1], matches)
     _write(options.output, picture[..., ::-1])
     median = f', median confidence {np.median(matches.confidence):.2f}' if len(matches) else ''
     rotated = f', query rotated by {matches.rotation} degrees' if matches.rotation else ''
-    print(f'{len(matches)} matches{median}{rotated}: {options.output}')
+    say(f'{len(matches)} matches{median}{rotated}: {options.output}')
     return 0
 
 

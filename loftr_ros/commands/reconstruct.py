@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loftr_ros.texts import say
+
 if TYPE_CHECKING:
     import argparse
 
@@ -25,5 +27,5 @@ def run(options: argparse.Namespace) -> int:
     how = ReconstructionOptions(options.features, options.focal, options.threads)
     sizes = reconstruct(options.images, options.output, how)
     for number, size in enumerate(sizes):
-        print(f'{options.output / "sparse" / str(number)}: {size} photographs')
+        say(f'{options.output / "sparse" / str(number)}: {size} photographs')
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loftr_ros.texts import say
+
 if TYPE_CHECKING:
     import argparse
 
@@ -24,5 +26,5 @@ def run(options: argparse.Namespace) -> int:
 
     path = options.output or options.results / REPORT
     write_report(open_run(options.results), path)
-    print(f'report: {path}')
+    say(f'report: {path}')
     return 0

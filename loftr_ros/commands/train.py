@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from loftr_ros.commands.posed_frames import posed_frames
+from loftr_ros.texts import say
 
 LISTS = 'exclude', 'sequences', 'reconstructions'
 """Options that take several values."""
@@ -72,5 +73,5 @@ def run(options: argparse.Namespace) -> int:
         train_options, sequences=sequences, reconstructions=models, pose_measure=pose_figures
     )
     trainer.run()
-    print(f'weights: {trainer.export()}')
+    say(f'weights: {trainer.export()}')
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loftr_ros.texts import say
+
 if TYPE_CHECKING:
     import argparse
 
@@ -28,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     runs = {_run_name(table, options.tables): read_rows(table) for table in options.tables}
     measured = None if options.figures is None else read_pair_figures(options.figures)
     save_figure(training_figure(runs, measured), options.output)
-    print(f'curves: {options.output}')
+    say(f'curves: {options.output}')
     return 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loftr_ros.texts import say
+
 if TYPE_CHECKING:
     import argparse
 
@@ -27,15 +29,15 @@ def run(options: argparse.Namespace) -> int:
     from loftr_ros.matching.weights import find_weights
 
     if options.download is not None:
-        print(find_weights(options.download, accept_licence=options.accept_licence))
+        say(str(find_weights(options.download, accept_licence=options.accept_licence)))
         return 0
     bundled = find_weights('lite')
-    print(f'lite       {bundled.stat().st_size / 1e6:3.0f} MB  licence of this package')
-    print(f'           {bundled}')
+    say(f'lite       {bundled.stat().st_size / 1e6:3.0f} MB  licence of this package')
+    say(f'           {bundled}')
     for name, checkpoint in OFFICIAL.items():
         licence = checkpoint.licence or 'no licence stated: needs --accept-licence'
-        print(f'{name:<10} {checkpoint.megabytes:3} MB  {licence}')
-        print(f'           {_state(checkpoint)}')
+        say(f'{name:<10} {checkpoint.megabytes:3} MB  {licence}')
+        say(f'           {_state(checkpoint)}')
     return 0
 
 

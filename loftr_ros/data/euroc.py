@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.files import intrinsic_matrix, make_camera, nearest_in_time
@@ -14,6 +13,7 @@ from loftr_ros.data.poses import TimedPoses
 from loftr_ros.data.sequences import FrameEntry, ImageSequence, RightCamera
 from loftr_ros.data.tables import nanoseconds, parse_numbers, read_lines
 from loftr_ros.geometry.transforms import inverse_transform
+from loftr_ros.plain_yaml import YamlError, read_yaml
 from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
@@ -138,12 +138,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         # The files of some tools start with OpenCV's %YAML:1.0, which is no YAML directive.
         lines = path.read_text(encoding='utf-8-sig').splitlines()
-        content = yaml.safe_load('\n'.join(line for line in lines if not line.startswith('%')))
+        content = read_yaml('\n'.join(line for line in lines if not line.startswith('%')))
     except OSError as error:
         raise DatasetError(
             path, f'the file cannot be read ({error.strerror})', 'Check the dataset.'
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YamlError, UnicodeDecodeError) as error:
         raise DatasetError(path, f'the file is no YAML ({error})', 'Unpack it again.') from error
     if not isinstance(content, dict):
         raise DatasetError(path, 'the file holds no keys', 'Unpack it again.')

@@ -12,23 +12,37 @@ from loftr_ros.frontend.frame import Frame, RightView
 from loftr_ros.geometry import MetricOptions
 from loftr_ros.geometry.depth import PointDepths, sample_depth
 from loftr_ros.geometry.stereo import triangulate_depth
+from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.matching.matches import Matches
 
 Features = TypeVar('Features')
 Indices = npt.NDArray[np.int64]
 MatchRight = Callable[[Features, RightView], Matches]
 
+CLEAR = 3.0
+"""Inverse depth of a point that is clearly in front of the cameras, standard deviations."""
+FEWEST_SWAPPED = 20
+"""So many points clearly in front of swapped cameras are no chance."""
+SWAPPED_RATIO = 10
+"""By so much they outnumber those that are clearly in front of the cameras as given."""
+
 
 class ReferenceDepths(Generic[Features]):
     """Depths of the points of one reference image.
 
     The right image is matched when depths are first asked for, and never again.
+
+    Attributes:
+        problem: Why there are none, where that can be said; otherwise empty.
+        swapped: Whether left and right look swapped.
     """
 
     def __init__(self, frame: Frame, features: Features) -> None:
         """Find depths for the image of `frame`, whose features are known."""
         self._frame = frame
         self._features = features
+        self.problem = ''
+        self.swapped = False
         self._stereo: tuple[Matches, PointDepths] | None = None
 
     def at(
@@ -66,16 +80,25 @@ class ReferenceDepths(Generic[Features]):
         matches = match_right(self._features, right)
         with np.errstate(divide='ignore', invalid='ignore'):
             sigma = matches.sigma / np.sqrt(matches.confidence)
-        depths = triangulate_depth(
-            matches.reference_points,
-            matches.query_points,
-            camera,
-            right.camera,
-            right.left_T_right,
-            sigma,
-            options,
-        )
+        points = matches.reference_points, matches.query_points
+        cameras = camera, right.camera
+        depths = triangulate_depth(*points, *cameras, right.left_T_right, sigma, options)
+        right_T_left = inverse_transform(right.left_T_right)
+        exchanged = triangulate_depth(*points, *cameras[::-1], right_T_left, sigma, options)
+        before, after = _in_front(depths), _in_front(exchanged)
+        self.swapped = after >= max(FEWEST_SWAPPED, SWAPPED_RATIO * before)
+        if self.swapped:
+            self.problem = (
+                f'left and right look swapped: {after} of {len(matches)} matches between them have '
+                f'a depth if the images are exchanged, {before} as they are'
+            )
         return matches, depths
+
+
+def _in_front(depths: PointDepths) -> int:
+    """Count the points that are clearly in front of the cameras, and not at infinity."""
+    with np.errstate(invalid='ignore'):
+        return int(np.count_nonzero(depths.inverse > CLEAR * depths.sigma))
 
 
 def common_points(first: Matches, second: Matches) -> tuple[Indices, Indices]:

@@ -65,12 +65,14 @@ class Step:
         estimate: Pose and velocity of the base; None where odometry has no motion to go on by.
         loops: The search for loops; None where there was none.
         start: Where `Between.process` can go on from; None if the frame failed, or nobody will.
+        notice: What is wrong with the inputs as a whole, in words: said once; otherwise empty.
     """
 
     result: TrackingResult | None
     estimate: OdometryEstimate | None = None
     loops: LoopSearch | None = None
     start: Start | None = None
+    notice: str = ''
 
 
 class Between:
@@ -146,6 +148,7 @@ class Session(Generic[Features]):
         self._matcher = matcher
         self._masks = masks or Masks()
         self._calibrated: bool | None = None
+        self._noticed = False
         self._follow = options.follow
         self._set_loop_options(options.loops)
 
@@ -177,7 +180,15 @@ class Session(Generic[Features]):
             return Step(None)
         before = self.odometry.branch() if self._follow and self.odometry is not None else None
         estimate = None if self.odometry is None else self.odometry.update(result)
-        return Step(result, estimate, start=self._start_from(result, before))
+        return Step(
+            result, estimate, start=self._start_from(result, before), notice=self._notice(result)
+        )
+
+    def _notice(self, result: TrackingResult) -> str:
+        if self._noticed or not result.swapped:
+            return ''
+        self._noticed = True
+        return f'{result.scale_problem}: exchange the topics of both cameras'
 
     def _start_from(self, result: TrackingResult, odometry: Odometry | None) -> Start | None:
         """Return where the frames after this one start from."""
@@ -218,6 +229,7 @@ class Session(Generic[Features]):
 
     def reset(self) -> None:
         """Forget all frames and all motion."""
+        self._noticed = False
         self.forget_frames()
         if self.odometry is not None:
             self.odometry.reset()

@@ -61,6 +61,7 @@ class TrackingResult:
             right view; otherwise empty.
         state: How the query hangs together with the frames before it.
         source: How the matches were found.
+        swapped: Whether the left and the right view of the reference look swapped.
     """
 
     reference: Frame
@@ -73,6 +74,7 @@ class TrackingResult:
     scale_problem: str = ''
     state: TrackingState = TrackingState.TRACKING
     source: Source = Source.MATCHED
+    swapped: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,6 +273,7 @@ class Tracker(Generic[Features]):
             seconds,
             attempt.problem,
             next_state(failures, attempt.failed, new_keyframe),
+            swapped=reference.depths.swapped,
         )
 
     def _enter(self, attempt: _Attempt[Features]) -> tuple[_Reference[Features], int]:
@@ -363,6 +366,8 @@ class Tracker(Generic[Features]):
             )
         except ValueError as error:
             return None, f'the right image cannot be used: {error}', {}
+        if reference.depths.problem:
+            return None, reference.depths.problem, {'depth': finding}
         pose, solving = self._timed(
             lambda: estimate_in_metres(reference.frame, query, matches, depths, self._options)
         )

@@ -174,6 +174,8 @@ class LoFTRConfig(MatchingConfig):
             raise ValueError(
                 'coarse_dim and fine_dim must equal the channels of their feature maps'
             )
+        if self.coarse_heads < 1 or self.fine_heads < 1:
+            raise ValueError('coarse_heads and fine_heads must be at least 1')
         if self.coarse_dim % (4 * self.coarse_heads) or self.fine_dim % self.fine_heads:
             raise ValueError(
                 'dimensions must be divisible by the heads (and by 4 at the coarse level)'
@@ -243,6 +245,8 @@ class EfficientConfig(MatchingConfig):
         super().__post_init__()
         if len(self.blocks) != 4 or len(self.dims) != 4:
             raise ValueError(f'blocks and dims need 4 stages, not {self.blocks} and {self.dims}')
+        if self.heads < 1:
+            raise ValueError('heads must be at least 1')
         if self.dims[-1] % (4 * self.heads):
             raise ValueError(f'{self.dims[-1]} channels cannot be rotated in {self.heads} heads')
         if not 0 < self.second_stage_dim < self.dims[0]:

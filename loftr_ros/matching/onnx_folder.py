@@ -14,6 +14,9 @@ MANIFEST = 'loftr.json'
 LAYOUT = 1
 """Counts up when graphs take or give something else."""
 
+EXTERNAL = b'\x08location'
+"""Key of the file that a tensor of a graph is in, where it is not in the graph itself."""
+
 ENCODER, COARSE, FINE = STAGES = ('encoder', 'coarse', 'fine')
 
 
@@ -81,7 +84,14 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding='utf-8'))
         manifest = _manifest(content)
-    except (ValueError, TypeError, KeyError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         reason = f'lacks {error}' if isinstance(error, KeyError) else str(error)
         raise WeightsError(f'{folder / MANIFEST}: not readable ({reason}): export again') from error
     _check_files(folder, manifest)
@@ -112,6 +122,13 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
     if missing:
         names = ', '.join(graph_path(folder, stage).name for stage in missing)
         raise WeightsError(f'{folder}: lacks {names}: copy the whole folder, or export again')
+    external = [stage for stage in STAGES if EXTERNAL in graph_path(folder, stage).read_bytes()]
+    if external:
+        names = ', '.join(graph_path(folder, stage).name for stage in external)
+        raise WeightsError(
+            f'{folder}: {names}: weights in files beside the graph, which no hash covers: export '
+            'again, or save the graph with its weights in it'
+        )
     found = graph_hashes(folder)
     other = [stage for stage in STAGES if found[stage] != manifest.hashes[stage]]
     if other:

@@ -88,7 +88,7 @@ def load_weights(
     if config is None:
         raise WeightsError(
             f'{path}: the file does not say which configuration its weights belong to; '
-            f'give one of {", ".join(CONFIGURATIONS)}'
+            f'give one of {", ".join(CONFIGURATIONS)} (matcher.configuration)'
         )
     expected = _expected(path, config)
     if isinstance(config, EfficientConfig):
@@ -175,7 +175,8 @@ def _download(checkpoint: Checkpoint, path: Path) -> None:
     def is_genuine(content: bytes) -> bool:
         return not checkpoint.blob_id or git_blob_id(content) == checkpoint.blob_id
 
-    download((checkpoint.url, *checkpoint.mirrors), path, is_genuine)
+    urls = (checkpoint.url, *checkpoint.mirrors)
+    download(urls, path, is_genuine, 2 * checkpoint.megabytes * 10**6)
     if not checkpoint.blob_id:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         first_hash(path).write_text(f'{digest}  {path.name}\n', encoding='ascii')

@@ -27,6 +27,7 @@ class NodeReport:
         failure: Why the last configuration failed; '' if it did not.
         fallback: Why images are matched at a smaller size than asked for; '' if they are not.
         odometry: Its odometry; None where there is none.
+        stuck: Why its worker does not go on; '' if it does.
     """
 
     name: str
@@ -40,6 +41,7 @@ class NodeReport:
     failure: str = ''
     fallback: str = ''
     odometry: OdometryReport | None = None
+    stuck: str = ''
 
 
 def diagnostics_to_msg(report: NodeReport, stamp: Time) -> DiagnosticArray:
@@ -97,6 +99,8 @@ def _processing(report: NodeReport) -> DiagnosticStatus:
         **{f'tracking {name}': str(count) for name, count in work.trackings.items()},
         'resets': str(work.resets),
     }
+    if report.stuck:
+        return _status(report, 'processing', DiagnosticStatus.ERROR, report.stuck, values)
     if work.failing:
         message = f'{work.errors} unexpected errors, the last: {work.last_error}'
         return _status(report, 'processing', DiagnosticStatus.ERROR, message, values)

@@ -28,7 +28,7 @@ class Dispatcher:
         matching: Worker[Arrival],
         align: Callable[[Arrival], bool],
         can_align: Callable[[], bool],
-        on_error: Callable[[Exception], None],
+        on_error: Callable[[BaseException], None],
     ) -> None:
         """Start the thread that aligns.
 

@@ -47,6 +47,20 @@ DEPTH_TOPIC = 'depth'
 """Depth images, which the mode rgbd subscribes to besides."""
 
 
+class _GroupWithRoom(MutuallyExclusiveCallbackGroup):
+    """Callbacks that the executor leaves out while there is no room for what they bring.
+
+    To wait in a callback instead would hold up all others: diagnostics, transitions, services.
+    """
+
+    def __init__(self, has_room: Callable[[], bool]) -> None:
+        super().__init__()
+        self._has_room = has_room
+
+    def can_execute(self, entity: Any) -> bool:  # noqa: ANN401 - of rclpy
+        return self._has_room() and bool(super().can_execute(entity))
+
+
 class Inputs:
     """Subscribes, puts together what belongs together, and watches.
 
@@ -60,6 +74,7 @@ class Inputs:
         on_arrival: Callable[[Arrival], None],
         on_refusal: Callable[[str, str], None],
         on_jump: Callable[[str], None],
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         """Subscribe to the topics of the mode.
 
@@ -69,6 +84,7 @@ class Inputs:
             on_arrival: Called with each set of images that belong together.
             on_refusal: Called with the topic and the reason of each message that is left out.
             on_jump: Called when the stamps went back; all that waited is forgotten by then.
+            has_room: Whether arrivals find room; messages wait in the subscriptions until they do.
         """
         self._node = node
         self._parameters = parameters
@@ -98,7 +114,8 @@ class Inputs:
             parameters.input.sync_slop,
             self._on_set,
         )
-        self._group = MutuallyExclusiveCallbackGroup()
+        self._has_room = has_room
+        self._group = _GroupWithRoom(has_room)
         self._latched: set[str] = set()
         self._subscribers = self._subscribe()
 
@@ -125,6 +142,10 @@ class Inputs:
         now = time.monotonic()
         endpoints = {name: self._publishers(name) for name in self._monitors}
         with self._lock:
+            if not self._has_room():
+                self._last_set = now
+                for monitor in self._monitors.values():
+                    monitor.excuse(now)
             reports = [
                 monitor.report(now, *endpoints[name]) for name, monitor in self._monitors.items()
             ]

@@ -122,6 +122,10 @@ class TopicMonitor:
         self._last = now
         self._stamps.append(stamp_ns)
 
+    def excuse(self, now: float) -> None:
+        """Count no silence until `now`, s: nobody took messages."""
+        self._last = now
+
     def report(
         self, now: float, publishers: int | None = None, qos_problem: str = ''
     ) -> TopicReport:
@@ -258,7 +262,7 @@ class WorkMonitor:
         # Reasons made of foreign text may be of ever new kinds.
         return key if key in recent or kinds < MOST_KINDS else (refusal.topic, 'other')
 
-    def failed(self, error: Exception, now: float) -> None:
+    def failed(self, error: BaseException, now: float) -> None:
         """Count an unexpected exception at `now`, s."""
         with self._lock:
             self._errors += 1

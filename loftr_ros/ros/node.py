@@ -61,7 +61,10 @@ WARM_UP_SIZE = 480, 640
 
 CLOCK_JUMP = Duration(seconds=-0.5)
 STOP_TIMEOUT_S = 10.0
+ENDING_TIMEOUT_S = 1.0
+"""How long the worker is waited for when the process is to end, or the worker is stuck."""
 WATCHDOG_S = 1.0
+REMEDY = 'if it does not go on, clean up and configure the node, which starts another worker'
 
 
 class LoftrNode(ManagedNode):
@@ -96,6 +99,8 @@ class LoftrNode(ManagedNode):
         self._failure = ''
         self._reported: set[str] = set()
         self._work = WorkMonitor()
+        self._waiting = services.Waiting(lambda: self.executor)
+        self._stuck = ''
         self.parameters = declare(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._serve()
@@ -139,16 +144,18 @@ class LoftrNode(ManagedNode):
         parameters = self.parameters
         self._failure = ''
         check_extrinsics(parameters)
+        keep_all = parameters.input.process_every_frame
         worker = Worker(
             self._process,
             self._on_worker_error,
-            keep_all=parameters.input.process_every_frame,
-            capacity=parameters.input.queue_size if parameters.input.process_every_frame else 1,
+            keep_all=keep_all,
+            capacity=parameters.input.queue_size if keep_all else 1,
+            on_room=self._wake if keep_all else None,
         )
         try:
             self._set_up(worker, parameters)
         except Exception:
-            worker.stop(STOP_TIMEOUT_S)
+            worker.stop(self._patience())
             free_memory()
             raise
 
@@ -195,10 +202,15 @@ class LoftrNode(ManagedNode):
     def on_activate(self, state: LifecycleState) -> None:
         """Subscribe."""
         super().on_activate(state)
+        pipeline, keep_all = self._pipeline, self.parameters.input.process_every_frame
         self._inputs = Inputs(
-            self, self.parameters, self._on_arrival, self._refuse, self._reset_after_jump
+            self,
+            self.parameters,
+            self._on_arrival,
+            self._refuse,
+            self._reset_after_jump,
+            lambda: not keep_all or pipeline is None or pipeline.worker.has_room,
         )
-        pipeline = self._pipeline
         if pipeline is not None and pipeline.odometry is not None:
             self._odometry_inputs = OdometryInputs(
                 self, self.parameters, pipeline.set_pose, pipeline.set_speed, self._refuse
@@ -231,9 +243,9 @@ class LoftrNode(ManagedNode):
 
     def note_failure(self, reason: str) -> None:
         """Log why a transition failed, and keep it for /diagnostics."""
-        self._failure = reason
+        self._failure = shortened(reason, LONGEST_TEXT)
         if self.context.ok():
-            self.get_logger().error(reason)
+            self.get_logger().error(self._failure)
 
     def _unsubscribe(self) -> None:
         inputs, self._inputs = self._inputs, None
@@ -252,11 +264,17 @@ class LoftrNode(ManagedNode):
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is None:
             return
-        if not pipeline.stop(STOP_TIMEOUT_S):
+        if not pipeline.stop(self._patience()):
             self.get_logger().warning('the worker is still busy with its last frame')
+        self._stuck = ''
         pipeline.close()
         del pipeline
         free_memory()
+
+    def _patience(self) -> float:
+        """Return how long to wait for the end of the worker, s."""
+        ending = self._is_ending() or not self.context.ok()
+        return ENDING_TIMEOUT_S if ending or self._stuck else STOP_TIMEOUT_S
 
     def destroy_node(self) -> None:
         """Give back everything and leave the graph."""
@@ -269,6 +287,11 @@ class LoftrNode(ManagedNode):
         pipeline = self._pipeline
         if pipeline is not None and not self.paused:
             pipeline.submit(arrival)
+
+    def _wake(self) -> None:
+        """Let the executor look again for messages that wait; in the worker's thread."""
+        if (executor := self.executor) is not None:
+            executor.wake()
 
     def _process(self, arrival: Arrival) -> None:
         pipeline = self._pipeline
@@ -297,6 +320,8 @@ class LoftrNode(ManagedNode):
 
     def _publish(self, pipeline: Pipeline, step: Step, arrival: Arrival) -> None:
         pipeline.publish(step, self.parameters)
+        if step.notice:
+            self.get_logger().warning(step.notice)
         if step.result is not None and (
             change := self._work.state_change(step.result, time.monotonic())
         ):
@@ -310,7 +335,7 @@ class LoftrNode(ManagedNode):
         if line := self._work.refused(refusal):
             self.get_logger().warning(f'refused {line}')
 
-    def _on_worker_error(self, error: Exception) -> None:
+    def _on_worker_error(self, error: BaseException) -> None:
         if not self.context.ok():  # the process is ending: there is nobody left to publish to
             return
         self._work.failed(error, time.monotonic())
@@ -365,8 +390,8 @@ class LoftrNode(ManagedNode):
     async def _on_match_images(
         self, request: MatchImages.Request, response: MatchImages.Response
     ) -> MatchImages.Response:
-        pipeline, executor = self._pipeline, self.executor
-        return await services.match_images(request, response, pipeline, self.state, executor)
+        pipeline, waiting = self._pipeline, self._waiting
+        return await services.match_images(request, response, pipeline, self.state, waiting)
 
     async def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if self._inputs is not None:
@@ -381,8 +406,8 @@ class LoftrNode(ManagedNode):
     async def _between_frames(
         self, response: Trigger.Response, action: Callable[[Pipeline], None]
     ) -> Trigger.Response:
-        pipeline, executor = self._pipeline, self.executor
-        return await services.trigger(response, pipeline, action, self.state, executor)
+        pipeline, waiting = self._pipeline, self._waiting
+        return await services.trigger(response, pipeline, action, self.state, waiting)
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self.paused = request.data
@@ -397,6 +422,7 @@ class LoftrNode(ManagedNode):
             self._inputs.hear_latched()
         if self._pipeline is not None:
             self._pipeline.transforms.tend()
+            self._watch_worker(self._pipeline)
         report = self._report()
         self._diagnostics.publish(diagnostics_to_msg(report, self.get_clock().now().to_msg()))
         for problem in report.problems:
@@ -406,6 +432,16 @@ class LoftrNode(ManagedNode):
         if self._reported and not report.problems and report.topics:
             self.get_logger().info('all inputs are there again')
         self._reported = {problem.partition(':')[0] for problem in report.problems}
+
+    def _watch_worker(self, pipeline: Pipeline) -> None:
+        problem = pipeline.problem()
+        if problem:
+            self._waiting.give_up(problem)
+            if not self._stuck:
+                self.get_logger().error(f'{problem}: {REMEDY}')
+        elif self._stuck:
+            self.get_logger().info('the worker goes on')
+        self._stuck = f'{problem}: {REMEDY}' if problem else ''
 
     def _report(self) -> NodeReport:
         now = time.monotonic()
@@ -437,6 +473,7 @@ class LoftrNode(ManagedNode):
             failure=self._failure,
             fallback='' if pipeline is None else pipeline.processor.fallback,
             odometry=odometry,
+            stuck=self._stuck,
         )
 
 

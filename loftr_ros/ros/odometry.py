@@ -12,11 +12,12 @@ from geometry_msgs.msg import PoseStamped, TwistWithCovariance
 from nav_msgs.msg import Odometry as OdometryMsg
 from nav_msgs.msg import Path
 
-from loftr_ros.codecs.conversions import header_to_msg, pose_to_msg
+from loftr_ros.codecs.conversions import covariance_to_msg, header_to_msg, pose_to_msg
 from loftr_ros.frontend import OdometryEstimate
 from loftr_ros.ros import transforms
 from loftr_ros.settings.declarations import ParameterError, transform_from_pose
 from loftr_ros.settings.parameters import NodeParameters
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleNode
@@ -94,7 +95,7 @@ def displacement_covariance(estimate: OdometryEstimate, last: OdometryEstimate |
 
 
 def _twist_to_msg(twist: Array, covariance: Array) -> TwistWithCovariance:
-    msg = TwistWithCovariance(covariance=np.array(covariance, np.float64).reshape(36))
+    msg = TwistWithCovariance(covariance=covariance_to_msg(covariance))
     linear, angular = msg.twist.linear, msg.twist.angular
     linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = twist.tolist()
     return msg
@@ -234,7 +235,8 @@ class OdometryOutputs:
 
 def _describe_unknown(camera_frame: str, parameters: NodeParameters) -> str:
     base = parameters.odometry.base_frame
-    problem = f'{base}: tf2 knows no transform to {camera_frame!r}, so there is no odometry'
+    frame = shortened(camera_frame)
+    problem = f'{base}: tf2 knows no transform to {frame!r}, so there is no odometry'
     hint = '(odometry.base_frame, odometry.extrinsics)'
     return missing_extrinsics(parameters) or f'{problem} {hint}'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -62,10 +63,16 @@ class Pipeline:
         else:
             self.dispatcher.clear()
 
+    def problem(self) -> str:
+        """Say why a thread does not go on; '' where all is well."""
+        aligning = None if self.dispatcher is None else self.dispatcher.aligning
+        return self.worker.problem() or ('' if aligning is None else aligning.problem())
+
     def stop(self, timeout: float) -> bool:
         """End the threads; returns whether they have ended within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
         ended = self.dispatcher is None or self.dispatcher.stop(timeout)
-        return self.worker.stop(timeout) and ended
+        return self.worker.stop(max(0.0, deadline - time.monotonic())) and ended
 
     def publish(self, step: Step, parameters: NodeParameters) -> None:
         """Publish matches, pose and odometry; in the thread that made them."""

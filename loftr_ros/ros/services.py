@@ -6,7 +6,7 @@ They are coroutines, so that the one thread of the executor goes on meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rclpy.task import Future
 from std_srvs.srv import Trigger
@@ -16,9 +16,11 @@ from loftr_ros.codecs.correspondences import View
 from loftr_ros.geometry import PoseState, RelativePose
 from loftr_ros.msg import RelativePose as RelativePoseMsg
 from loftr_ros.ros.frames import ImageInput, InputError
+from loftr_ros.ros.monitoring import LONGEST_TEXT
 from loftr_ros.ros.outputs import result_to_msgs
 from loftr_ros.ros.worker import WorkerStoppedError
 from loftr_ros.srv import MatchImages
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -31,12 +33,54 @@ if TYPE_CHECKING:
 Result = TypeVar('Result')
 
 
+class Waiting:
+    """Answers that wait for the worker; for use in the executor's thread alone."""
+
+    def __init__(self, executor: Callable[[], Executor | None]) -> None:
+        """Start with none; `executor` returns the one that spins the node."""
+        self._executor = executor
+        self._works: dict[concurrent.futures.Future[Any], Future[None]] = {}
+        self._reason = ''
+
+    async def result(self, work: concurrent.futures.Future[Result]) -> Result:
+        """Return the result of the worker without holding up the executor meanwhile.
+
+        Raises:
+            WorkerStoppedError: The worker is stopped or stuck.
+        """
+        executor = self._executor()
+        finished: Future[None] = Future(executor=executor)
+
+        def wake(_: object) -> None:
+            finished.set_result(None)
+            if executor is not None:  # it still has the node
+                executor.wake()
+
+        self._works[work] = finished
+        work.add_done_callback(wake)
+        await finished
+        del self._works[work]
+        if work.cancelled() or not work.done():
+            raise WorkerStoppedError(self._reason)
+        error = work.exception()
+        if error is not None and not isinstance(error, Exception):  # it must not end the executor
+            raise WorkerStoppedError(f'{type(error).__name__}: {error}')
+        return work.result()
+
+    def give_up(self, reason: str) -> None:
+        """Let all that wait fail; what the worker has not begun by now it will not do."""
+        self._reason = reason
+        for work, finished in self._works.items():
+            if not work.cancel():
+                finished.set_result(None)
+
+
 async def match_images(
     request: MatchImages.Request,
     response: MatchImages.Response,
     pipeline: Pipeline | None,
     state: str,
-    executor: Executor | None,
+    waiting: Waiting,
 ) -> MatchImages.Response:
     """Match the two images of a request, or say in the response why that is not possible."""
     pair = (
@@ -47,11 +91,11 @@ async def match_images(
         return _failure(response, _not_configured(state))
     processor = pipeline.processor
     try:
-        result = await _of_worker(
-            pipeline.worker.call(lambda: processor.match_images(*pair)), executor
-        )
+        result = await waiting.result(pipeline.worker.call(lambda: processor.match_images(*pair)))
     except (InputError, WorkerStoppedError) as error:
         return _failure(response, str(error))
+    except Exception as error:  # of torch, for example: one answer must not end the node
+        return _failure(response, f'unexpected {type(error).__name__}: {error}')
     matcher = processor.matcher
     response.correspondences, response.relative_pose = result_to_msgs(
         result, RelativePoseMsg.KIND_PAIR, matcher.weights_name, matcher.weights_hash
@@ -65,33 +109,19 @@ async def trigger(
     pipeline: Pipeline | None,
     action: Callable[[Pipeline], None],
     state: str,
-    executor: Executor | None,
+    waiting: Waiting,
 ) -> Trigger.Response:
     """Do something with the pipeline between two frames."""
     if pipeline is None:
         response.success, response.message = False, _not_configured(state)
         return response
     try:
-        await _of_worker(pipeline.worker.call(lambda: action(pipeline)), executor)
-    except WorkerStoppedError as error:
-        response.success, response.message = False, str(error)
+        await waiting.result(pipeline.worker.call(lambda: action(pipeline)))
+    except Exception as error:  # as above
+        response.success, response.message = False, shortened(str(error), LONGEST_TEXT)
         return response
     response.success, response.message = True, 'done'
     return response
-
-
-async def _of_worker(work: concurrent.futures.Future[Result], executor: Executor | None) -> Result:
-    """Wait for the worker without holding up the executor."""
-    finished: Future[None] = Future(executor=executor)
-
-    def wake(_: object) -> None:
-        finished.set_result(None)
-        if executor is not None:  # it still has the node
-            executor.wake()
-
-    work.add_done_callback(wake)
-    await finished
-    return work.result()
 
 
 def _not_configured(state: str) -> str:
@@ -99,6 +129,7 @@ def _not_configured(state: str) -> str:
 
 
 def _failure(response: MatchImages.Response, reason: str) -> MatchImages.Response:
+    reason = shortened(reason, LONGEST_TEXT)
     # An empty RelativePose message holds the identity, which looks like an estimate.
     nowhere = View(0, '', (0, 0))
     failed = RelativePose.failed(PoseState.LOST, reason)

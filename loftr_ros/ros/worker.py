@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -12,9 +13,17 @@ from typing import Any, Generic, TypeVar
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
+STUCK_S = 1.0
+"""An item that takes longer than this, and `STUCK_FACTOR` times as long as others, is stuck."""
+STUCK_FACTOR = 5.0
+PATIENCE_S = 30.0
+"""How long the first item may take, and a call."""
+FADING = 0.98
+"""By so much the longest time of an item counts less with each further one."""
+
 
 class WorkerStoppedError(RuntimeError):
-    """The worker has been stopped before it came to the call."""
+    """The worker has been stopped, or got stuck, before it came to the call."""
 
 
 @dataclass
@@ -23,10 +32,16 @@ class _Call:
     function: Callable[[], Any]
 
     def run(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
         try:
             self.future.set_result(self.function())
-        except Exception as error:  # belongs to the caller
+        except BaseException as error:  # belongs to the caller
             self.future.set_exception(error)
+
+    def fail(self, reason: str) -> None:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(WorkerStoppedError(reason))
 
 
 @dataclass(eq=False)
@@ -38,33 +53,38 @@ class Worker(Generic[Item]):
     """Process items and calls in their order, in a thread of its own.
 
     `capacity` items wait, usually only the newest. A newer one takes the place of the oldest, which
-    is counted as dropped; with `keep_all`, `submit` blocks while there is no room, so that the
-    sender feels it. Calls are never dropped.
+    is counted as dropped; with `keep_all` none is dropped, and the sender asks `has_room` before.
+    Nobody ever waits for the worker here. Calls are never dropped.
     """
 
     def __init__(
         self,
         process: Callable[[Item], None],
-        on_error: Callable[[Exception], None],
+        on_error: Callable[[BaseException], None],
         *,
         keep_all: bool = False,
         capacity: int = 1,
+        on_room: Callable[[], None] | None = None,
     ) -> None:
         """Start the thread.
 
         Args:
             process: What to do with each item.
             on_error: Called with every exception of `process`; none of them ends the thread.
-            keep_all: Let the sender wait rather than drop items.
+            keep_all: Drop no items; a sender that does not ask `has_room` makes more of them wait.
             capacity: How many items wait.
+            on_room: Called in the thread when there is room again.
         """
         self._process = process
         self._on_error = on_error
         self._keep_all = keep_all
         self._capacity = capacity
+        self._on_room = on_room
         self._queue: deque[_Item[Item] | _Call] = deque()
         self._condition = threading.Condition()
-        self._stopping = self._busy = False
+        self._stopping = False
+        self._current: _Item[Item] | _Call | None = None
+        self._since = self._longest = 0.0
         self._dropped = 0
         self._thread = threading.Thread(target=self._run, name='loftr-worker', daemon=True)
         self._thread.start()
@@ -78,14 +98,36 @@ class Worker(Generic[Item]):
     def idle(self) -> bool:
         """Whether nothing is in progress, and nothing waits."""
         with self._condition:
-            return not self._busy and not self._queue
+            return self._current is None and not self._queue
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another item can wait without one being dropped or there being too many."""
+        with self._condition:
+            return self._waiting() < self._capacity
+
+    def problem(self) -> str:
+        """Say why the thread does not go on, in words; '' where nothing is known of that."""
+        with self._condition:
+            if self._stopping:
+                return ''
+            if not self._thread.is_alive():
+                return 'the worker has ended'
+            current, seconds = self._current, time.monotonic() - self._since
+            if isinstance(current, _Item) and self._longest:
+                limit = max(STUCK_S, STUCK_FACTOR * self._longest)
+            else:
+                limit = PATIENCE_S
+            if current is None or seconds < limit:
+                return ''
+            what = 'a call' if isinstance(current, _Call) else 'one frame'
+            before = f', others took at most {self._longest:.2f} s' if self._longest else ''
+            return f'the worker has been busy with {what} for {seconds:.0f} s{before}'
 
     def submit(self, item: Item) -> None:
         """Hand over an item; a worker that is stopped takes none."""
         with self._condition:
-            if self._keep_all:
-                self._condition.wait_for(self._has_room)
-            while not self._has_room():
+            while not self._keep_all and self._waiting() >= self._capacity:
                 self._queue.remove(next(e for e in self._queue if isinstance(e, _Item)))
                 self._dropped += 1
             if not self._stopping:
@@ -96,7 +138,8 @@ class Worker(Generic[Item]):
         """Run a function in the worker's thread, after all that was handed over before.
 
         Returns:
-            Its result or exception; `WorkerStoppedError` if the worker is stopped before.
+            Its result or exception; `WorkerStoppedError` if the worker is stopped before. One that
+            is cancelled in time is not run.
         """
         future: Future[Result] = Future()
         with self._condition:
@@ -126,13 +169,12 @@ class Worker(Generic[Item]):
             self._queue.clear()
             self._condition.notify_all()
         for call in calls:
-            call.future.set_exception(WorkerStoppedError('the worker was stopped'))
+            call.fail('the worker was stopped')
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def _has_room(self) -> bool:
-        items = sum(isinstance(entry, _Item) for entry in self._queue)
-        return self._stopping or items < self._capacity
+    def _waiting(self) -> int:
+        return sum(isinstance(entry, _Item) for entry in self._queue)
 
     def _forget_items(self) -> None:
         self._queue = deque(entry for entry in self._queue if isinstance(entry, _Call))
@@ -146,17 +188,25 @@ class Worker(Generic[Item]):
 
     def _next(self) -> _Item[Item] | _Call | None:
         with self._condition:
-            self._busy = False
+            now = time.monotonic()
+            if isinstance(self._current, _Item):
+                self._longest = max(now - self._since, FADING * self._longest)
+            self._current = None
             self._condition.wait_for(lambda: self._stopping or self._queue)
             if self._stopping:
                 return None
-            entry = self._queue.popleft()
-            self._busy = True
-            self._condition.notify_all()
-            return entry
+            full = self._waiting() >= self._capacity
+            entry = self._current = self._queue.popleft()
+            self._since = time.monotonic()
+            freed = full and self._waiting() < self._capacity
+        if freed and self._on_room is not None:
+            self._on_room()
+        return entry
 
     def _guarded(self, item: Item) -> None:
         try:
             self._process(item)
-        except Exception as error:  # whatever an input provokes, the next one has its chance
-            self._on_error(error)
+        # Whatever an input provokes, SystemExit of a library included, the next has its chance.
+        except BaseException as error:
+            if not self._stopping:
+                self._on_error(error)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from loftr_ros.plain_yaml import YamlError, read_yaml
 from loftr_ros.settings.declarations import ParameterError
 from loftr_ros.settings.names import name_problem
 from loftr_ros.settings.parameters import NodeParameters, parameter_fields
@@ -70,28 +69,18 @@ def _flat(values: Mapping[str, Any], group: str = '') -> Iterator[tuple[str, Any
             yield f'{group}{name}', value
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses aliases, of which a few lines make values without end; ROS knows none either."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - as yaml has them
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError('aliases are not used')
-        return super().compose_node(parent, index)
-
-
 def _load(text: str, source: str) -> Any:  # noqa: ANN401 - whatever YAML holds
     """Read YAML.
 
     Raises:
-        ParameterError: If it is none, or nested too deep.
+        ParameterError: If it is none.
 
     """
     try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        reason = 'nested too deep' if isinstance(error, RecursionError) else str(error)
-        source, reason = shortened(source), shortened(reason, 200)
-        raise ParameterError(f'{source}: this is no YAML ({reason}). Correct it.') from error
+        return read_yaml(text)
+    except YamlError as error:
+        source = shortened(source)
+        raise ParameterError(f'{source}: this is no YAML ({error}). Correct it.') from error
 
 
 def _has_parameters(node: object) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import yaml
 
+from loftr_ros.plain_yaml import YamlError, read_yaml
 from loftr_ros.training.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ def write_options(options: TrainOptions, file: Path) -> None:
 def _read_file(file: Path) -> dict[str, Any]:
     try:
         # JSON is YAML, too.
-        content = yaml.safe_load(file.read_text(encoding='utf-8'))
+        content = read_yaml(file.read_text(encoding='utf-8'))
+    except YamlError as error:
+        raise ValueError(f'{file}: neither YAML nor JSON: {error}') from error
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f'{file}: the configuration cannot be read ({error})') from error
-    except yaml.YAMLError as error:
-        raise ValueError(f'{file}: neither YAML nor JSON: {error}') from error
     if not isinstance(content, dict):
         raise ValueError(  # noqa: TRY004 - the file is wrong, not the caller
             f'{file}: expected "name: value" lines, one for each option'

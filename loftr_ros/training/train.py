@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from loftr_ros.console import new_console
 from loftr_ros.matching.coarse_matching import CoarseMatches, similarity
 from loftr_ros.matching.config import LITE, LoFTRConfig
 from loftr_ros.matching.fine_matching import expected_offset
@@ -76,7 +76,7 @@ class Trainer:
         self.step = 0
         self.pairs = 0
         self.seconds = 0.0
-        self.console = Console()
+        self.console = new_console()
         self.checkpoint = options.output / 'checkpoint.pt'
         torch.manual_seed(options.seed)
         network, state = self._start(config)

@@ -11,6 +11,7 @@ import pytest
 
 from loftr_ros.frontend import Frame, FrameError, Odometry, RightView, Tracker, TrackerOptions
 from loftr_ros.frontend.depths import common_points
+from loftr_ros.frontend.session import Session, SessionOptions
 from loftr_ros.geometry import PoseState
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.matching.matches import Matches
@@ -30,13 +31,17 @@ class MetricWorld(World):
 
     step: tuple[float, float, float] = (0.05, 0.0, 0.02)
     offset: float = 0.0
+    back: float = 0.0
     unusable: set[int] = field(default_factory=set)
     wrong: dict[int, float] = field(default_factory=dict)
 
+    def signature(self, features: int, /) -> npt.NDArray[np.float32]:
+        return np.full(1, features > 0, np.float32)
+
     def position(self, index: int) -> Array:
         if index >= RIGHT:
-            return super().position(index - RIGHT) + BASELINE + [0.0, self.offset, 0.0]
-        return super().position(index)
+            return self.position(index - RIGHT) + BASELINE + [0.0, self.offset, 0.0]
+        return super().position(index) - [0.0, 0.0, self.back]
 
     def encode(self, image: npt.NDArray[Any], mask: npt.NDArray[np.bool_] | None = None) -> int:
         if int(image[0, 0]) in self.unusable:
@@ -163,6 +168,40 @@ def test_without_depth_the_pose_has_no_scale_and_says_why(metric: MetricWorld, c
     estimate = odometry.update(result)
     assert estimate is not None
     assert not estimate.metric
+
+
+def swapped_stereo(metric: MetricWorld, index: int) -> Frame:
+    """Return a frame whose left image is that of the right camera, and the other way round."""
+    frame = metric.frame(index + RIGHT)
+    right = RightView(metric.frame(index).image, metric.camera, LEFT_T_RIGHT)
+    return replace(frame, stamp_ns=metric.frame(index).stamp_ns, right=right)
+
+
+def test_swapped_views_are_named_in_each_result_and_noticed_once(metric: MetricWorld) -> None:
+    session: Session[int] = Session(metric, SessionOptions(STEADY))
+    steps = [session.process(swapped_stereo(metric, index)) for index in range(1, 6)]
+    results = [step.result for step in steps if step.result is not None]
+    assert len(results) == 4
+    for result in results:
+        assert result.swapped
+        assert not result.pose.metric
+        assert result.scale_problem.startswith('left and right look swapped: ')
+        assert result.scale_problem.endswith('exchanged, 0 as they are')
+    notices = [step.notice for step in steps if step.notice]
+    assert notices == [f'{results[0].scale_problem}: exchange the topics of both cameras']
+    session.reset()
+    again = [session.process(swapped_stereo(metric, index)).notice for index in range(6, 9)]
+    assert [bool(notice) for notice in again] == [False, True, False]
+
+
+@pytest.mark.parametrize('far', [False, True])
+def test_views_in_order_do_not_look_swapped(metric: MetricWorld, far: bool) -> None:
+    if far:  # all disparities are noise
+        metric.back = 5000.0
+    session: Session[int] = Session(metric, SessionOptions(STEADY))
+    steps = [session.process(metric.stereo(index)) for index in range(1, 5)]
+    assert not any(step.notice for step in steps)
+    assert not any(step.result.swapped for step in steps if step.result is not None)
 
 
 def test_a_right_view_off_its_epipolar_lines_gives_no_depth(metric: MetricWorld) -> None:

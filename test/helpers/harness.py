@@ -24,7 +24,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from scenes import STEP_NS, camera_info_msg, image_msg, picture
+from scenes import STEP_NS, Picture, camera_info_msg, image_msg, picture
 from sensor_msgs.msg import CameraInfo, Image
 
 from loftr_ros.msg import Correspondences, RelativePose
@@ -180,10 +180,10 @@ class Camera:
             f'a subscriber of {self.topics[0]}',
         )
 
-    def next_image(self) -> Image:
+    def next_image(self, pixels: Picture | None = None) -> Image:
         self.stamp_ns += STEP_NS
         self.index += 1
-        return image_msg(picture(self.index), self.stamp_ns)
+        return image_msg(picture(self.index) if pixels is None else pixels, self.stamp_ns)
 
     def send(self, image: Image | None = None, info: CameraInfo | None = None) -> int:
         """Publish the next image, or one that is given, with its calibration."""

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,6 +86,12 @@ def mixed(folder: Path) -> None:
         (edited(size=[640]), 'not readable'),
         (edited(config={'colour': 'red'}), 'colour'),
         (edited(config={**CONFIG.to_dict(), 'confidence_knots': [2.0, 1.0]}), 'confidence_knots'),
+        (
+            edited(config={**CONFIG.to_dict(), 'coarse_heads': 0}),
+            'coarse_heads and fine_heads must',
+        ),
+        (lambda folder: (folder / MANIFEST).write_text('[' * 100_000), 'not readable'),
+        (lambda folder: (folder / MANIFEST).write_text('{"a":' * 100_000), 'not readable'),
         (lambda folder: graph_path(folder, 'encoder').unlink(), r'lacks encoder\.onnx'),
         (lambda folder: graph_path(folder, 'coarse').write_bytes(b'cut'), r'coarse\.onnx: damaged'),
         (mixed, r'fine\.onnx: damaged, or of another export'),
@@ -96,6 +103,27 @@ def test_a_corrupted_folder_is_refused_with_the_reason(
     corrupt(folder)
 
     with pytest.raises(WeightsError, match=reason):
+        read_manifest(folder)
+
+
+def test_weights_that_no_hash_covers_are_refused(folder: Path) -> None:
+    onnx = pytest.importorskip('onnx', reason='onnx is not installed (extra onnx)')
+    weights = onnx.numpy_helper.from_array(np.ones((64, 64), np.float32), 'weights')
+    output = onnx.helper.make_tensor_value_info('y', onnx.TensorProto.FLOAT, [64, 64])
+    node = onnx.helper.make_node('Identity', ['weights'], ['y'])
+    graph = onnx.helper.make_graph([node], 'location of weights', [], [output], [weights])
+    for beside in (False, True):
+        onnx.save_model(
+            onnx.helper.make_model(graph),
+            graph_path(folder, 'coarse'),
+            save_as_external_data=beside,
+            location='weights.bin',
+            size_threshold=0,
+        )
+        write_manifest(folder, Manifest('lite', 'a' * 64, CONFIG, None, 18, graph_hashes(folder)))
+        if not beside:
+            assert read_manifest(folder).weights_name == 'lite'
+    with pytest.raises(WeightsError, match=r'coarse\.onnx: weights in files beside'):
         read_manifest(folder)
 
 

@@ -22,7 +22,7 @@ class Bench:
         self.matching = threading.Semaphore(0)
         self.matched: list[float] = []
         self.aligned: list[float] = []
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
         self.has_anchor = True
         self.lost: set[float] = set()
         self.worker: Worker[Arrival] = Worker(self.match, self.errors.append)

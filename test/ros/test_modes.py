@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import array
+import pathlib
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -23,7 +25,7 @@ from scenes import (
     image_msg,
     picture,
 )
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from loftr_ros.codecs.stamps import stamp_from_msg
@@ -44,6 +46,7 @@ class Rig(Camera):  # type: ignore[misc,unused-ignore]
 
     def __init__(self, client: Client, mode: str) -> None:
         self.mode = mode
+        self.swapped = False
         super().__init__(client, start_ns=100 * 10**9)
         if mode == 'stereo':
             self.images = client.publisher(Image, '/left/image')
@@ -66,13 +69,20 @@ class Rig(Camera):  # type: ignore[misc,unused-ignore]
 
     def partner(self, stamp_ns: int) -> Image:
         if self.mode == 'stereo':
-            return image_msg(picture(self.index + AHEAD), stamp_ns)
+            return image_msg(picture(self.index + (-AHEAD if self.swapped else AHEAD)), stamp_ns)
         metres = np.full((HEIGHT, WIDTH), FAR)
         metres[HEIGHT // 2 :] = NEAR
         values = np.round(metres * 1000).astype(np.uint16)
         msg = Image(header=header(stamp_ns), height=HEIGHT, width=WIDTH, encoding='16UC1')
         msg.step, msg.data = 2 * WIDTH, array.array('B', values.tobytes())
         return msg
+
+
+def compressed(depth: Image) -> CompressedImage:
+    """Return a depth image as the transport `compressed` writes it."""
+    values = np.frombuffer(depth.data, np.uint16).reshape(HEIGHT, WIDTH)
+    data = array.array('B', cv2.imencode('.png', values)[1].tobytes())
+    return CompressedImage(header=depth.header, format='16UC1; png compressed ', data=data)
 
 
 class Session:
@@ -176,6 +186,41 @@ def test_the_covariance_grows_along_the_way(session: Session) -> None:
     estimates = session.drive()
     spread = [np.trace(np.reshape(msg.pose.covariance, (6, 6))[:3, :3]) for msg in estimates]
     assert spread[-1] > spread[0]
+
+
+def test_depth_in_png_of_16_bit_gives_metres(tmp_path: pathlib.Path) -> None:
+    parameters = {'mode': 'rgbd', 'input.depth_transport': 'compressed'}
+    with running_node(tmp_path, parameters), closing(Client()) as client:
+        depths = client.publisher(CompressedImage, '/depth/compressed')
+        rig = Rig(client, 'rgbd')
+        rig.wait_for_subscriber()
+        wait_until(depths.get_subscription_count, 'a subscriber of the depth')
+
+        def send() -> None:
+            send_in_circles(rig)
+            depths.publish(compressed(rig.partner(rig.stamp_ns)))
+
+        wait_until(lambda: any(pose.metric for pose in client.poses), 'a pose in metres', send)
+
+
+def test_swapped_images_are_named_once_and_give_no_metres(session: Session) -> None:
+    if session.rig.mode != 'stereo':
+        pytest.skip('one camera has no other')
+    session.restart()
+    session.rig.swapped = True
+    try:
+        count = len(session.client.poses)
+        wait_until(lambda: len(session.client.poses) > count + 5, 'poses', session.rig.send)
+        text = session.node.text()
+        assert text.count('left and right look swapped') == 1
+        assert 'exchange the topics of both cameras' in text
+        wait_until(
+            lambda: 'left and right look swapped' in session.client.message('odometry'),
+            'the reason in the diagnostics',
+        )
+        assert not any(pose.metric for pose in session.poses)
+    finally:
+        session.rig.swapped = False
 
 
 def test_the_path_has_two_poses_a_second(session: Session) -> None:

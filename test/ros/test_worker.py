@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import threading
-import time
 from collections.abc import Iterable, Iterator
 
 import pytest
+from harness import wait_until
 
 from loftr_ros.ros.worker import Worker, WorkerStoppedError
 
 TIMEOUT = 5.0
+EXIT = -100
 
 
 class Bench:
@@ -20,14 +23,21 @@ class Bench:
         self.gate = threading.Event()
         self.started = threading.Semaphore(0)
         self.done: list[int] = []
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
+        self.room = threading.Semaphore(0)
         self.worker: Worker[int] = Worker(
-            self.process, self.errors.append, keep_all=keep_all, capacity=capacity
+            self.process,
+            self.errors.append,
+            keep_all=keep_all,
+            capacity=capacity,
+            on_room=self.room.release,
         )
 
     def process(self, item: int) -> None:
         self.started.release()
         assert self.gate.wait(TIMEOUT)
+        if item == EXIT:
+            raise SystemExit('a library asks to exit')
         if item < 0:
             raise ValueError(f'item {item}')
         self.done.append(item)
@@ -92,17 +102,86 @@ def test_a_newer_item_does_not_go_before_a_call(bench: Bench) -> None:
     assert bench.finish() == [0, 100, 2]
 
 
-def test_keep_all_loses_nothing_and_makes_the_sender_wait() -> None:
+def test_keep_all_loses_nothing_and_says_when_there_is_room_again() -> None:
     bench = Bench(keep_all=True, capacity=2)
-    sender = threading.Thread(target=bench.submit_all, args=(range(6),))
-    sender.start()
+    seen = [bench.worker.has_room]
+    bench.worker.submit(0)
     assert bench.started.acquire(timeout=TIMEOUT)
-    time.sleep(0.05)
-    assert sender.is_alive()  # one in progress, two waiting, the fourth finds no room
-    bench.gate.set()
-    sender.join(TIMEOUT)
+    for item in range(1, 6):
+        bench.worker.submit(item)
+        seen.append(bench.worker.has_room)
+    assert seen == [True, True, False, False, False, False]
+    assert not bench.room.acquire(blocking=False)
     assert bench.finish() == list(range(6))
+    assert bench.room.acquire(timeout=TIMEOUT)
+    assert bench.worker.has_room
     assert bench.worker.dropped == 0
+    assert bench.worker.stop(TIMEOUT)
+
+
+def test_an_exit_does_not_end_the_thread(bench: Bench) -> None:
+    bench.gate.set()
+    bench.worker.submit(EXIT)
+    with pytest.raises(SystemExit):
+        bench.worker.call(lambda: sys.exit(3)).result(TIMEOUT)
+    assert [str(error) for error in bench.errors] == ['a library asks to exit']
+    bench.worker.submit(7)
+    assert bench.finish() == [7]
+    assert not bench.worker.problem()
+
+
+def test_an_item_that_takes_longer_than_all_others_is_a_problem(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('loftr_ros.ros.worker.STUCK_S', 0.05)
+    monkeypatch.setattr('loftr_ros.ros.worker.STUCK_FACTOR', 0.0)
+    bench.gate.set()
+    bench.worker.submit(0)
+    assert bench.finish() == [0]
+    assert not bench.worker.problem()
+    bench.gate.clear()
+    bench.started.acquire(timeout=TIMEOUT)
+    bench.worker.submit(1)
+    assert bench.started.acquire(timeout=TIMEOUT)
+    wait_until(bench.worker.problem, 'the problem')
+    assert re.fullmatch(
+        r'the worker has been busy with one frame for \d s, others took at most 0\.\d\d s',
+        bench.worker.problem(),
+    )
+    bench.finish()
+    assert not bench.worker.problem()
+
+
+def test_the_first_item_and_calls_have_patience(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.worker.submit(0)
+    assert bench.started.acquire(timeout=TIMEOUT)
+    assert not bench.worker.problem()
+    monkeypatch.setattr('loftr_ros.ros.worker.PATIENCE_S', 0.0)
+    assert bench.worker.problem() == 'the worker has been busy with one frame for 0 s'
+    bench.finish()
+    bench.worker.call(bench.gate.wait)
+    assert not bench.worker.problem() or 'a call' in bench.worker.problem()
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
+def test_a_thread_that_has_ended_is_a_problem() -> None:
+    def fail(_: object) -> None:
+        raise SystemExit
+
+    worker: Worker[int] = Worker(fail, fail)
+    worker.submit(0)
+    wait_until(worker.problem, 'the problem')
+    assert worker.problem() == 'the worker has ended'
+
+
+def test_a_call_that_is_cancelled_in_time_is_not_run(bench: Bench) -> None:
+    bench.worker.submit(0)
+    assert bench.started.acquire(timeout=TIMEOUT)
+    call = bench.worker.call(lambda: bench.done.append(100))
+    assert call.cancel()
+    assert bench.finish() == [0]
     assert bench.worker.stop(TIMEOUT)
 
 
@@ -116,17 +195,15 @@ def test_clear_forgets_the_items_that_wait_but_no_calls(bench: Bench) -> None:
     assert call.result(TIMEOUT) == 'called'
 
 
-def test_stop_frees_a_sender_that_waits_and_fails_the_calls() -> None:
+def test_stop_forgets_what_waits_and_fails_the_calls() -> None:
     bench = Bench(keep_all=True, capacity=1)
-    sender = threading.Thread(target=bench.submit_all, args=(range(4),))
-    sender.start()
+    bench.submit_all(range(4))
     assert bench.started.acquire(timeout=TIMEOUT)
-    call = bench.worker.call(lambda: None)
+    call, cancelled = bench.worker.call(lambda: None), bench.worker.call(lambda: None)
+    assert cancelled.cancel()
     assert not bench.worker.stop(0.01)  # the item in progress is still at the gate
     bench.gate.set()
     assert bench.worker.stop(TIMEOUT)
-    sender.join(TIMEOUT)
-    assert not sender.is_alive()
     assert bench.done == [0]
     with pytest.raises(WorkerStoppedError):
         call.result(TIMEOUT)

@@ -66,30 +66,6 @@ def test_an_assignment_that_cannot_be_is_explained(assignment: str, problem: str
         read_parameters(None, [assignment])
 
 
-BOMB = 'a: &a [x, x]\n' + ''.join(
-    f'{name}: &{name} [{", ".join(["*" + before] * 9)}]\n'
-    for before, name in zip('abcdefgh', 'bcdefghi', strict=True)
-)
-
-
-@pytest.mark.parametrize(
-    ('text', 'reason'),
-    [
-        (BOMB, 'aliases are not used'),
-        ('[' * 100_000, 'no YAML'),
-        ('a: ' + '{b: ' * 5_000, 'no YAML'),
-        ('a: [', 'no YAML'),
-    ],
-)
-def test_a_file_that_would_fill_the_memory_is_one_sentence(
-    tmp_path: Path, text: str, reason: str
-) -> None:
-    (tmp_path / 'a.yaml').write_text(text)
-    with pytest.raises(ParameterError, match=reason) as refusal:
-        read_parameters(tmp_path / 'a.yaml', [])
-    assert len(str(refusal.value)) < 500
-
-
 def test_an_assignment_that_is_no_yaml_is_named() -> None:
     with pytest.raises(ParameterError, match=r'pose\.min_support:=\[: this is no YAML'):
         read_parameters(None, ['pose.min_support:=['])

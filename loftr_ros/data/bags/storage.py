@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import yaml
 from rosbags.highlevel import AnyReader
 
 from loftr_ros.data.bags.message_types import package_typestore
 from loftr_ros.data.bags.repair import prepare
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.files import natural_order
+from loftr_ros.plain_yaml import YamlError, read_yaml
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -192,7 +192,7 @@ def bag_files(path: Path) -> tuple[list[Path], tuple[str, ...]]:
 def _listed(path: Path) -> tuple[list[Path], tuple[str, ...]]:
     """Return the files that the metadata name; none, and why, where they are damaged."""
     try:
-        content = yaml.safe_load((path / METADATA).read_text(encoding='utf-8-sig'))
+        content = read_yaml((path / METADATA).read_text(encoding='utf-8-sig'))
         names = content['rosbag2_bagfile_information']['relative_file_paths']
         # Older versions name the folder as well.
         files = [path / Path(str(name)).name for name in names]
@@ -200,7 +200,7 @@ def _listed(path: Path) -> tuple[list[Path], tuple[str, ...]]:
         raise DatasetError(
             path / METADATA, f'the file cannot be read ({error.strerror})', 'Check the bag.'
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+    except (YamlError, UnicodeDecodeError, KeyError, TypeError):
         return [], (f'{METADATA} is damaged',)
     return files, ()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import TimeElapsedColumn
 
-from loftr_ros.console import counting_bar
+from loftr_ros.console import counting_bar, new_console
 from loftr_ros.data.sequences import InputOptions
 from loftr_ros.evaluation.demo.analysis import (
     Chain,
@@ -119,7 +119,7 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> Summary:
         DatasetError: The data cannot be used.
 
     """
-    console = console or Console()
+    console = console or new_console()
     check_ros()
     output = _prepare(options.output)
     with ended_by_sigterm(), tempfile.TemporaryDirectory(prefix='loftr_demo_') as name:

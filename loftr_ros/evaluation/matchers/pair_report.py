@@ -99,7 +99,7 @@ def read_pair_figures(path: Path) -> PairFigures:
         means = {name: tuple(map(float, areas)) for name, areas in content['mean_auc'].items()}
     except OSError as error:
         raise ValueError(f'{path}: cannot be read ({error.strerror})') from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f'{path}: not a file that `evaluate-pairs --json` wrote') from error
     known = {
         name: one['training_pairs'] for name, one in weights.items() if one.get('training_pairs')

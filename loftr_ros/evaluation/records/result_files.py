@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from loftr_ros.data.errors import DatasetError
+from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -117,8 +118,9 @@ def _read_text(path: Path) -> str:
 def _parse(text: str, path: Path, line: int) -> dict[str, Any]:
     try:
         values = json.loads(text)
-    except ValueError as error:
-        raise DatasetError(path, f'line {line} is no JSON ({error})', REMEDY) from error
+    except (ValueError, RecursionError) as error:
+        reason = shortened(str(error))
+        raise DatasetError(path, f'line {line} is no JSON ({reason})', REMEDY) from error
     if not isinstance(values, dict):
         raise DatasetError(path, f'line {line} is no object', REMEDY)
     return values

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
+import secrets
 import socket
+import sys
 import tempfile
 import time
 from collections import deque
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     Work = Callable[[SequenceTask, Files, Any], Files]
 
 LOCAL = 'local'
+LOOPBACK = 'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER'
+"""Set to 0, Ray uses the address 127.0.0.1 for all of its processes, as it does by default where
+firewalls ask about others; anybody who reaches their ports can run code here."""
 POLL_SECONDS = 0.5
 
 
@@ -145,6 +151,8 @@ def run_on_ray(
     """
     if importlib.util.find_spec('ray') is None:
         raise ValueError("--ray needs Ray: pip install 'loftr_ros[ray]'")
+    if address == LOCAL:
+        _keep_to_this_host()
     import ray
 
     _check_reachable(address)
@@ -165,6 +173,19 @@ def run_on_ray(
             yield from cluster.step()
     finally:
         ray.shutdown()
+
+
+def _keep_to_this_host() -> None:
+    """Let a cluster that is started here listen to this host alone, and ask for a token.
+
+    What is in the environment already goes first. Ray reads it when it is imported.
+    """
+    if 'ray' in sys.modules:
+        return
+    os.environ.setdefault(LOOPBACK, '0')
+    if 'RAY_AUTH_MODE' not in os.environ:
+        os.environ['RAY_AUTH_MODE'] = 'token'
+        os.environ.setdefault('RAY_AUTH_TOKEN', secrets.token_hex(32))
 
 
 def _check_reachable(address: str) -> None:

@@ -142,6 +142,7 @@ class _State:
     order: StampOrder = field(default_factory=StampOrder)
     partners: PartnerCount = field(default_factory=PartnerCount)
     restarted: bool = False
+    notices: list[str] = field(default_factory=list)
     worst: list[tuple[float, int, MatchArrays]] = field(default_factory=list)
     schedule: Schedule | None = None
     next_index: int = 0
@@ -361,6 +362,8 @@ class _Run:
         if step is None:
             make = state.recorder.dropped if outcome.dropped else state.recorder.refused
             return make(index, frame.stamp_ns, outcome.problem), None
+        if step.notice:
+            state.notices.append(step.notice)
         if step.loops is not None:
             state.loops.add(index, step.loops, item.world_T_camera)
         result = step.result
@@ -452,7 +455,7 @@ class _Run:
             write_records(folder / LOOPS, self._state.loops.records)
         write_json(folder / SUMMARY, summary)
         total = self._total if status == 'complete' else None
-        warnings = warnings_of(self._sequence, records, total)
+        warnings = [*self._state.notices, *warnings_of(self._sequence, records, total)]
         if status == 'complete' and self._task.mode != 'mono' and self._state.partners.missing:
             warnings.append(self._state.partners.text(self._task.mode, self._slop_ns()))
         info = replace(self._info, status=status, error=error, warnings=tuple(warnings))

@@ -165,6 +165,27 @@ def test_a_transform_may_be_the_truth(tmp_path: Path) -> None:
     assert item.world_T_camera[0, 3] == 4
 
 
+@pytest.mark.parametrize(
+    ('topic', 'described'),
+    [
+        ('/camera/depth/image_raw', '16UC1; png compressed '),
+        ('/camera/aligned_depth_to_color', 'png'),
+    ],
+)
+def test_depth_in_png_of_16_bit_is_read(tmp_path: Path, topic: str, described: str) -> None:
+    with BagWriter(tmp_path / 'bag') as bag:
+        for index in range(3):
+            shown = frame(index)
+            bag.write_frame('/camera/color', shown)
+            depth = compressed(bag, np.full(shown.image.shape[:2], 1500, np.uint16), 'png')
+            depth.format, depth.header = described, bag.header(shown.stamp_ns, 'camera')
+            bag.write(f'{topic}/compressed', depth, shown.stamp_ns)
+    sequence = open_sequence(tmp_path / 'bag', mode='rgbd')
+    for item in sequence:
+        assert item.frame.depth is not None
+        assert np.unique(item.frame.depth) == 1.5
+
+
 def test_compressed_images_are_read(tmp_path: Path) -> None:
     red = np.zeros((48, 64, 3), np.uint8)
     red[:, :, 2] = 200

@@ -60,6 +60,7 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     [
         ('{"index": 0\n', 'line 1 is no JSON'),
         ('[1]\n', 'line 1 is no object'),
+        ('[' * 100_000 + '\n', 'line 1 is no JSON'),
         ('{"index": 0}\n', 'does not fit'),
         ('{"index": 0, "stamp_ns": 1, "status": "matched", "speed": 3}\n', 'does not fit.*speed'),
     ],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +129,40 @@ def test_ray_gives_the_same_results_and_tries_a_failed_task_again(
     }
     assert [name for name, _ in notes.retries] == ['first']
     assert results_of(tmp_path / 'here') == results_of(tmp_path / 'ray')
+
+
+@needs_ray
+def test_ray_that_is_started_here_listens_to_this_host_alone_and_asks_for_a_token(
+    tmp_path: Path,
+) -> None:
+    import ray
+
+    ports: list[str] = []
+    modes: list[object] = []
+
+    def look() -> bool:
+        ports[:] = listening_ports()
+        modes[:] = [os.environ['RAY_AUTH_MODE'], len(os.environ['RAY_AUTH_TOKEN'])]
+        return False
+
+    list(run_on_ray(tasks_in(tmp_path, 'ray')[:1], LOCAL, Notes(), look))
+    assert not ray.is_initialized()
+    assert len(ports) > 3
+    assert {address.removeprefix('::ffff:') for address in ports} == {'127.0.0.1'}
+    assert modes == ['token', 64]
+
+
+def listening_ports() -> list[str]:
+    """Return the addresses that this process and its children listen on."""
+    psutil = pytest.importorskip('psutil')
+    me = psutil.Process()
+    found = []
+    for process in [me, *me.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += [
+                one.laddr.ip for one in process.net_connections('inet') if one.status == 'LISTEN'
+            ]
+    return found
 
 
 @needs_ray

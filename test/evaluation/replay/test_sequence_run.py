@@ -14,7 +14,7 @@ from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.records.frame_records import matrix_of
 from loftr_ros.evaluation.records.results import SequenceFolder
 from loftr_ros.evaluation.replay import sequence_run
-from loftr_ros.evaluation.replay.sequence_run import CHECKPOINT, Listener
+from loftr_ros.evaluation.replay.sequence_run import CHECKPOINT, Listener, run_sequence
 from loftr_ros.settings.parameters import NodeParameters
 from test.helpers.known_world import (
     KnownMatcher,
@@ -265,6 +265,31 @@ def test_the_slop_of_stamps_is_that_of_the_node(tmp_path: Path, mode: str) -> No
     slop = NodeParameters().with_values({'matcher.num_threads': 1, 'input.sync_slop': 0.04})
     info = run_known(replace(task_of(bag, tmp_path / 'out', mode=mode), parameters=slop))
     assert (info.status, info.error) == ('complete', '')
+
+
+class Straight(KnownMatcher):
+    """A world in which the camera of each frame stands beside that of the one before."""
+
+    def position(self, index: int) -> NDArray[np.float64]:
+        return np.array(self.step) * index
+
+
+@pytest.mark.parametrize('swapped', [False, True])
+def test_swapped_images_are_a_warning(tmp_path: Path, swapped: bool) -> None:
+    world = Straight(noise=0.1, camera=known_matcher().camera, step=(0.15, 0.0, 0.0))
+    with BagWriter(tmp_path / 'bag') as bag:
+        for index in range(2, 8):
+            stamp_ns = 10**9 + index * 10**8
+            bag.write_frame('/left', world.frame(index, stamp_ns))
+            bag.write_frame('/right', world.frame(index + (-1 if swapped else 1), stamp_ns))
+    values = {'matcher.num_threads': 1, 'input.left_T_right': (0.15, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)}
+    task = task_of(tmp_path / 'bag', tmp_path / 'out', mode='stereo')
+    info = run_sequence(replace(task, parameters=NodeParameters().with_values(values)), world)
+    assert info.status == 'complete'
+    found = [text for text in info.warnings if 'left and right look swapped' in text]
+    assert len(found) == swapped
+    records = SequenceFolder.open(tmp_path / 'out').frames()
+    assert any(record.metric for record in records) is not swapped
 
 
 def test_frames_without_depth_are_counted(tmp_path: Path) -> None:
