@@ -1,15 +1,15 @@
-"""Odometry on sequences with known poses: `python benchmarks/odometry.py data`.
+"""Odometry on sequences with known poses: `python benchmarks/odometry.py data/kitti_stereo ...`.
 
-The folder holds `kitti_stereo` (run in the mode stereo), `sevenscenes` (rgbd) and `euroc_mh05`
-(mono); those that are missing are left out. The package's matcher and RootSIFT feed the same
-tracker and odometry. Errors over segments are KITTI's, of lengths of 10 to 50 m from every frame
-on; the absolute trajectory error is evo's, after alignment, with scale where the trajectory has
-none.
+Whatever `loftr-ros evaluate` opens is tracked, in each mode that the sequence has images for. The
+package's matcher and RootSIFT feed the same tracker and odometry; the ratio of their trajectory
+errors stands below. Errors over segments are KITTI's, of lengths of 10 to 50 m from every frame on;
+the absolute trajectory error is evo's, after alignment, with scale where the trajectory has none.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -23,7 +23,8 @@ import torch
 from evo.core.metrics import APE, PoseRelation
 from evo.core.trajectory import PosePath3D
 
-from loftr_ros.data.datasets import open_sequence
+from loftr_ros.data.datasets import MODES, open_sequence
+from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.matchers.peers import Keypoints, RootSift
 from loftr_ros.evaluation.records.segments import segment_errors
 from loftr_ros.frontend import (
@@ -42,10 +43,10 @@ from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 
 Array = npt.NDArray[np.float64]
-SEQUENCES = {'kitti_stereo': 'stereo', 'sevenscenes': 'rgbd', 'euroc_mh05': 'mono'}
+MATCHERS = 'loftr', 'rootsift'
 LENGTHS = (10.0, 20.0, 30.0, 40.0, 50.0)
 HEADER = (
-    f'{"sequence":13} {"mode":6} {"matcher":9} {"frames":>6} {"segments %":>10} {"deg/m":>7} '
+    f'{"sequence":16} {"mode":6} {"matcher":9} {"frames":>6} {"segments %":>10} {"deg/m":>7} '
     f'{"ATE m":>7} {"ATE deg":>7} {"NEES":>6} {"median":>6} {"ms":>5} states'
 )
 
@@ -79,21 +80,29 @@ class Run:
     states: Counter[str] = field(default_factory=Counter)
     metric: bool = True
 
+    def paths(self, start: int) -> tuple[Array, Array]:
+        return np.stack(self.truth)[start:], np.stack(self.estimate)[start:]
+
+    def trajectory_error(self, start: int) -> float:
+        return absolute_errors(*self.paths(start), not self.metric)[0]
+
     def line(self, start: int) -> str:
-        truth, estimate = np.stack(self.truth)[start:], np.stack(self.estimate)[start:]
+        truth, estimate = self.paths(start)
         segments = segment_errors(truth, estimate, LENGTHS, step=1) if self.metric else None
         drift = f'{"-":>10} {"-":>7}'
         if segments is not None:
             drift = f'{segments["translation_percent"]:10.3f} {segments["rotation_deg_per_m"]:7.4f}'
         nees = f'{np.mean(self.nees[start:]):6.2f} {np.median(self.nees[start:]):6.2f}'
         states = ', '.join(f'{count} {name}' for name, count in self.states.most_common())
+        shift, angle = absolute_errors(truth, estimate, not self.metric)
         return (
-            f'{len(truth):6d} {drift} {absolute_errors(truth, estimate, not self.metric)} {nees} '
+            f'{len(truth):6d} {drift} {shift:7.4f} {angle:7.3f} {nees} '
             f'{np.median(self.milliseconds):5.0f} {states}'
         )
 
 
-def absolute_errors(truth: Array, estimate: Array, scaled: bool) -> str:
+def absolute_errors(truth: Array, estimate: Array, scaled: bool) -> tuple[float, float]:
+    """Return the root mean square errors of position, m, and rotation, degrees."""
     reference, path = path_of(truth), path_of(estimate)
     path.align(reference, correct_scale=scaled)
     figures = []
@@ -101,7 +110,7 @@ def absolute_errors(truth: Array, estimate: Array, scaled: bool) -> str:
         metric = APE(relation)
         metric.process_data((reference, path))
         figures.append(metric.get_all_statistics()['rmse'])
-    return f'{figures[0]:7.4f} {figures[1]:7.3f}'
+    return figures[0], figures[1]
 
 
 def path_of(poses: Array) -> PosePath3D:
@@ -131,18 +140,38 @@ def normalized_error(result: TrackingResult, truth: Array) -> float:
     return float(error @ np.linalg.solve(spread, error)) / free.shape[1]
 
 
-def steps_of(folder: Path, mode: str, session: Session[Any]) -> Iterator[tuple[Step, Array]]:
-    for frame in open_sequence(folder, mode=mode):
+def modes_of(folder: Path) -> list[str]:
+    """Return the modes that a sequence has images for, the metric ones first."""
+    found = []
+    for mode in ('stereo', 'rgbd', 'mono'):
+        try:
+            open_sequence(folder, mode=mode)
+        except DatasetError:
+            continue
+        found.append(mode)
+    return found or ['mono']
+
+
+def steps_of(
+    folder: Path, mode: str, most: int | None, session: Session[Any]
+) -> Iterator[tuple[Step, Array]]:
+    for frame in itertools.islice(open_sequence(folder, mode=mode), most):
         if frame.world_T_camera is not None:
             yield session.process(frame.frame), frame.world_T_camera
 
 
-def run(folder: Path, mode: str, matcher: Any, options: TrackerOptions) -> Run:  # noqa: ANN401
+def run(
+    folder: Path,
+    mode: str,
+    matcher: Any,  # noqa: ANN401
+    options: TrackerOptions,
+    most: int | None,
+) -> Run:
     session = Session(matcher, SessionOptions(options), odometry=BaseOdometry())
     found = Run()
     poses: dict[int, Array] = {}
     latest = np.eye(4)
-    for step, truth in steps_of(folder, mode, session):
+    for step, truth in steps_of(folder, mode, most, session):
         result, estimate = step.result, step.estimate
         found.truth.append(truth)
         if result is not None:
@@ -162,13 +191,14 @@ def run(folder: Path, mode: str, matcher: Any, options: TrackerOptions) -> Run: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('data', type=Path, help='folder of the sequences')
+    parser.add_argument('data', nargs='+', type=Path, help='folders of sequences, or bags')
     parser.add_argument('--weights', default='lite', help='LoFTR weights to match with')
     parser.add_argument('--longer-side', type=int, default=640, help='0 for the full image, px')
     parser.add_argument('--reference', default='keyframe', choices=('keyframe', 'previous'))
     parser.add_argument('--start', type=int, default=0, help='frames that are not measured')
-    parser.add_argument('--sequence', action='append', choices=tuple(SEQUENCES))
-    parser.add_argument('--matcher', action='append', choices=('loftr', 'rootsift'))
+    parser.add_argument('--frames', type=int, help='at most so many of each sequence')
+    parser.add_argument('--mode', action='append', choices=MODES)
+    parser.add_argument('--matcher', action='append', choices=MATCHERS)
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -177,16 +207,19 @@ def main() -> None:
         {'matcher.weights': arguments.weights, 'matcher.longer_side': arguments.longer_side}
     )
     print(HEADER)
-    for name in arguments.sequence or SEQUENCES:
-        folder = arguments.data / name
-        for kind in arguments.matcher or ('loftr', 'rootsift'):
-            if not folder.is_dir():
-                continue
-            matcher = load_matcher(parameters) if kind == 'loftr' else Peer()
-            found = run(folder, SEQUENCES[name], matcher, options)
-            print(
-                f'{name:13} {SEQUENCES[name]:6} {kind:9} {found.line(arguments.start)}', flush=True
-            )
+    for folder in arguments.data:
+        for mode in arguments.mode or modes_of(folder):
+            errors = []
+            for kind in arguments.matcher or MATCHERS:
+                matcher = load_matcher(parameters) if kind == 'loftr' else Peer()
+                found = run(folder, mode, matcher, options, arguments.frames)
+                line = found.line(arguments.start)
+                print(f'{folder.name:16} {mode:6} {kind:9} {line}', flush=True)
+                errors.append(found.trajectory_error(arguments.start))
+            if len(errors) == len(MATCHERS):
+                print(
+                    f'{"":16} {"":6} ATE of loftr by that of rootsift: {errors[0] / errors[1]:.2f}'
+                )
     print('* poses that odometry could not go on by')
 
 

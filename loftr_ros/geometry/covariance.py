@@ -125,18 +125,14 @@ def common_changes(
     Returns:
         float64 (6, N, K), the changes by one standard deviation of each.
     """
-    before, query = errors(pairs), pairs.query[:, :2]
+    query = pairs.query[:, :2]
     moved = query - pairs.reference[:, :2]
     size = options.shared_growth * float(np.median(np.hypot(*moved[agreeing].T)))
     extent = float(np.sqrt(np.mean(query[agreeing] ** 2)))
+    before = errors(pairs)
+    shifts = np.array([errors(pairs.shifted(size * axis)) - before for axis in np.eye(2)])
     forms = np.column_stack([np.ones(len(pairs)), query / extent])
-    return np.array(
-        [
-            errors(pairs.shifted(size * form[:, None] * axis)) - before
-            for form in forms.T
-            for axis in np.eye(2)
-        ]
-    )
+    return np.asarray((forms.T[:, None, :, None] * shifts).reshape(-1, *before.shape))
 
 
 def is_within(covariance: Array, deviations: npt.ArrayLike) -> bool:

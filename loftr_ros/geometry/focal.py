@@ -94,11 +94,14 @@ def estimate_focal_error(
         information = slopes.T @ slopes
         if not np.isfinite(information).all():
             return None
-        step = -np.linalg.pinv(information, rcond=1e-12, hermitian=True) @ (slopes.T @ errors)
+        inverse = np.linalg.pinv(information, rcond=1e-12, hermitian=True)
+        step = -inverse @ (slopes.T @ errors)
         state = state.moved(step[:5])
         before = log_ratio
         log_ratio += float(np.clip(step[5], -_LARGEST_STEP, _LARGEST_STEP))
-        if abs(log_ratio - before) < _LINEAR:
+        # An error that may be chance counts for nothing: it need not be exact.
+        chance = float(np.mean(errors**2)) * inverse[5, 5]
+        if abs(log_ratio - before) < _LINEAR or log_ratio**2 < _CHANCE * chance:
             break
         seen = _seen_with(log_ratio, points, cameras, pairs.sigma)
     scale = float(np.sqrt(np.mean(errors**2)))

@@ -213,13 +213,15 @@ def _estimate(
     prior = prior.scaled(understatement(start, pairs, prior.sigma))
     pure_rotation, motions = explain(start, pairs, prior, focal_length, options)
     best = max(motions, key=lambda model: float(model.line_gains.sum()))
-    model = pure_rotation if pure_rotation.evidence >= best.evidence else best
+    model = best
+    if pure_rotation is not None and pure_rotation.evidence >= best.evidence:
+        model = pure_rotation
     rule = doubt(Evidence(model, pairs, prior, focal_length, options))
     if rule is not None:
         return RelativePose.failed(rule.state, rule.reason, len(pairs), rule.check)
-    if model is pure_rotation:
+    if model.method == 'rotation':
         reason = 'a rotation alone explains the matches: there is no parallax'
-        return _rotation_only(pure_rotation, pairs, prior, reason, options)
+        return _rotation_only(model, pairs, prior, reason, options)
     covariance = motion_covariance(best, pairs, prior, options)
     kept = best.inliers
     agreeing = replace(pairs.select(kept), sigma=prior.sigma[kept])
@@ -234,15 +236,21 @@ def _estimate(
 
 def explain(
     start: Motion, pairs: RayPairs, prior: MatchPrior, focal_length: float, options: TwoViewOptions
-) -> tuple[Model, list[Model]]:
-    """Return the best rotation without a translation, and the motions that may explain matches."""
+) -> tuple[Model | None, list[Model]]:
+    """Return the best rotation without a translation, and the motions that may explain matches.
+
+    There is no rotation where it is out of the question.
+    """
     motions = [motion_model(start, pairs, prior)]
-    if support(motions[0].weights, prior) < EASY:
+    easy = support(motions[0].weights, prior) >= EASY
+    if not easy:
         others = other_motions(pairs, focal_length, options)
         motions += [motion_model(motion, pairs, prior) for motion in others]
     general = max(motions, key=lambda model: float(model.line_gains.sum()))
-    starts = [general.motion.rotation, general.motion.twisted().rotation]
-    pure_rotation = rotation_model(starts, pairs, prior)
+    pure_rotation = None
+    if not easy or not _is_clear(general, pairs, prior):
+        starts = [general.motion.rotation, general.motion.twisted().rotation]
+        pure_rotation = rotation_model(starts, pairs, prior)
     planar = planar_motions(general, pairs, prior)
     return pure_rotation, [*motions, *(motion_model(motion, pairs, prior) for motion in planar)]
 
