@@ -29,9 +29,9 @@ UNITED = 0.5
 ones hit the lines of some motion by chance, but most of them do not."""
 PRECISE = 0.5
 """Sigma below which matches hardly differ in what they tell about the pair, px."""
-BLURRED = 1.0
+BLURRED = 1.5
 """Median deviation of the matches of a motion from which on the images are blurred, px; it is 0.1
-to 0.6 px in sharp ones."""
+to 0.6 px in sharp ones, and above 2 px in those that are smeared by 45 px."""
 CLEAR_PARALLAX = 30.0
 """Median parallax, by that deviation, that tells the motion in spite of it: blur shifts whole parts
 of an image alike, by about as much, and no number of matches removes that."""

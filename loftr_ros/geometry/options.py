@@ -38,7 +38,7 @@ class TwoViewOptions:
     estimator: str = 'auto'
     seed: int = 0
     min_matches: int = 20
-    min_support: float = 10.0
+    min_support: float = 8.0
     max_direction_sigma: float = 0.35
     max_rotation_sigma: float = 0.1
     shared_sigma: float = 0.2

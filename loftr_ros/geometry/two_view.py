@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 from loftr_ros.geometry.ambiguity import spread
 from loftr_ros.geometry.camera import Camera
@@ -24,7 +25,6 @@ from loftr_ros.geometry.likelihood import MatchPrior
 from loftr_ros.geometry.models import (
     Model,
     motion_model,
-    parallax,
     planar_motions,
     rotation_model,
 )
@@ -44,7 +44,7 @@ _UNDETERMINED = 'the matches do not determine the motion'
 LEAST_SIGMA = 0.1
 """No match is more accurate than this, px: what sigma leaves out, added in quadrature."""
 CLEAR = 10.0
-"""Median parallax in standard deviations that no rotation explains."""
+"""Median error, in standard deviations, from which on a rotation alone explains nothing."""
 FAR = np.deg2rad(15.0)
 """Two motions that a plane allows, or a wrong one, differ by more from the pose just before."""
 
@@ -156,12 +156,18 @@ def _follow(
 
 
 def _is_clear(model: Model, pairs: RayPairs, prior: MatchPrior) -> bool:
-    """Return whether the parallax is so large that no rotation explains it."""
+    """Return whether the best rotation leaves errors so large that it is out of the question."""
     kept = model.inliers
     if not kept.any():
         return False
-    along = parallax(model.motion, pairs.select(kept))[0]
-    return bool(np.nanmedian(np.abs(along) / prior.sigma[kept]) > CLEAR)
+    rays = pairs.select(kept)
+    turned, _ = Rotation.align_vectors(_unit(rays.reference), _unit(rays.query))
+    errors, _ = rotation_errors(turned.as_matrix(), rays, prior.sigma[kept])
+    return bool(np.median(np.hypot(*errors.T)) > CLEAR)
+
+
+def _unit(rays: Array) -> Array:
+    return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
 
 def _is_far(pose: RelativePose, before: RelativePose) -> bool:
