@@ -20,9 +20,9 @@ help:  ## list these commands
 demo: env  ## set up, then run the node on an image sequence; DATA=folder or bag, OUT=folder
 	@$(BIN)/loftr-ros demo $(if $(DATA),--data '$(DATA)') $(if $(OUT),--out '$(OUT)')
 
-test: env  ## set up, then run the tests (minutes); ARGS='test/geometry -x' for pytest, JOBS=2 side by side
+test: env  ## set up, then run the tests (minutes); ARGS='test/geometry -x' for pytest, JOBS=1 one by one
 	@$(PYTHON) scripts/setup_env.py --extras
-	@$(BIN)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile) $(ARGS)
+	@$(BIN)/python -m pytest $(if $(filter 1,$(JOBS)),,-n $(or $(JOBS),auto) --dist loadfile --no-loadscope-reorder) $(ARGS)
 
 env:  ## make .venv: Python packages, ROS 2 wheels (ROS=kilted or jazzy), this package's messages
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Debian or Ubuntu: sudo apt install python3 python3-dev python3-venv" >&2; exit 1; }

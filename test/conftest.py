@@ -5,7 +5,6 @@ same examples every time; `HYPOTHESIS_PROFILE=explore` tries new ones.
 """
 
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -13,6 +12,13 @@ try:
     from hypothesis import settings
 except ModuleNotFoundError:  # then its tests skip
     settings = None  # type: ignore[assignment,misc]
+
+from loftr_ros.evaluation.live.processes import reserve_domain
+
+# Processes of the tests run side by side, so each computes in one thread. NumPy, OpenCV and torch,
+# which are not imported yet, read these.
+for name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'OPENCV_FOR_THREADS_NUM'):
+    os.environ.setdefault(name, '1')
 
 # The modules that tests of several rooms share.
 sys.path.insert(0, str(Path(__file__).parent / 'helpers'))
@@ -24,22 +30,7 @@ if settings is not None:
     settings.register_profile('explore', deadline=None, max_examples=1000)
     settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'fixed'))
 
-
-def reserve_domain() -> tuple[int, socket.socket]:
-    """Find a ROS domain that no other run of these tests has; it is ours while the socket lives."""
-    for domain in range(1, 101):
-        reservation = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            reservation.bind(('127.0.0.1', 47000 + domain))
-        except OSError:
-            reservation.close()
-        else:
-            return domain, reservation
-    raise RuntimeError('all ROS domains are taken by other runs of these tests')
-
-
-DOMAIN, RESERVATION = reserve_domain()
-os.environ['ROS_DOMAIN_ID'] = str(DOMAIN)
+os.environ['ROS_DOMAIN_ID'] = str(reserve_domain()[0])
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 # Over shared memory two nodes now and then do not find each other.
 os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')

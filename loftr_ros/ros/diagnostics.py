@@ -67,6 +67,8 @@ def _inputs(report: NodeReport) -> DiagnosticStatus:
         values[f'{topic.name} rate [Hz]'] = f'{topic.rate:.2f}'
         values[f'{topic.name} received'] = str(topic.received)
         values[f'{topic.name} refused'] = str(topic.refused)
+        if topic.publishers is not None:
+            values[f'{topic.name} publishers'] = str(topic.publishers)
     refusal = report.work.last_refusal
     values['last refused'] = '' if refusal is None else str(refusal)
     if report.problems:

@@ -29,7 +29,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from loftr_ros.msg import Correspondences, RelativePose
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 FLOW_NODE = [sys.executable, str(Path(__file__).with_name('flow_node.py'))]
 
 # Logs of the nodes that run.

@@ -25,7 +25,7 @@ from loftr_ros.rendering.procedural import procedural_texture
 
 TEXTURE = procedural_texture(300, np.random.default_rng(3))
 CONFIG = dataclasses.replace(
-    EFFICIENT, blocks=(1, 1, 1, 2), layers=2, border_cells=0, confidence_threshold=0.0
+    EFFICIENT, blocks=(1, 1, 1, 1), layers=1, border_cells=0, confidence_threshold=0.0
 )
 
 

@@ -31,7 +31,7 @@ PARAMETERS = {
     'input.queue_size': 500,
 }
 RATE = 30.0
-FRAMES = 90
+FRAMES = 60
 
 
 def stamps(messages: Iterable[RelativePose | Correspondences]) -> set[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
@@ -33,6 +35,12 @@ def test_a_node_that_works_is_ok() -> None:
     assert found['processing'].message == 'OK'
     assert pairs(found['processing'])['matches'] == '321'
     assert pairs(found['inputs'])['/image rate [Hz]'] == '10.00'
+
+
+def test_publishers_are_counted_where_their_number_is_known() -> None:
+    known = dataclasses.replace(TOPIC, publishers=2)
+    assert pairs(statuses(topics=[known])['inputs'])['/image publishers'] == '2'
+    assert '/image publishers' not in pairs(statuses(topics=[TOPIC])['inputs'])
 
 
 def test_the_model_is_named() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import importlib.util
 import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 
 STOP_TIMEOUT_S = 15.0
 LOG_LINES = 15
+# Those above 101 collide with the ephemeral ports of Linux.
 DOMAINS = 100
+RESERVATION_PORT = 47_000
+# The first participant of domain 0 listens here.
+DDS_PORT, DDS_PORTS_PER_DOMAIN = 7410, 250
 PR_SET_PDEATHSIG = 1
 PROFILE = 'fastdds.xml'
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
@@ -179,6 +185,38 @@ def ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@functools.cache
+def reserve_domain() -> tuple[int, socket.socket]:
+    """Find a ROS domain that no other program on this machine uses.
+
+    Returns:
+        The domain, which is that of this process as long as it lives, and what reserves it.
+
+    Raises:
+        LiveError: All are taken.
+
+    """
+    for offset in range(DOMAINS):
+        domain = 1 + (os.getpid() + offset) % DOMAINS
+        reservation = _bind('127.0.0.1', RESERVATION_PORT + domain)
+        used_by_dds = _bind('', DDS_PORT + DDS_PORTS_PER_DOMAIN * domain)
+        if reservation is not None and used_by_dds is not None:
+            used_by_dds.close()
+            return domain, reservation
+    raise LiveError(f'all ROS domains from 1 to {DOMAINS} are in use on this machine')
+
+
+def _bind(host: str, port: int) -> socket.socket | None:
+    """Return a socket at a UDP port that nobody else has."""
+    found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        found.bind((host, port))
+    except OSError:
+        found.close()
+        return None
+    return found
+
+
 def ros_environment(folder: Path) -> dict[str, str]:
     """Return an environment whose ROS graph no other program on this machine shares.
 
@@ -186,8 +224,7 @@ def ros_environment(folder: Path) -> dict[str, str]:
     """
     environment = {
         **os.environ,
-        # Domains above 101 collide with the ephemeral ports of Linux.
-        'ROS_DOMAIN_ID': str(1 + os.getpid() % DOMAINS),
+        'ROS_DOMAIN_ID': str(reserve_domain()[0]),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'ROS_LOG_DIR': str(folder),
         'PYTHONUNBUFFERED': '1',

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from loftr_ros.evaluation.live.plan import LivePlan
 
 START_TIMEOUT_S = 120.0
-SETTLE_S = 0.5
 SILENCE_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 30.0
 POLL_S = 0.05
@@ -102,6 +101,7 @@ class LiveSession:
         """
         self.progress = Progress()
         self._work = work
+        self._inputs = tuple(plan.inputs.values())
         file = work / 'plan.json'
         plan.write(file)
         logs = work / 'publisher.log', work / 'recorder.log'
@@ -137,9 +137,13 @@ class LiveSession:
             if 'failed' in (problem := self.progress.value('node', 'message')):
                 raise self.node.error(f'did not start: {problem}')
             active = self.progress.value('node', 'lifecycle') == 'active'
-            if active and self.progress.ready and self.progress.connected:
+            # Discovery is not simultaneous on both sides: the node must know the publisher, too.
+            known = all(
+                self.progress.value('inputs', f'{topic} publishers') != '0'
+                for topic in self._inputs
+            )
+            if active and known and self.progress.ready and self.progress.connected:
                 break
-        time.sleep(SETTLE_S)  # discovery is not simultaneous on both sides
 
     def play(self, on_progress: Callable[[Progress], None]) -> None:
         """Send everything once, and wait for the result of the last image.

@@ -35,6 +35,8 @@ EVERY_FRAME = NodeParameters().with_values(
         'matcher.longer_side': 320,
         'matcher.num_threads': 1,
         'input.process_every_frame': True,
+        # Best effort over UDP, images are lost while the machine is busy.
+        'input.reliability': 'reliable',
         'input.queue_size': 30,
     }
 )
