@@ -33,6 +33,13 @@ def test_the_devcontainer_builds_that_container_and_sets_up() -> None:
     assert settings['postCreateCommand'].startswith('make env')
 
 
+def test_every_target_of_make_is_described() -> None:
+    targets = re.findall(r'^([a-z]+):.*##', (ROOT / 'Makefile').read_text(), re.M)
+    described = (ROOT / 'CONTRIBUTING.md').read_text()
+    assert {'audit', 'lint', 'test'} <= set(targets)
+    assert [name for name in targets if f'`make {name}`' not in described] == ['help']
+
+
 def test_ci_runs_commands_that_are_described_on_distributions_with_wheels() -> None:
     jobs = yaml.safe_load((ROOT / '.github' / 'workflows' / 'ci.yml').read_text())['jobs']
     runs = jobs['wheels']['strategy']['matrix']['include']
