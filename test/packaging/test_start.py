@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +40,21 @@ def test_every_target_of_make_is_described() -> None:
     described = (ROOT / 'CONTRIBUTING.md').read_text()
     assert {'audit', 'lint', 'test'} <= set(targets)
     assert [name for name in targets if f'`make {name}`' not in described] == ['help']
+
+
+def test_pixi_has_what_package_xml_asks_for() -> None:
+    tomllib = pytest.importorskip('tomllib')  # from Python 3.11 on
+    manifest = tomllib.loads((ROOT / 'pixi.toml').read_text())
+    names = {'matplotlib': 'matplotlib-base', 'opencv': 'py-opencv', 'yaml': 'pyyaml'}
+    for element in ET.parse(ROOT / 'package.xml').getroot():
+        if element.tag not in ('depend', 'exec_depend', 'buildtool_depend'):
+            continue
+        system, _, name = str(element.text).partition('python3-')
+        wanted = names.get(name, name) if name else f'ros-jazzy-{system}'.replace('_', '-')
+        assert wanted in manifest['dependencies']
+    assert {'pytorch', 'safetensors'} <= set(manifest['dependencies'])
+    assert manifest['tasks']['launch']['cmd'] == 'ros2 launch loftr_ros loftr.launch.py'
+    assert '--save-bag' in manifest['tasks']['room']
 
 
 def test_ci_runs_commands_that_are_described_on_distributions_with_wheels() -> None:
