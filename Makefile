@@ -12,7 +12,7 @@ unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH RMW_I
 export ROS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test env messages docs format lint type clean
+.PHONY: help demo test env messages docs format lint type audit clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
@@ -47,6 +47,11 @@ lint: env  ## check format, style and who imports whom
 
 type: env  ## check types
 	@$(BIN)/mypy
+
+audit:  ## look for dangerous calls and for vulnerable versions; fetches bandit and pip-audit
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet bandit pip-audit; }
+	@build/audit/bin/bandit --quiet --severity-level medium --recursive loftr_ros launch scripts benchmarks examples setup.py
+	@build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 clean:  ## remove the environment, builds and generated messages
 	rm -rf .venv build docs/_build docs/generated install log loftr_ros.egg-info loftr_ros/msg loftr_ros/srv loftr_ros/*.so

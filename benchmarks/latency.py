@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # Nobody else shall listen: what is measured is this machine alone.
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
@@ -31,6 +31,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from resources import processor_seconds
 from sensor_msgs.msg import CameraInfo, Image
 
 from loftr_ros.codecs.conversions import camera_to_msg, header_to_msg, image_to_msg
@@ -109,22 +110,31 @@ class Player:
         rclpy.try_shutdown()
 
 
+class NodeProcess(NamedTuple):
+    """The node in a process of its own, and the file of its log."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
 @contextmanager
-def node_process(parameters: list[str]) -> Iterator[int]:
-    """Run the node with parameters name:=value; its log is shown if it fails. Yields its pid."""
+def node_process(parameters: list[str], name: str = 'loftr') -> Iterator[NodeProcess]:
+    """Run the node with parameters name:=value; its log is shown if something fails meanwhile."""
     arguments = [item for parameter in parameters for item in ('-p', parameter)]
+    arguments += ['-r', f'__node:={name}']
     command = [sys.executable, '-m', 'loftr_ros.ros.node', '--ros-args', *arguments]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, 'node.log')
         with log.open('w') as stream:
             process = subprocess.Popen(command, stdout=stream, stderr=stream)
         try:
-            yield process.pid
+            yield NodeProcess(process, log)
         except Exception:
             print(log.read_text(), file=sys.stderr)
             raise
         finally:
-            process.send_signal(signal.SIGINT)
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
             process.wait(30)
 
 
@@ -138,12 +148,6 @@ def wait_for_first_pose(player: Player, views: list[RenderedView]) -> None:
         player.send(views[stamp_ns // SECOND_NS % len(views)], stamp_ns)
         time.sleep(0.5)
     time.sleep(2.0)  # what was sent meanwhile shall be done
-
-
-def processor_seconds(pid: int) -> float:
-    """Return how long the cores have worked for a process so far, s."""
-    fields = Path(f'/proc/{pid}/stat').read_text(encoding='utf-8').rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 def summarize(player: Player, sent: int, dropped: int, rate: float) -> dict[str, Any]:
@@ -193,7 +197,8 @@ def main() -> int:
     views = list(render_room_sequence(arguments.views, *size, rate_hz=arguments.rate))
     player = Player()
     try:
-        with node_process(arguments.parameters) as pid:
+        with node_process(arguments.parameters) as node:
+            pid = node.process.pid
             wait_for_first_pose(player, views)
             before = int(player.diagnostics.get('dropped', 0))
             for latencies in (player.latencies, player.matched, player.aligned):

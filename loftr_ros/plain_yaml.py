@@ -31,7 +31,7 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401 - whatever YAML holds
         YamlError: It is none, has aliases or is nested too deep.
     """
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)  # nosec B506
     except RecursionError as error:
         raise YamlError('nested too deep') from error
     # Besides its own error, yaml raises what the types happen to: int('0b'), {[]: 1}, 2026-99-99.

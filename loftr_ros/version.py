@@ -21,5 +21,5 @@ def package_version() -> str:
     """
     description = Path(__file__).resolve().parents[1] / 'package.xml'
     if description.is_file():
-        return ET.parse(description).findtext('version', '')
+        return ET.parse(description).findtext('version', '')  # nosec B314
     return metadata.version(PACKAGE)

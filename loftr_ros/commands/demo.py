@@ -27,13 +27,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--reference', choices=('keyframe', 'previous'), default='keyframe')
     parser.add_argument('--weights', default='lite', help='a name (`loftr-ros weights`) or a file')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+    parser.add_argument(
+        '--save-bag',
+        type=Path,
+        help='only write what the node would receive, as a bag; needs no ROS',
+    )
     add_parameters(parser)
     add_calibration(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit code."""
-    from loftr_ros.evaluation.demo.command import DemoOptions, run_demo
+    from loftr_ros.evaluation.demo.command import DemoOptions, run_demo, save_bag
     from loftr_ros.evaluation.replay.inputs import input_options
     from loftr_ros.settings.files import read_parameters
 
@@ -47,5 +52,9 @@ def run(options: argparse.Namespace) -> int:
     if files := calibration_files(options):
         inputs = inputs.with_values({CALIBRATION_FILE: files})
     values = {name: getattr(options, name) for name in ('data', 'output', 'frames', 'rate')}
-    run_demo(DemoOptions(**values, parameters=parameters, inputs=input_options(inputs)))
+    demo = DemoOptions(**values, parameters=parameters, inputs=input_options(inputs))
+    if options.save_bag is None:
+        run_demo(demo)
+    else:
+        save_bag(demo, options.save_bag)
     return 0

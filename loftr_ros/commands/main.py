@@ -34,6 +34,7 @@ COMMANDS = {
     'evaluate-calibration': 'measure what stated confidence and sigma are worth',
     'weights': 'list the weights known by name, or download some',
     'export': 'write the network as ONNX graphs, for backend onnxruntime',
+    'export-matches': 'write matches and tracks of a bag or dataset as a database of COLMAP',
     'demo': 'run the node on an image sequence, over DDS, and report what it did',
 }
 """What each command does."""

@@ -280,3 +280,20 @@ def _binary_points(file: Path) -> dict[int, NDArray[np.float64]]:
         reader.take('BBBd')
         reader.array('<i4', 2 * reader.take('Q')[0])
     return points
+
+
+def import_pycolmap() -> Any:  # noqa: ANN401 - an optional package
+    """Return pycolmap, which says only what went wrong.
+
+    Raises:
+        ValueError: It is not installed.
+    """
+    try:
+        import pycolmap
+    except ImportError as error:
+        raise ValueError(
+            'COLMAP is not installed: pip install pycolmap (Python 3.11 and later), or make models '
+            'with the colmap program'
+        ) from error
+    pycolmap.logging.minloglevel = 2
+    return pycolmap

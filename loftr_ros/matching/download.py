@@ -102,7 +102,8 @@ class _Transfer(threading.Thread):
             self.error = error
 
     def _receive(self) -> None:
-        with urllib.request.urlopen(self._url, timeout=TIMEOUT_S) as response:
+        # Addresses are those of the catalogue.
+        with urllib.request.urlopen(self._url, timeout=TIMEOUT_S) as response:  # nosec B310
             length = response.headers.get('Content-Length') or ''
             self.length = int(length) if length.isdecimal() else None
             self._check_size(self.length or 0)

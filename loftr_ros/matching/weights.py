@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from loftr_ros.matching.catalogue import CONFIGURATIONS, OFFICIAL, Checkpoint, cache_folder
 from loftr_ros.matching.config import EFFICIENT, EfficientConfig, LoFTRConfig, config_from_dict
@@ -21,6 +19,7 @@ from loftr_ros.matching.efficient import EfficientLoFTR
 from loftr_ros.matching.efficient_names import TRANSFORMERS, from_transformers
 from loftr_ros.matching.errors import WeightsError
 from loftr_ros.matching.network import LoFTR
+from loftr_ros.matching.safetensors_file import read_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +105,15 @@ def network_of(config: Config) -> Network:
 
 
 def save_weights(network: Network, path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file in float16 that carries its configuration."""
+    """Write a safetensors file in float16 that carries its configuration.
+
+    Raises:
+        WeightsError: The library is not installed, which only writing needs.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ImportError as error:
+        raise WeightsError('to write weights takes safetensors: pip install safetensors') from error
     state = network.state_dict()
     tensors = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     contiguous = {key: value.contiguous() for key, value in tensors.items()}
@@ -145,8 +152,8 @@ def training_pairs(weights: str | Path) -> int | None:
     path = find_weights(weights)
     if path.suffix != '.safetensors':
         return None
-    with safe_open(path, framework='pt') as stream:
-        pairs = (stream.metadata() or {}).get('training_pairs', '')
+    _, metadata = read_safetensors(path)
+    pairs = metadata.get('training_pairs', '')
     return int(pairs) if pairs.isdecimal() else None
 
 
@@ -225,9 +232,7 @@ def _read(path: Path, content: bytes) -> tuple[dict[str, Tensor], Config | None]
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Config | None]:
-    with safe_open(path, framework='pt') as stream:
-        metadata = stream.metadata() or {}
-        tensors = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
+    tensors, metadata = read_safetensors(path)
     floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     if 'loftr_config' not in metadata:
         return floats, _configuration_of(floats)

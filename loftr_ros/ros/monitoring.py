@@ -187,6 +187,39 @@ class WorkReport:
     resets: int = 0
 
 
+class LogLimit:
+    """Lets each kind of line of each topic come once in `REPEAT_S`; not for several threads."""
+
+    def __init__(self) -> None:
+        self._logged: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def line(self, topic: str, text: str, now: float) -> str:
+        """Return the line for the log, with the number of those since the last; '' for none.
+
+        Args:
+            topic: What it is about; '' for nothing that has a name.
+            text: What is said of it; kinds are texts that differ in numbers and quoted names alone.
+            now: The time, s of the monotonic clock.
+        """
+        key = self._kind(topic, text, now)
+        logged, more = self._logged.get(key, (-float('inf'), 0))
+        if now - logged < REPEAT_S:
+            self._logged[key] = logged, more + 1
+            return ''
+        self._logged[key] = now, 0
+        line = f'{topic}: {text}' if topic else text
+        return line + (f' (and {more} more of this kind before)' if more else '')
+
+    def _kind(self, topic: str, text: str, now: float) -> tuple[str, str]:
+        """Return topic and text without what differs from message to message."""
+        recent = {key: one for key, one in self._logged.items() if now - one[0] < KEPT_S}
+        self._logged = recent
+        key = topic, DIFFERENT.sub('#', text)
+        kinds = sum(other == topic for other, _ in recent)
+        # Texts made of those of others may be of ever new kinds.
+        return key if key in recent or kinds < MOST_KINDS else (topic, 'other')
+
+
 class WorkMonitor:
     """Counts results, refusals and errors; for use by several threads."""
 
@@ -198,7 +231,7 @@ class WorkMonitor:
         self._states: Counter[str] = Counter()
         self._trackings: Counter[str] = Counter()
         self._reported: dict[TrackingState, float] = {}
-        self._logged: dict[tuple[str, str], tuple[float, int]] = {}
+        self._limit = LogLimit()
         self._last: TrackingResult | None = None
         self._processed = self._errors = self._resets = 0
         self._last_refusal: Refusal | None = None
@@ -237,42 +270,24 @@ class WorkMonitor:
             return f'{STATE_MESSAGES[state]}{reason}'
 
     def refused(self, refusal: Refusal) -> str:
-        """Count a refused input.
-
-        Returns:
-            The line for the log: each kind of each topic has one in `REPEAT_S`, with the number of
-            those since the last line; '' for no line.
-        """
+        """Count a refused input; returns the line for the log, as `LogLimit.line` does."""
         with self._lock:
             self._last_refusal = refusal
-            key = self._kind(refusal)
-            logged, more = self._logged.get(key, (-float('inf'), 0))
-            if refusal.time - logged < REPEAT_S:
-                self._logged[key] = logged, more + 1
-                return ''
-            self._logged[key] = refusal.time, 0
-            return f'{refusal}' + (f' (and {more} more of this kind before)' if more else '')
+            return self._limit.line(refusal.topic, refusal.reason, refusal.time)
 
-    def _kind(self, refusal: Refusal) -> tuple[str, str]:
-        """Return topic and reason without what differs from message to message."""
-        recent = {key: one for key, one in self._logged.items() if refusal.time - one[0] < KEPT_S}
-        self._logged = recent
-        key = refusal.topic, DIFFERENT.sub('#', refusal.reason)
-        kinds = sum(topic == refusal.topic for topic, _ in recent)
-        # Reasons made of foreign text may be of ever new kinds.
-        return key if key in recent or kinds < MOST_KINDS else (refusal.topic, 'other')
-
-    def failed(self, error: BaseException, now: float) -> None:
-        """Count an unexpected exception at `now`, s."""
+    def failed(self, error: BaseException, now: float) -> str:
+        """Count an unexpected exception at `now`, s; returns the line for the log, as above."""
         with self._lock:
             self._errors += 1
             self._last_error_time = now
             self._last_error = shortened(f'{type(error).__name__}: {error}', LONGEST_TEXT)
+            return self._limit.line('', f'unexpected {self._last_error}', now)
 
-    def was_reset(self) -> None:
-        """Count that everything was forgotten."""
+    def was_reset(self, reason: str, now: float) -> str:
+        """Count that everything was forgotten; returns the line for the log, as `LogLimit` does."""
         with self._lock:
             self._resets += 1
+            return self._limit.line('', reason, now)
 
     def report(self, now: float, dropped: int = 0) -> WorkReport:
         """Return the state at `now`, s."""

@@ -38,7 +38,7 @@ from loftr_ros.ros.ending import Ending, ending_on_signals, leave
 from loftr_ros.ros.frames import Arrival, InputError
 from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.memory import free_memory
-from loftr_ros.ros.monitoring import LONGEST_TEXT, Refusal, WorkMonitor
+from loftr_ros.ros.monitoring import LONGEST_TEXT, LogLimit, Refusal, WorkMonitor
 from loftr_ros.ros.odometry import OdometryOutputs, check_extrinsics, extrinsics_of
 from loftr_ros.ros.odometry_inputs import OdometryInputs
 from loftr_ros.ros.outputs import Outputs
@@ -99,6 +99,7 @@ class LoftrNode(ManagedNode):
         self._failure = ''
         self._reported: set[str] = set()
         self._work = WorkMonitor()
+        self._limit = LogLimit()
         self._waiting = services.Waiting(lambda: self.executor)
         self._stuck = ''
         self.parameters = declare(self)
@@ -338,9 +339,8 @@ class LoftrNode(ManagedNode):
     def _on_worker_error(self, error: BaseException) -> None:
         if not self.context.ok():  # the process is ending: there is nobody left to publish to
             return
-        self._work.failed(error, time.monotonic())
-        text = shortened(f'{type(error).__name__}: {error}', LONGEST_TEXT)
-        self.get_logger().error(f'unexpected {text}')
+        if line := self._work.failed(error, time.monotonic()):
+            self.get_logger().error(line)
 
     # --- time ---
 
@@ -357,8 +357,9 @@ class LoftrNode(ManagedNode):
         if not self.parameters.input.process_every_frame:
             pipeline.clear()
         pipeline.worker.call(pipeline.reset)
-        self._work.was_reset()
-        self.get_logger().warning(f'{reason}: everything before is forgotten')
+        text = f'{reason}: everything before is forgotten'
+        if line := self._work.was_reset(text, time.monotonic()):
+            self.get_logger().warning(line)
 
     # --- parameters ---
 
@@ -427,10 +428,12 @@ class LoftrNode(ManagedNode):
         self._diagnostics.publish(diagnostics_to_msg(report, self.get_clock().now().to_msg()))
         for problem in report.problems:
             key = problem.partition(':')[0]
-            if key not in self._reported:
-                self.get_logger().warning(problem)
+            if key not in self._reported and (line := self._limit.line('', problem, report.now)):
+                self.get_logger().warning(line)
         if self._reported and not report.problems and report.topics:
-            self.get_logger().info('all inputs are there again')
+            again = 'all inputs are there again'
+            if line := self._limit.line('', again, report.now):
+                self.get_logger().info(line)
         self._reported = {problem.partition(':')[0] for problem in report.problems}
 
     def _watch_worker(self, pipeline: Pipeline) -> None:

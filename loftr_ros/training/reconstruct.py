@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
+from loftr_ros.data.colmap import import_pycolmap
 from loftr_ros.training.photographs import SUFFIXES
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def reconstruct(
     sparse = output / 'sparse'
     if sparse.exists():
         raise ValueError(f'{sparse}: there is a model already; choose another folder')
-    pycolmap = _pycolmap()
+    pycolmap = import_pycolmap()
+    pycolmap.set_random_seed(0)
     with tempfile.TemporaryDirectory() as temporary:
         database = Path(temporary) / 'database.db'
         _extract(pycolmap, database, images, names, options)
@@ -120,16 +122,3 @@ def _size(path: Path) -> tuple[int, int]:
     if image is None:
         raise ValueError(f'{path}: not a readable image')
     return image.shape[0], image.shape[1]
-
-
-def _pycolmap() -> Any:  # noqa: ANN401 - an optional package
-    try:
-        import pycolmap
-    except ImportError as error:
-        raise ValueError(
-            'COLMAP is not installed: pip install pycolmap (Python 3.11 and later), or make the '
-            'models with the colmap program'
-        ) from error
-    pycolmap.logging.minloglevel = 2
-    pycolmap.set_random_seed(0)
-    return pycolmap

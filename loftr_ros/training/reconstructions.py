@@ -88,7 +88,9 @@ def split_scenes(scenes: Sequence[str]) -> tuple[list[str], list[str]]:
 
     With a single scene none is held out.
     """
-    ordered = sorted(set(scenes), key=lambda name: hashlib.sha1(name.encode()).digest())
+    ordered = sorted(
+        set(scenes), key=lambda name: hashlib.sha1(name.encode(), usedforsecurity=False).digest()
+    )
     count = max(round(HELD_OUT_SHARE * len(ordered)), 1) if len(ordered) > 1 else 0
     return sorted(ordered[count:]), sorted(ordered[:count])
 

@@ -72,6 +72,12 @@ def test_package_xml_is_valid_and_builds_with_cmake() -> None:
     assert package.name == 'loftr_ros'
 
 
+def test_every_package_that_cmake_looks_for_is_declared() -> None:
+    declared = {element.text for element in ET.parse(ROOT / 'package.xml').iter() if element.text}
+    sought = set(re.findall(r'find_package\((\w+)', (ROOT / 'CMakeLists.txt').read_text()))
+    assert {'ament_cmake', 'ament_cmake_lint_cmake', 'ament_cmake_xmllint'} <= sought <= declared
+
+
 def test_every_message_package_in_use_is_declared() -> None:
     declared = {element.text for element in ET.parse(ROOT / 'package.xml').iter() if element.text}
     imported = {

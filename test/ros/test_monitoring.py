@@ -181,4 +181,22 @@ def test_ever_new_reasons_do_not_fill_log_or_memory() -> None:
     words = (chr(97 + a) + chr(97 + b) for a in range(26) for b in range(26))
     lines = [monitor.refused(Refusal('/a', word, 0.0)) for word in words]
     assert sum(bool(line) for line in lines) <= MOST_KINDS + 1
-    assert len(monitor._logged) <= MOST_KINDS + 1
+    assert len(monitor._limit._logged) <= MOST_KINDS + 1
+
+
+def test_resets_and_errors_come_to_the_log_once_in_a_while() -> None:
+    monitor = WorkMonitor()
+    text = 'the stamps of /image went back by {} s: everything before is forgotten'
+    lines = [monitor.was_reset(text.format(number), 0.1 * number) for number in range(30)]
+    lines.append(monitor.was_reset(text.format(99), REPEAT_S))
+    assert [line for line in lines if line] == [
+        text.format(0),
+        text.format(99) + ' (and 29 more of this kind before)',
+    ]
+    assert monitor.report(REPEAT_S).resets == 31
+    errors = [monitor.failed(ValueError(f'wrong: {number}'), number) for number in range(12)]
+    assert [line for line in errors if line] == [
+        'unexpected ValueError: wrong: 0',
+        'unexpected ValueError: wrong: 10 (and 9 more of this kind before)',
+    ]
+    assert monitor.report(12.0).errors == 12

@@ -136,6 +136,25 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> Summary:
     return summary
 
 
+def save_bag(options: DemoOptions, path: Path, console: Console | None = None) -> None:
+    """Write what the demo would send to the node as a bag; takes no ROS.
+
+    Raises:
+        DatasetError: The data cannot be used, or the bag is there already.
+
+    """
+    console = console or new_console()
+    feed = _feed(options, path, console, recorded=True)
+    console.print(
+        f'{len(feed.stamps)} images with calibration and true poses: {path}/\n'
+        f'  ros2 launch loftr_ros loftr.launch.py image:={IMAGE} use_sim_time:=true\n'
+        f'  ros2 bag play {path} --clock',
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 def _prepare(output: Path) -> Path:
     """Make the folder, and remove what a demo before left in it (and nothing else)."""
     output.mkdir(parents=True, exist_ok=True)
@@ -146,7 +165,7 @@ def _prepare(output: Path) -> Path:
     return output
 
 
-def _feed(options: DemoOptions, path: Path, console: Console) -> Feed:
+def _feed(options: DemoOptions, path: Path, console: Console, *, recorded: bool = False) -> Feed:
     if options.data is None:
         source = room_source(options.frames or RENDERED_FRAMES, options.size)
         label = 'rendering a room'
@@ -155,7 +174,11 @@ def _feed(options: DemoOptions, path: Path, console: Console) -> Feed:
         label = f'reading {options.data}'
     with counting_bar(console, TimeElapsedColumn(), transient=False) as bar:
         task = bar.add_task(label, total=source.expected)
-        feed = write_feed(source, path, options.rate, lambda: bar.advance(task))
+
+        def advance() -> None:
+            bar.advance(task)
+
+        feed = write_feed(source, path, options.rate, advance, recorded=recorded)
         bar.update(task, total=len(feed.stamps) + len(feed.refused))
     if feed.refused:
         count = f'{len(feed.refused)} images cannot be used and are left out'

@@ -98,6 +98,8 @@ def write_feed(
     path: Path,
     rate: float | None = None,
     on_frame: Callable[[], None] = lambda: None,
+    *,
+    recorded: bool = False,
 ) -> Feed:
     """Write the bag that will be played.
 
@@ -106,6 +108,8 @@ def write_feed(
         path: Folder of the bag, which does not exist yet.
         rate: Images per second, Hz; None sends them as their stamps say.
         on_frame: Called after each frame.
+        recorded: Whether the times of the messages are those of the stamps, as a recorder writes
+            them, rather than count from 0.
 
     Raises:
         DatasetError: There are less than two frames, or their stamps do not rise.
@@ -125,6 +129,7 @@ def write_feed(
             _check_order(source, stamps, stamp, path)
             stamps.append(stamp)
             time_ns = round(index * 1e9 / rate) if rate else stamp - stamps[0]
+            time_ns += stamps[0] if recorded else 0
             writer.write_frame(f'/{CAMERA}', item.frame, time_ns)
             size = item.frame.image.shape[1], item.frame.image.shape[0]
             if item.world_T_camera is not None:

@@ -16,6 +16,9 @@ import pytest
 from child_processes import children_of, needs_ros
 from rich.console import Console
 
+from loftr_ros.commands.main import main
+from loftr_ros.data.bags.storage import opened
+from loftr_ros.data.datasets import open_sequence
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.sequences import GroundTruthFrame
 from loftr_ros.evaluation.demo.analysis import (
@@ -204,6 +207,26 @@ def test_the_feed_keeps_stamps_and_truth_and_can_be_slower(tmp_path: Path) -> No
     assert again.stamps == feed.stamps[:2]
     assert again.rate == pytest.approx(10)
     assert np.allclose(again.truth[again.stamps[1]], feed.truth[feed.stamps[1]])
+
+
+def test_a_bag_to_start_with_is_written_without_ros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr('loftr_ros.evaluation.demo.command.check_ros', pytest.fail)
+    bag = tmp_path / 'room'
+    assert main(['demo', '--save-bag', str(bag), '--frames', '3']) == 0
+    assert f'ros2 bag play {bag} --clock' in capsys.readouterr().out
+    sequence = open_sequence(bag)
+    assert len(sequence) == 3
+    for item in sequence:
+        assert item.frame.camera is not None
+        assert item.world_T_camera is not None
+    with opened(bag) as reader:
+        records = list(reader.records(['/camera/image_raw']))
+    stamps = [item.frame.stamp_ns for item in sequence]
+    assert [record.time_ns for record in records] == stamps
+    assert main(['demo', '--save-bag', str(bag), '--frames', '3']) == 1
+    assert str(bag) in capsys.readouterr().err
 
 
 def test_a_minute_of_a_long_sequence_is_enough(tmp_path: Path) -> None:
