@@ -19,6 +19,10 @@ COEFFICIENT_COUNTS: dict[str, tuple[int, ...]] = {
 }
 """Accepted lengths of `Camera.distortion` for each model; 0 means an undistorted image."""
 
+NARROWEST, WIDEST = np.deg2rad(1.0), np.deg2rad(157.0)
+"""Field of view of a pinhole of the same focal length: telescopes are below, and no lens with fewer
+pixels per radian in its centre (fisheye lenses included) is above."""
+
 _ROUND_TRIP_PX = 0.05
 _COMMON_ROOT = 0.01
 """Relative distance of two roots (of a squared radius) that stand for one and cancel."""
@@ -91,6 +95,13 @@ class Camera:
             raise ValueError(
                 f'principal point ({cx:g}, {cy:g}) is outside the image of '
                 f'{self.width}x{self.height} px: is the calibration of another resolution?'
+            )
+        side = max(self.width, self.height)
+        view = 2.0 * np.arctan(0.5 * side / np.array([fx, fy]))
+        if not (NARROWEST <= view.min() and view.max() <= WIDEST):
+            raise ValueError(
+                f'no lens has focal lengths of fx={fx:g}, fy={fy:g} px for an image of '
+                f'{self.width}x{self.height} px: is the calibration of another resolution or unit?'
             )
 
     def _check_distortion(self) -> None:

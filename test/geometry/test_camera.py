@@ -137,6 +137,8 @@ def changed(row: int, column: int, value: float) -> np.ndarray:
         (752, 480, changed(2, 2, 2), 'none', [], 'must be'),
         (752, 480, changed(0, 1, 3), 'none', [], 'must be'),
         (320, 240, MATRIX, 'none', [], 'another resolution'),
+        (752, 480, changed(0, 0, 5), 'none', [], 'no lens has focal lengths of fx=5'),
+        (752, 480, changed(1, 1, 1e5), 'equidistant', [], 'no lens has .* fy=100000'),
         (752, 480, MATRIX, 'brown', [], "'brown' is unknown"),
         (752, 480, MATRIX, 'plumb_bob', [0.1] * 3, 'plumb_bob takes 0 or 4 or 5'),
         (752, 480, MATRIX, 'rational_polynomial', [0.1] * 5, 'rational_polynomial takes'),
