@@ -98,7 +98,7 @@ class Camera:
             )
         side = max(self.width, self.height)
         view = 2.0 * np.arctan(0.5 * side / np.array([fx, fy]))
-        if not (NARROWEST <= view.min() and view.max() <= WIDEST):
+        if not (view.min() >= NARROWEST and view.max() <= WIDEST):
             raise ValueError(
                 f'no lens has focal lengths of fx={fx:g}, fy={fy:g} px for an image of '
                 f'{self.width}x{self.height} px: is the calibration of another resolution or unit?'
