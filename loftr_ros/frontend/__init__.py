@@ -1,7 +1,8 @@
-"""What to match with what: frames, pairing, keyframes and tracks; knows no ROS and no files."""
+"""What to match with what: frames, pairing, keyframes and tracks; knows no ROS."""
 
 from loftr_ros.frontend.base_odometry import BaseOdometry
 from loftr_ros.frontend.frame import Frame, FrameError, RightView
+from loftr_ros.frontend.localization import Localization, PlaceSearch, SavedPlaces
 from loftr_ros.frontend.loop_options import LoopOptions
 from loftr_ros.frontend.loops import LoopCloser, LoopClosure, LoopSearch
 from loftr_ros.frontend.masks import Masks
@@ -24,6 +25,7 @@ __all__ = [
     'Between',
     'Frame',
     'FrameError',
+    'Localization',
     'LoopCloser',
     'LoopClosure',
     'LoopOptions',
@@ -33,7 +35,9 @@ __all__ = [
     'Odometry',
     'OdometryEstimate',
     'OdometryOptions',
+    'PlaceSearch',
     'RightView',
+    'SavedPlaces',
     'Session',
     'SessionMatcher',
     'SessionOptions',

@@ -28,12 +28,16 @@ class BaseOdometry:
 
     A pose of the base and speeds that come before are used at the start. Not for use by several
     threads at the same time.
+
+    Attributes:
+        base_T_camera: float64 (4, 4), m; None as long as it is not known.
     """
 
     def __init__(self, find_extrinsics: FindExtrinsics = camera_is_base) -> None:
         """Start at the origin; `find_extrinsics` is asked at each result until it knows."""
         self._find_extrinsics = find_extrinsics
         self._odometry: Odometry | None = None
+        self.base_T_camera: Array | None = None
         self._pose: tuple[Array, Array] | None = None
         self._speeds: deque[tuple[int, float]] = deque(maxlen=MAX_SPEEDS)
 
@@ -50,6 +54,12 @@ class BaseOdometry:
     def branch(self) -> Odometry | None:
         """Return an odometry that goes on from here by itself; None before it has started."""
         return None if self._odometry is None else self._odometry.branch()
+
+    def extrinsics(self, camera_frame: str) -> Array | None:
+        """Return base_T_camera (4, 4) of a camera's frame; None as long as it is not known."""
+        if self.base_T_camera is None:
+            self.base_T_camera = self._find_extrinsics(camera_frame)
+        return self.base_T_camera
 
     def set_pose(self, odom_T_base: Array, covariance: Array) -> None:
         """Set the present pose (4, 4) of the base, m, and its covariance (6, 6).
@@ -75,11 +85,11 @@ class BaseOdometry:
 
     def reset(self) -> None:
         """Forget all motion, and where the camera stands; the base is at the origin again."""
-        self._odometry = self._pose = None
+        self._odometry = self._pose = self.base_T_camera = None
         self._speeds.clear()
 
     def _start(self, camera_frame: str) -> Odometry | None:
-        base_T_camera = self._find_extrinsics(camera_frame)
+        base_T_camera = self.extrinsics(camera_frame)
         if base_T_camera is None:
             return None
         self._odometry = Odometry(base_T_camera)

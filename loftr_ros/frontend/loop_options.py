@@ -25,6 +25,12 @@ class LoopOptions:
             length of the triangle of the three.
         distance_noise: What is always allowed of that, m.
         max_direction_error: The same for the directions of poses without scale, rad.
+        place_candidates: Most places of a file that are matched to a keyframe as long as it is not
+            known where in them the camera is; one afterwards.
+        place_steps: As `max_steps`, of places of a file.
+        place_coverage: As `min_coverage`, of places of a file.
+        place_inliers: Least matches that the pose of a place of a file must explain.
+        certain_inliers: A place of a file that so many matches agree on needs no second one.
 
     Raises:
         ValueError: A field is out of its range.
@@ -42,17 +48,25 @@ class LoopOptions:
     max_distance_error: float = 0.1
     distance_noise: float = 0.05
     max_direction_error: float = 0.2
+    place_candidates: int = 3
+    place_steps: float = 3.0
+    place_coverage: float = 0.15
+    place_inliers: int = 30
+    certain_inliers: int = 80
 
     def __post_init__(self) -> None:
         """Check all ranges."""
         self._check('capacity', self.capacity >= 3, '3 or more')
-        self._check('min_inliers', self.min_inliers >= 8, '8 or more')
-        for name in ('min_inlier_ratio', 'min_coverage'):
+        self._check('place_candidates', self.place_candidates >= 1, '1 or more')
+        for name in ('min_inliers', 'place_inliers', 'certain_inliers'):
+            self._check(name, getattr(self, name) >= 8, '8 or more')
+        for name in ('min_inlier_ratio', 'min_coverage', 'place_coverage'):
             self._check(name, 0 <= getattr(self, name) <= 1, 'between 0 and 1')
         for name in ('min_age_s', 'interval_s', 'distance_noise'):
             self._check(name, 0 <= getattr(self, name) < float('inf'), '0 or more, and finite')
         for name in (
             'max_steps',
+            'place_steps',
             'max_rotation_sigma',
             'max_rotation_error',
             'max_distance_error',

@@ -12,10 +12,11 @@ import numpy as np
 from loftr_ros.frontend.frame import Frame, FrameError
 from loftr_ros.frontend.keyframes import TILES, covered_tiles
 from loftr_ros.frontend.loop_options import LoopOptions
-from loftr_ros.frontend.places import Place, PlaceMemory, Signature
+from loftr_ros.frontend.places import Located, Place, PlaceMemory, Signature
 from loftr_ros.frontend.tracker import Timer, Tracker, TrackingResult
 from loftr_ros.geometry import RelativePose
 from loftr_ros.geometry.rotations import rotation_vector
+from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.geometry.types import Array
 from loftr_ros.matching.matches import Matches
 
@@ -43,6 +44,12 @@ class LoopClosure:
     matches: Matches
     pose: RelativePose
     steps: float
+
+    @classmethod
+    def backward(cls, result: TrackingResult, steps: float) -> LoopClosure:
+        """Return the loop that a match of the later keyframe with the older one makes."""
+        matches, pose = _swapped(result.matches), result.pose.inverse()
+        return cls(result.query, result.reference, matches, pose, steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +145,18 @@ class LoopCloser(Generic[Features]):
         self._keyframe_ns = self._searched_ns = None
         self._motion, self._sighting = None, None
 
-    def update(self, result: TrackingResult | None) -> LoopSearch | None:
+    def update(
+        self,
+        result: TrackingResult | None,
+        located: Located | None = None,
+        known_ns: int | None = None,
+    ) -> LoopSearch | None:
         """Go on by what the tracker returned for its last frame.
+
+        Args:
+            result: What it returned.
+            located: Where the camera of that frame is; None if unknown.
+            known_ns: Time of a keyframe that shows a saved place: it is not remembered.
 
         Returns:
             What the search came to; None if the frame is no keyframe, or one that follows too soon.
@@ -148,13 +165,19 @@ class LoopCloser(Generic[Features]):
         if present is None or not (result is None or result.new_keyframe):
             return None
         frame, features = present
+        motion = None if result is None else result.pose.reference_T_query
+        if located is not None and result and motion is not None and result.pose.metric:
+            # Nothing was known of the first keyframe when it was remembered.
+            reference = located.moved(inverse_transform(motion))
+            self.memory.locate(result.reference.stamp_ns, reference)
         self._motion = self._moved(result)
         self._keyframe_ns = frame.stamp_ns
         interval_ns = self.options.interval_s * 1e9
         if self._searched_ns is not None and frame.stamp_ns - self._searched_ns < interval_ns:
             return None
         self._searched_ns = frame.stamp_ns
-        return self._search(frame, features)
+        remembered = frame.stamp_ns != known_ns
+        return self._search(frame, features, located, remembered)
 
     def _moved(self, result: TrackingResult | None) -> _Motion | None:
         """Return the motion since the last search; None where it is not known."""
@@ -167,7 +190,9 @@ class LoopCloser(Generic[Features]):
         metric = before.metric and result.pose.metric
         return _Motion(before.pose @ pose, metric, before.steps + 1)
 
-    def _search(self, frame: Frame, features: Features) -> LoopSearch:
+    def _search(
+        self, frame: Frame, features: Features, located: Located | None, remembered: bool
+    ) -> LoopSearch:
         start = self._timer()
         signature = self._signature(features)
         pooled = self._timer()
@@ -181,7 +206,8 @@ class LoopCloser(Generic[Features]):
         closures = () if sighting is None or rejection else self._conclude(sighting)
         if sighting is None or rejection:
             self._sighting = None
-            self.memory.add(Place.of(frame, signature))
+            if remembered:
+                self.memory.add(Place.of(frame, signature, located))
         self._motion = _NO_MOTION
         seconds['total'] = self._timer() - start
         candidate = None if sighting is None else sighting.closure
@@ -209,10 +235,8 @@ class LoopCloser(Generic[Features]):
             result = self._tracker.match_keyframe(place.frame)
         except FrameError as error:
             return None, str(error), {}
-        closure = LoopClosure(
-            place.frame, result.reference, _swapped(result.matches), result.pose.inverse(), steps
-        )
-        rejection = result.scale_problem or self._doubt(closure)
+        closure = LoopClosure.backward(result, steps)
+        rejection = result.scale_problem or doubt(closure, self.options, self.options.min_coverage)
         before, confirmed = self._sighting, False
         if not rejection and before is not None and before.place is place and self._motion:
             rejection = self._contradiction(before.closure.pose, self._motion, closure.pose)
@@ -227,22 +251,6 @@ class LoopCloser(Generic[Features]):
         if before is None or before.confirmed:
             return (sighting.closure,)
         return before.closure, sighting.closure
-
-    def _doubt(self, closure: LoopClosure) -> str:
-        """Return why the pose of one pair of images is not believed, or nothing."""
-        pose, options = closure.pose, self.options
-        if not pose.state.has_pose or pose.covariance is None:
-            return pose.reason
-        inliers = int(pose.inliers.sum())
-        if inliers < max(options.min_inliers, options.min_inlier_ratio * len(closure.matches)):
-            return f'the pose explains only {inliers} of {len(closure.matches)} matches'
-        coverage = min(_coverage(closure, True), _coverage(closure, False))
-        if coverage < options.min_coverage:
-            return f'the matches cover only {coverage:.0%} of an image'
-        sigma = float(np.sqrt(np.linalg.eigvalsh(pose.covariance[3:, 3:])[-1]))
-        if sigma > options.max_rotation_sigma:
-            return f'the rotation is only known to {np.rad2deg(sigma):.1f} deg'
-        return ''
 
     def _contradiction(self, first: RelativePose, motion: _Motion, second: RelativePose) -> str:
         """Return how two sightings of a place contradict the motion in between, or nothing."""
@@ -276,6 +284,23 @@ class LoopCloser(Generic[Features]):
         if miss > self.options.max_direction_error:
             return f'the directions of two sightings contradict by {np.rad2deg(miss):.0f} deg'
         return ''
+
+
+def doubt(closure: LoopClosure, options: LoopOptions, min_coverage: float) -> str:
+    """Return why the pose of one pair of images is not believed, or nothing."""
+    pose = closure.pose
+    if not pose.state.has_pose or pose.covariance is None:
+        return pose.reason
+    inliers = int(pose.inliers.sum())
+    if inliers < max(options.min_inliers, options.min_inlier_ratio * len(closure.matches)):
+        return f'the pose explains only {inliers} of {len(closure.matches)} matches'
+    coverage = min(_coverage(closure, True), _coverage(closure, False))
+    if coverage < min_coverage:
+        return f'the matches cover only {coverage:.0%} of an image'
+    sigma = float(np.sqrt(np.linalg.eigvalsh(pose.covariance[3:, 3:])[-1]))
+    if sigma > options.max_rotation_sigma:
+        return f'the rotation is only known to {np.rad2deg(sigma):.1f} deg'
+    return ''
 
 
 def _off_arc(direction: Array, start: Array, end: Array) -> float:

@@ -1,4 +1,4 @@
-"""A bounded memory of the places that keyframes showed."""
+"""Places that keyframes showed, and a bounded memory of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,33 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.frontend.frame import Frame
+from loftr_ros.geometry.types import Array
 
 Signature = npt.NDArray[np.float32]
 
 _STEPS = 50
 """The typical step between keyframes is the median of so many."""
 _FEWEST_STEPS = 3
+DEPTH_STEP = 4
+"""Of the depth image one pixel is kept in a square of so many by so many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """Where a camera was.
+
+    Attributes:
+        chain: Number of the chain of motions that the pose is in. A gap of odometry begins another
+            one, which lies anywhere to those before; 0 is the map.
+        chain_T_camera: float64 (4, 4), pose of the camera in that chain, m.
+    """
+
+    chain: int
+    chain_T_camera: Array
+
+    def moved(self, motion: Array) -> Located:
+        """Return where a camera is that has this pose (4, 4), m, in the camera here."""
+        return Located(self.chain, self.chain_T_camera @ motion)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,15 +48,39 @@ class Place:
         frame: The keyframe with its image in grey, and without depth and right view: the present
             keyframe, which it is matched to, has them.
         signature: float32 (D,) of length 1; the dot product of two tells how alike they look.
+        located: Where the camera was; None if unknown.
+        depth: float16 (H / 4, W / 4), every fourth pixel of the depth image, m, for a camera that
+            comes back without depth; None where the keyframe had none.
     """
 
     frame: Frame
     signature: Signature
+    located: Located | None = None
+    depth: npt.NDArray[np.float16] | None = None
 
     @classmethod
-    def of(cls, frame: Frame, signature: Signature) -> Place:
+    def of(cls, frame: Frame, signature: Signature, located: Located | None = None) -> Place:
         """Keep what is needed of a frame."""
-        return cls(replace(frame, image=_grey(frame.image), depth=None, right=None), signature)
+        kept = replace(frame, image=_grey(frame.image), depth=None, right=None)
+        return cls(kept, signature, located, _thinned(frame.depth))
+
+    @property
+    def map_T_camera(self) -> Array | None:  # noqa: N802 - names of frames
+        """Pose (4, 4) of the camera in the map, m; None if unknown."""
+        return in_map(self.located)
+
+    @property
+    def frame_in_metres(self) -> Frame:
+        """The keyframe with its depth as far as it was kept: unknown where that was unknown."""
+        if self.depth is None:
+            return self.frame
+        height, width = self.frame.image.shape[:2]
+        rows, columns = (
+            np.minimum(np.arange(size) // DEPTH_STEP, kept - 1)
+            for size, kept in zip((height, width), self.depth.shape, strict=True)
+        )
+        depth = self.depth.astype(np.float32)[rows[:, None], columns]
+        return replace(self.frame, depth=depth)
 
     def distance(self, signature: Signature) -> float:
         """Return how unlike another signature is: 0 for the same, 1 for nothing in common."""
@@ -44,7 +89,8 @@ class Place:
     @property
     def size(self) -> int:
         """Memory that it takes, bytes."""
-        return int(self.frame.image.nbytes + self.signature.nbytes)
+        depth = 0 if self.depth is None else self.depth.nbytes
+        return int(self.frame.image.nbytes + self.signature.nbytes + depth)
 
 
 class PlaceMemory:
@@ -75,6 +121,11 @@ class PlaceMemory:
         return len(self._places)
 
     @property
+    def places(self) -> tuple[Place, ...]:
+        """The places."""
+        return tuple(self._places)
+
+    @property
     def stamps(self) -> list[int]:
         """Times of the places, ns."""
         return [place.frame.stamp_ns for place in self._places]
@@ -99,6 +150,13 @@ class PlaceMemory:
         """Remember a place, which is the newest, and forget another one if there are too many."""
         self._places.append(place)
         self.resize(self.capacity)
+
+    def locate(self, stamp_ns: int, located: Located) -> None:
+        """Say where the newest place is, if it is of this time and nothing is known of that."""
+        if self._places and self._places[-1].frame.stamp_ns == stamp_ns:
+            newest = self._places[-1]
+            if newest.located is None:
+                self._places[-1] = replace(newest, located=located)
 
     def resize(self, capacity: int) -> None:
         """Remember at most `capacity` places from now on."""
@@ -127,6 +185,21 @@ class PlaceMemory:
             for before, after in zip(self._places[:-2], self._places[2:], strict=True)
         ]
         return 1 + int(np.argmin(gaps))
+
+
+def in_map(located: Located | None) -> Array | None:
+    """Return the pose (4, 4) in the map, m; None where it is in another chain, or unknown."""
+    return None if located is None or located.chain else located.chain_T_camera
+
+
+def _thinned(depth: npt.NDArray[np.floating] | None) -> npt.NDArray[np.float16] | None:
+    """Return the pixels in the middle of each square of the depth image; NaN where unknown."""
+    if depth is None:
+        return None
+    start = [min(DEPTH_STEP // 2, size - 1) for size in depth.shape]
+    kept = depth[start[0] :: DEPTH_STEP, start[1] :: DEPTH_STEP]
+    known = np.isfinite(kept) & (kept > 0) & (kept <= np.finfo(np.float16).max)
+    return np.where(known, kept, np.nan).astype(np.float16)
 
 
 def _grey(image: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -11,14 +11,19 @@ import numpy.typing as npt
 from loftr_ros.frontend.base_odometry import BaseOdometry
 from loftr_ros.frontend.following import Follower
 from loftr_ros.frontend.frame import Frame
+from loftr_ros.frontend.localization import Localizer, PlaceSearch, SavedPlaces
 from loftr_ros.frontend.loop_options import LoopOptions
 from loftr_ros.frontend.loops import LoopCloser, LoopSearch
 from loftr_ros.frontend.masks import Masks
 from loftr_ros.frontend.odometry import Odometry, OdometryEstimate
 from loftr_ros.frontend.options import TrackerOptions
+from loftr_ros.frontend.places import Located
 from loftr_ros.frontend.tracker import Anchor, Matcher, Tracker, TrackingResult
+from loftr_ros.geometry.transforms import inverse_transform
+from loftr_ros.geometry.types import Array
 
 Features = TypeVar('Features')
+Part = TypeVar('Part')
 
 
 class SessionMatcher(Matcher[Features], Protocol[Features]):
@@ -64,6 +69,7 @@ class Step:
         result: Matches and pose; None for a frame that had no reference to be matched to.
         estimate: Pose and velocity of the base; None where odometry has no motion to go on by.
         loops: The search for loops; None where there was none.
+        places: The search among saved places; None where there was none.
         start: Where `Between.process` can go on from; None if the frame failed, or nobody will.
         notice: What is wrong with the inputs as a whole, in words: said once; otherwise empty.
     """
@@ -71,6 +77,7 @@ class Step:
     result: TrackingResult | None
     estimate: OdometryEstimate | None = None
     loops: LoopSearch | None = None
+    places: PlaceSearch | None = None
     start: Start | None = None
     notice: str = ''
 
@@ -124,6 +131,12 @@ class Session(Generic[Features]):
     """The frames of one camera: tracked, chained to odometry, and searched for loops.
 
     Not for use by several threads at the same time.
+
+    Attributes:
+        tracker: Matches the frames.
+        odometry: Chains the poses; None for no odometry.
+        loops: Finds keyframes of this run again; None where that is not wanted.
+        localizer: Finds keyframes of earlier runs; None where loops are not wanted.
     """
 
     def __init__(
@@ -145,6 +158,10 @@ class Session(Generic[Features]):
         self.tracker = Tracker(matcher, options.tracker)
         self.odometry = odometry
         self.loops: LoopCloser[Features] | None = None
+        self.localizer: Localizer[Features] | None = None
+        self._chain = self._last_chain = 0
+        self._chain_T_odom: Array = np.eye(4)
+        self._known_ns: int | None = None
         self._matcher = matcher
         self._masks = masks or Masks()
         self._calibrated: bool | None = None
@@ -159,10 +176,11 @@ class Session(Generic[Features]):
             FrameError: The frame cannot be used. The session is as it was before.
         """
         step = self.track(frame)
-        return replace(step, loops=self.find_loops(step))
+        places = self.find_place(step)
+        return replace(step, places=places, loops=self.find_loops(step))
 
     def track(self, frame: Frame) -> Step:
-        """Take the next frame without a search for loops, which `find_loops` can do afterwards.
+        """Take the next frame without `find_place` and `find_loops`, which can be done afterwards.
 
         A robot needs its pose first: the search takes as long as another frame.
 
@@ -204,7 +222,125 @@ class Session(Generic[Features]):
 
     def find_loops(self, step: Step) -> LoopSearch | None:
         """Look for loops after the last frame, whose step this is; None if there is no search."""
-        return None if self.loops is None else self.loops.update(step.result)
+        if self.loops is None:
+            return None
+        odom_T_camera = self._camera_in_odom(step)
+        search = self.loops.update(step.result, self._in_chain(odom_T_camera), self._known_ns)
+        self._rejoin(search, odom_T_camera)
+        return search
+
+    def find_place(self, step: Step) -> PlaceSearch | None:
+        """Look for the last frame, whose step this is, in saved places; None if there are none."""
+        estimate = step.estimate
+        if estimate is not None and estimate.gap:
+            self.moved_odometry()
+        self._known_ns = None
+        if self.localizer is None:
+            return None
+        pose = self._camera_in_odom(step)
+        search = self.localizer.update(step.result, pose)
+        self._located(search, pose)
+        return search
+
+    def relocalize(self) -> PlaceSearch:
+        """Look for the present keyframe in saved places at once.
+
+        Raises:
+            ValueError: There are none, or no frame has come yet.
+        """
+        search = self._required(self.localizer).search()
+        # What odometry knows of is a later frame: the next keyframe joins it to the map.
+        self.tracker.set_keyframe()
+        return search
+
+    @property
+    def map_T_odom(self) -> Array | None:  # noqa: N802 - names of frames
+        """Pose (4, 4) of the odometry frame in the map, m.
+
+        The map is that of the saved places, and without any it is the odometry frame. None while
+        nothing tells where the camera is in it: after places were loaded, and after a gap.
+        """
+        return None if self._chain else self._chain_T_odom
+
+    def load_places(self, saved: SavedPlaces) -> None:
+        """Look for these places from now on; those of this run are forgotten.
+
+        Raises:
+            ValueError: Loops are not wanted.
+        """
+        localizer = self._required(self.localizer)
+        self._required(self.loops).reset()
+        localizer.load(saved)
+        chains = (place.located.chain for place in saved.places if place.located is not None)
+        self._last_chain = max(chains, default=0)
+        self.moved_odometry()
+        # A camera that stands still has no keyframe to come.
+        self.tracker.set_keyframe()
+
+    def saved_places(self, weights_name: str, weights_hash: str) -> SavedPlaces:
+        """Return the places loaded and those of this run.
+
+        Raises:
+            ValueError: There are none, or loops are not wanted.
+        """
+        loaded = self._required(self.localizer)
+        memory = self._required(self.loops).memory
+        places = loaded.places + memory.places
+        if not places:
+            raise ValueError('there are no places to save: no keyframe has been remembered yet')
+        step = memory.typical_step if not loaded.places else loaded.typical_step
+        return SavedPlaces(places, step, weights_name, weights_hash)
+
+    def moved_odometry(self) -> None:
+        """Take note that the odometry frame lies elsewhere from now on."""
+        if (self.loops and len(self.loops.memory)) or (self.localizer and self.localizer.places):
+            self._last_chain += 1
+            if self.localizer is not None:
+                self.localizer.forget_motion()
+            self._chain, self._chain_T_odom = self._last_chain, np.eye(4)
+
+    def _required(self, part: Part | None) -> Part:
+        if part is None:
+            raise ValueError('places are remembered and found only with loop.enabled true')
+        return part
+
+    def _camera_in_odom(self, step: Step) -> Array | None:
+        """Return the pose of the camera of the last frame by odometry, m; None if unknown."""
+        estimate = step.estimate
+        base_T_camera = None if self.odometry is None else self.odometry.base_T_camera
+        if estimate is None or base_T_camera is None or not estimate.metric:
+            return None
+        return estimate.odom_T_base @ base_T_camera
+
+    def _in_chain(self, odom_T_camera: Array | None) -> Located | None:
+        if odom_T_camera is None:
+            return None
+        return Located(self._chain, self._chain_T_odom @ odom_T_camera)
+
+    def _rejoin(self, search: LoopSearch | None, odom_T_camera: Array | None) -> None:
+        """Where a loop leads back to a place of this run, it is known again where the camera is."""
+        if search is None or self.loops is None:
+            return
+        known = {place.frame.stamp_ns: place.located for place in self.loops.memory.places}
+        for closure in search.closures[-1:]:
+            there, motion = known.get(closure.reference.stamp_ns), closure.pose
+            if there is None or there.chain >= self._chain or motion.reference_T_query is None:
+                continue
+            if motion.metric:
+                self._join(there.moved(motion.reference_T_query), odom_T_camera)
+
+    def _join(self, located: Located, odom_T_camera: Array | None) -> None:
+        """Go on in the chain in which the camera was found."""
+        if odom_T_camera is not None:
+            self._chain = located.chain
+            self._chain_T_odom = located.chain_T_camera @ inverse_transform(odom_T_camera)
+
+    def _located(self, search: PlaceSearch | None, odom_T_camera: Array | None) -> None:
+        found = None if search is None else search.found
+        if found is not None:
+            self._known_ns = found.closure.query.stamp_ns
+        if found is not None and found.located is not None:
+            self._join(found.located, odom_T_camera)
 
     def match_pair(self, reference: Frame, query: Frame) -> TrackingResult:
         """Match frames of two cameras, which have nothing to do with a sequence.
@@ -224,8 +360,9 @@ class Session(Generic[Features]):
         """Make the next frame the first; odometry goes on after a gap."""
         self._calibrated = None
         self.tracker.reset()
-        if self.loops is not None:
+        if self.loops is not None and self.localizer is not None:
             self.loops.reset()
+            self.localizer.reset()
 
     def reset(self) -> None:
         """Forget all frames and all motion."""
@@ -233,11 +370,15 @@ class Session(Generic[Features]):
         self.forget_frames()
         if self.odometry is not None:
             self.odometry.reset()
+        self._chain, self._chain_T_odom = 0, np.eye(4)
+        self.moved_odometry()
 
     def _set_loop_options(self, options: LoopOptions | None) -> None:
         if options is None:
-            self.loops = None
-        elif self.loops is None:
+            self.loops = self.localizer = None
+        elif self.loops is None or self.localizer is None:
             self.loops = LoopCloser(self.tracker, self._matcher.signature, options)
+            self.localizer = Localizer(self.tracker, self._matcher.signature, options)
         else:
             self.loops.replace_options(options)
+            self.localizer.options = options

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loftr_ros.frontend import Frame
-from loftr_ros.frontend.places import Place, PlaceMemory
+from loftr_ros.frontend.places import Located, Place, PlaceMemory
 
 if TYPE_CHECKING:
     from test.frontend.conftest import World
@@ -96,7 +96,7 @@ def test_a_smaller_memory_gives_up_what_is_missed_least() -> None:
         PlaceMemory(2)
 
 
-def test_a_place_keeps_the_grey_image_and_the_calibration_alone(world: World) -> None:
+def test_a_place_keeps_the_grey_image_the_calibration_and_some_of_the_depth(world: World) -> None:
     grey = world.frame(7)
     colour = np.repeat(grey.image[..., None], 3, axis=2)
     frame = replace(grey, image=colour, depth=np.ones(grey.image.shape, np.float32))
@@ -104,7 +104,49 @@ def test_a_place_keeps_the_grey_image_and_the_calibration_alone(world: World) ->
     np.testing.assert_array_equal(place.frame.image, grey.image)
     assert place.frame.camera is frame.camera
     assert place.frame.depth is None
-    assert place.size == grey.image.nbytes + 40
+    assert place.depth is not None
+    assert place.size == grey.image.nbytes + 40 + place.depth.nbytes
+    assert 8 * place.depth.size <= grey.image.size
+
+
+def test_the_depth_that_is_kept_is_that_of_pixels_nearby(world: World) -> None:
+    frame = world.frame(7)
+    height, width = frame.image.shape
+    y, x = np.mgrid[:height, :width]
+    depth = (1.0 + 0.002 * x + 0.004 * y).astype(np.float32)
+    depth[:, 100:140] = np.nan
+    depth[0, :] = [np.inf, -1.0, 0.0, 1e9] * (width // 4)
+    place = Place.of(replace(frame, depth=depth), np.ones(2, np.float32))
+    restored = place.frame_in_metres
+    restored.check()
+    assert restored.depth is not None
+    near = np.abs(restored.depth - depth)[4:, np.r_[:98, 142:width]]
+    assert np.nanmax(near) < 2.5 * (0.002 + 0.004) + 0.002
+    assert np.isnan(restored.depth[:, 104:136]).all()
+    assert Place.of(frame, np.ones(2, np.float32)).frame_in_metres.mode == 'mono'
+
+
+@pytest.mark.parametrize('size', [(1, 1), (2, 7), (5, 6), (9, 12)])
+def test_depth_of_any_size_comes_back_at_its_size(size: tuple[int, int]) -> None:
+    frame = Frame(0, np.zeros(size, np.uint8), depth=np.ones(size, np.float32))
+    restored = Place.of(frame, np.ones(2, np.float32)).frame_in_metres.depth
+    np.testing.assert_array_equal(restored, np.ones(size))
+
+
+def test_only_the_newest_place_without_a_pose_is_located() -> None:
+    memory = filled([0.0, 30.0], 10)
+    where = [Located(0, np.full((4, 4), float(number))) for number in range(3)]
+    for stamp_ns, located in zip((0, 1, 1), where, strict=True):
+        memory.locate(stamp_ns, located)
+    first, second = memory.places
+    assert first.map_T_camera is None
+    assert second.map_T_camera is where[1].chain_T_camera
+
+
+def test_only_the_first_chain_is_the_map() -> None:
+    frame, signature = Frame(0, np.zeros((4, 6), np.uint8)), signature_at(0.0)
+    assert Place.of(frame, signature, Located(0, np.eye(4))).map_T_camera is not None
+    assert Place.of(frame, signature, Located(1, np.eye(4))).map_T_camera is None
 
 
 @pytest.mark.parametrize('channels', [(), (1,), (3,), (4,)])
