@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
+from pathlib import Path
 from typing import Any, NoReturn
 
 import cv2
@@ -29,7 +30,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool, Trigger
 
 from loftr_ros.allocator import keep_freed_memory
-from loftr_ros.frontend import BaseOdometry, Step
+from loftr_ros.frontend import BaseOdometry, SavedPlaces, Step
 from loftr_ros.ros import services
 from loftr_ros.ros.descriptors import declare
 from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
@@ -51,7 +52,7 @@ from loftr_ros.settings.declarations import ParameterError
 from loftr_ros.settings.matcher import NodeMatcher, load_matcher
 from loftr_ros.settings.names import name_problem
 from loftr_ros.settings.parameters import NodeParameters
-from loftr_ros.srv import MatchImages
+from loftr_ros.srv import MatchImages, PlacesFile
 from loftr_ros.texts import shortened
 
 MatcherFactory = Callable[[NodeParameters], NodeMatcher]
@@ -115,6 +116,9 @@ class LoftrNode(ManagedNode):
             (Trigger, '~/reset', self._on_reset),
             (Trigger, '~/set_keyframe', self._on_set_keyframe),
             (SetBool, '~/pause', self._on_pause),
+            (PlacesFile, '~/save_places', self._on_save_places),
+            (PlacesFile, '~/load_places', self._on_load_places),
+            (Trigger, '~/relocalize', self._on_relocalize),
         ):
             self.create_service(service_type, name, callback, callback_group=group)
 
@@ -405,10 +409,37 @@ class LoftrNode(ManagedNode):
         return await self._between_frames(response, Pipeline.set_keyframe)
 
     async def _between_frames(
-        self, response: Trigger.Response, action: Callable[[Pipeline], None]
+        self, response: Trigger.Response, action: Callable[[Pipeline], str | None]
     ) -> Trigger.Response:
         pipeline, waiting = self._pipeline, self._waiting
         return await services.trigger(response, pipeline, action, self.state, waiting)
+
+    async def _on_relocalize(
+        self, _: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        return await self._between_frames(response, Pipeline.relocalize)
+
+    async def _on_save_places(
+        self, request: PlacesFile.Request, response: PlacesFile.Response
+    ) -> PlacesFile.Response:
+        return await self._use_places(request, response, Processor.save_places)
+
+    async def _on_load_places(
+        self, request: PlacesFile.Request, response: PlacesFile.Response
+    ) -> PlacesFile.Response:
+        most = self.parameters.loop.memory
+        return await self._use_places(
+            request, response, lambda processor, path: processor.load_places(path, most)
+        )
+
+    async def _use_places(
+        self,
+        request: PlacesFile.Request,
+        response: PlacesFile.Response,
+        action: Callable[[Processor, Path], SavedPlaces],
+    ) -> PlacesFile.Response:
+        arguments = self._pipeline, action, self.state, self._waiting
+        return await services.use_places(request, response, *arguments)
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self.paused = request.data

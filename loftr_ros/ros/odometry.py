@@ -1,4 +1,4 @@
-"""Odometry of the base as nav_msgs/Odometry, nav_msgs/Path and the transform odom -> base."""
+"""Odometry of the base as messages and as the transform odom -> base, and its pose in a map."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from geometry_msgs.msg import PoseStamped, TwistWithCovariance
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, TwistWithCovariance
 from nav_msgs.msg import Odometry as OdometryMsg
 from nav_msgs.msg import Path
 
 from loftr_ros.codecs.conversions import covariance_to_msg, header_to_msg, pose_to_msg
-from loftr_ros.frontend import OdometryEstimate
+from loftr_ros.frontend import Localization, OdometryEstimate
+from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.ros import transforms
 from loftr_ros.settings.declarations import ParameterError, transform_from_pose
 from loftr_ros.settings.parameters import NodeParameters
@@ -30,6 +31,7 @@ Array = npt.NDArray[np.float64]
 
 QUEUE_SIZE = 10
 NO_TF2 = 'tf2_ros is not installed for Python (apt install ros-<distro>-tf2-ros-py)'
+MAP_FRAME = 'map'
 PATH_LENGTH = 1000
 """Poses that the path holds at most."""
 PATH_PERIOD_NS = 500_000_000
@@ -158,6 +160,7 @@ class OdometryOutputs:
         create = node.create_lifecycle_publisher
         self._odometry_publisher = create(OdometryMsg, '~/odometry', QUEUE_SIZE)
         self._path_publisher = create(Path, '~/path', QUEUE_SIZE)
+        self._map_pose_publisher = create(PoseWithCovarianceStamped, '~/map_pose', QUEUE_SIZE)
         self._sender = transforms.TransformSender(node)
         if problem := missing_extrinsics(parameters):
             node.get_logger().error(problem)
@@ -198,6 +201,14 @@ class OdometryOutputs:
             self._sender.send(header, parameters.odometry.base_frame, estimate.odom_T_base)
         self._extend_path(estimate, parameters)
 
+    def publish_map_pose(self, found: Localization, base_T_camera: Array | None) -> None:
+        """Publish where the base is in the map of the saved places, if all of that is known."""
+        pose = None if base_T_camera is None else found.in_map(inverse_transform(base_T_camera))
+        if pose is not None:
+            header = header_to_msg(found.closure.query.stamp_ns, MAP_FRAME)
+            msg = PoseWithCovarianceStamped(header=header, pose=pose_to_msg(*pose))
+            self._map_pose_publisher.publish(msg)
+
     def clear_path(self) -> None:
         """Let the path start anew."""
         self._path.clear()
@@ -205,7 +216,7 @@ class OdometryOutputs:
 
     def close(self) -> None:
         """Take the publishers back."""
-        for publisher in (self._odometry_publisher, self._path_publisher):
+        for publisher in (self._odometry_publisher, self._path_publisher, self._map_pose_publisher):
             self._node.destroy_lifecycle_publisher(publisher)
         self._sender.close()
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from loftr_ros.frontend import Step
+    from loftr_ros.frontend import Localization, Step
     from loftr_ros.ros.dispatch import Dispatcher
     from loftr_ros.ros.frames import Arrival
     from loftr_ros.ros.odometry import OdometryOutputs
@@ -84,10 +84,35 @@ class Pipeline:
                 self.odometry.publish(step, parameters, odometry.started)
 
     def close_loops(self, step: Step) -> None:
-        """Look for loops at a keyframe, and publish them; in the worker's thread."""
+        """Look for saved places and loops at a keyframe; in the worker's thread."""
+        places = self.processor.find_place(step)
+        if places is not None and places.found is not None:
+            self._publish_place(places.found)
         search = self.processor.find_loops(step)
         for closure in () if search is None else search.closures:
             self.outputs.publish_loop(closure)
+
+    def relocalize(self) -> str:
+        """Look for the present keyframe in saved places; in the worker's thread.
+
+        Returns:
+            What was found, in words.
+
+        Raises:
+            ValueError: It was not found, or there is nothing to look for.
+        """
+        search = self.processor.session.relocalize()
+        if search.found is None:
+            raise ValueError(str(search))
+        self._publish_place(search.found)
+        return str(search)
+
+    def _publish_place(self, found: Localization) -> None:
+        self.outputs.publish_loop(found.closure)
+        odometry = self.processor.session.odometry
+        if self.odometry is not None and odometry is not None:
+            frame_id = found.closure.query.frame_id
+            self.odometry.publish_map_pose(found, odometry.extrinsics(frame_id))
 
     def set_keyframe(self) -> None:
         """Make the next frame the keyframe; in the worker's thread."""
@@ -113,6 +138,7 @@ class Pipeline:
         odometry = self.processor.session.odometry
         if odometry is not None and self.odometry is not None:
             odometry.set_pose(odom_T_base, covariance)
+            self.processor.session.moved_odometry()
             self.odometry.clear_path()
 
     def set_speed(self, stamp_ns: int, metres_per_second: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loftr_ros.frontend import (
@@ -10,11 +11,14 @@ from loftr_ros.frontend import (
     Frame,
     FrameError,
     LoopSearch,
+    PlaceSearch,
+    SavedPlaces,
     Session,
     Start,
     Step,
     TrackingResult,
 )
+from loftr_ros.frontend.place_files import load_places, save_places
 from loftr_ros.ros.frames import (
     Arrival,
     FrameReader,
@@ -147,6 +151,31 @@ class Processor:
     def find_loops(self, step: Step) -> LoopSearch | None:
         """Look for a loop after the last frame, whose step this is, if that is wanted."""
         return self.session.find_loops(step)
+
+    def find_place(self, step: Step) -> PlaceSearch | None:
+        """Look for the last frame, whose step this is, in saved places, if there are some."""
+        return self.session.find_place(step)
+
+    def save_places(self, path: Path) -> SavedPlaces:
+        """Save the places that are known to a file, and return them.
+
+        Raises:
+            ValueError: There are none, or the file cannot be written.
+        """
+        matcher = self.matcher
+        saved = self.session.saved_places(matcher.weights_name, matcher.weights_hash)
+        save_places(saved, path)
+        return saved
+
+    def load_places(self, path: Path, max_places: int) -> SavedPlaces:
+        """Look for the places of a file from now on, and return them.
+
+        Raises:
+            ValueError: The file cannot be used, or loops are not wanted.
+        """
+        saved = load_places(path, self.matcher.weights_hash, max_places)
+        self.session.load_places(saved)
+        return saved
 
     def match_images(self, reference: ImageInput, query: ImageInput) -> TrackingResult:
         """Match two images that have nothing to do with those that arrive.

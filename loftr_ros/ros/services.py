@@ -6,6 +6,7 @@ They are coroutines, so that the one thread of the executor goes on meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rclpy.task import Future
@@ -19,7 +20,7 @@ from loftr_ros.ros.frames import ImageInput, InputError
 from loftr_ros.ros.monitoring import LONGEST_TEXT
 from loftr_ros.ros.outputs import result_to_msgs
 from loftr_ros.ros.worker import WorkerStoppedError
-from loftr_ros.srv import MatchImages
+from loftr_ros.srv import MatchImages, PlacesFile
 from loftr_ros.texts import shortened
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
     from rclpy.executors import Executor
 
-    from loftr_ros.frontend import TrackingResult
+    from loftr_ros.frontend import SavedPlaces, TrackingResult
     from loftr_ros.ros.pipeline import Pipeline
+    from loftr_ros.ros.processing import Processor
 
 Result = TypeVar('Result')
 
@@ -107,20 +109,46 @@ async def match_images(
 async def trigger(
     response: Trigger.Response,
     pipeline: Pipeline | None,
-    action: Callable[[Pipeline], None],
+    action: Callable[[Pipeline], str | None],
     state: str,
     waiting: Waiting,
 ) -> Trigger.Response:
-    """Do something with the pipeline between two frames."""
+    """Do something with the pipeline between two frames; the answer is what it returns."""
     if pipeline is None:
         response.success, response.message = False, _not_configured(state)
         return response
     try:
-        await waiting.result(pipeline.worker.call(lambda: action(pipeline)))
+        text = await waiting.result(pipeline.worker.call(lambda: action(pipeline)))
     except Exception as error:  # as above
         response.success, response.message = False, shortened(str(error), LONGEST_TEXT)
         return response
-    response.success, response.message = True, 'done'
+    response.success, response.message = True, shortened(text or 'done', LONGEST_TEXT)
+    return response
+
+
+async def use_places(
+    request: PlacesFile.Request,
+    response: PlacesFile.Response,
+    pipeline: Pipeline | None,
+    action: Callable[[Processor, Path], SavedPlaces],
+    state: str,
+    waiting: Waiting,
+) -> PlacesFile.Response:
+    """Save places to the file of a request, or load them from it, between two frames."""
+    if pipeline is None:
+        response.success, response.message = False, _not_configured(state)
+        return response
+    processor = pipeline.processor
+    try:
+        path = Path(request.path).expanduser().absolute()
+        saved = await waiting.result(pipeline.worker.call(lambda: action(processor, path)))
+    except Exception as error:  # as above
+        response.success, response.message = False, shortened(str(error), LONGEST_TEXT)
+        return response
+    located = sum(place.map_T_camera is not None for place in saved.places)
+    response.success, response.places = True, len(saved.places)
+    text = f'{len(saved.places)} places, {located} with a pose in the map: {path}'
+    response.message = shortened(text, LONGEST_TEXT)
     return response
 
 
