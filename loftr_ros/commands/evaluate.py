@@ -32,6 +32,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--match-time', type=float, metavar='S', help='of that computer for a matched frame, s'
     )
+    parser.add_argument(
+        '--places', type=Path, metavar='FILE', help='find the camera in these saved places'
+    )
+    parser.add_argument(
+        '--save-places', type=Path, metavar='FILE', help='save the places of the only input'
+    )
     parser.add_argument('--worst', type=int, default=6, help='frames whose matches are kept')
     parser.add_argument('--jobs', type=int, help='inputs side by side; default: one per CPU')
     parser.add_argument(
@@ -60,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         align = arguments['parameters'].every_frame == 'aligned'
         pace = Pace(options.rate, options.cores, seconds, align)
     listed = [] if options.bags is None else read_list(options.bags)
-    names = 'output camera frames worst resume jobs ray rerun'
+    names = 'output camera frames worst resume jobs ray rerun places save_places'
     return EvaluateCommand(
         (*options.inputs, *listed),
         **arguments,

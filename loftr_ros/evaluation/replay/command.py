@@ -38,6 +38,7 @@ from loftr_ros.evaluation.replay.progress import RunProgress
 from loftr_ros.evaluation.replay.schedule import Pace
 from loftr_ros.evaluation.replay.sequence_run import SequenceTask
 from loftr_ros.evaluation.reports.html_report import REPORT, write_report
+from loftr_ros.frontend.place_files import load_places
 from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters
 from loftr_ros.version import package_version
@@ -69,6 +70,8 @@ class EvaluateCommand:
         ray: Address of a Ray cluster, 'local' to start one here; None uses no Ray.
         rerun: Write a recording of each sequence for the Rerun viewer.
         pace: Speed of the camera and of the computer that are simulated; None matches every frame.
+        places: File of saved places to find the camera in; None for none.
+        save_places: File for the places of the only input; None for none. Both look for loops.
 
     """
 
@@ -85,6 +88,8 @@ class EvaluateCommand:
     ray: str | None = None
     rerun: bool = False
     pace: Pace | None = None
+    places: Path | None = None
+    save_places: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -106,6 +111,8 @@ class EvaluateCommand:
                 f'odometry.scale is {self.parameters.odometry.scale}: a replay reads no speed; '
                 'leave it out'
             )
+        if self.save_places is not None and len(self.inputs) > 1:
+            raise ValueError('--save-places takes one input, since a file holds one map')
         if self.rerun:
             require_rerun()
 
@@ -130,6 +137,8 @@ class EvaluateCommand:
         begin = time.monotonic()
         prepare_process(self._parameters())
         matcher = load_matcher(self._parameters())
+        if self.places is not None:  # a file that cannot be used ends the run before it begins
+            load_places(self.places.expanduser(), matcher.weights_hash, self.parameters.loop.memory)
         info = self._run_info(matcher)
         self._check_resumed(info)
         write_json(self.output / RUN, info)
@@ -169,7 +178,10 @@ class EvaluateCommand:
 
     def _parameters(self) -> NodeParameters:
         threads = self.parameters.matcher.num_threads or 1
-        return self.parameters.with_values({'matcher.num_threads': threads})
+        looks = self.parameters.loop.enabled or self.places is not None
+        looks = looks or self.save_places is not None
+        values = {'matcher.num_threads': threads, 'loop.enabled': looks}
+        return self.parameters.with_values(values)
 
     def _tasks(self) -> list[SequenceTask]:
         return [
@@ -186,6 +198,8 @@ class EvaluateCommand:
                 resume=self.resume,
                 rerun=self.rerun,
                 pace=self.pace,
+                places=_absolute(self.places),
+                save_places=_absolute(self.save_places),
             )
             for name, path in zip(names_of(self.inputs), self.inputs, strict=True)
         ]
@@ -217,6 +231,7 @@ class EvaluateCommand:
             'mode': self.mode,
             'frames': self.frames,
             'pace': None if self.pace is None else plain(self.pace),
+            'places': None if self.places is None else str(self.places),
             'matcher.confidence_threshold': matcher.confidence_threshold,
             'tracker': plain(parameters.tracker_options()),
         }
@@ -266,6 +281,10 @@ class EvaluateCommand:
                 'sequences': times,
             },
         )
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.expanduser().absolute()
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from loftr_ros.evaluation.records.frame_records import (
     times_of,
 )
 from loftr_ros.evaluation.records.loop_records import LOOPS, LoopRecorder
+from loftr_ros.evaluation.records.place_records import PLACES, PlaceRecord, place_record
 from loftr_ros.evaluation.records.result_files import (
     naming,
     plain,
@@ -60,6 +61,7 @@ from loftr_ros.evaluation.replay.inputs import (
 )
 from loftr_ros.evaluation.replay.schedule import Outcome, Pace, Schedule
 from loftr_ros.frontend import BaseOdometry, Between, FrameError, Session, TrackingResult
+from loftr_ros.frontend.place_files import load_places, save_places
 from loftr_ros.settings.masks import read_masks
 
 if TYPE_CHECKING:
@@ -97,6 +99,8 @@ class SequenceTask:
         resume: Whether to go on from a checkpoint.
         rerun: Whether to write a recording for the Rerun viewer.
         pace: Speed of the camera and of the computer that are simulated; None matches every frame.
+        places: File of saved places to find the camera in; None for none.
+        save_places: File for the places of the run; None for none.
 
     """
 
@@ -112,6 +116,8 @@ class SequenceTask:
     resume: bool = False
     rerun: bool = False
     pace: Pace | None = None
+    places: Path | None = None
+    save_places: Path | None = None
 
 
 class Listener:
@@ -138,6 +144,7 @@ class _State:
 
     session: Session[Any]
     loops: LoopRecorder = field(default_factory=LoopRecorder)
+    places: list[PlaceRecord] = field(default_factory=list)
     recorder: Recorder = field(default_factory=Recorder)
     order: StampOrder = field(default_factory=StampOrder)
     partners: PartnerCount = field(default_factory=PartnerCount)
@@ -225,10 +232,14 @@ class _Run:
         parameters = self._task.parameters
         options, masks = parameters.session_options(), read_masks(parameters)
         pace = self._task.pace
-        if pace is None:
-            return _State(Session(self._matcher, options, masks, BaseOdometry()))
-        options = replace(options, follow=pace.align)
+        if pace is not None:
+            options = replace(options, follow=pace.align)
         session = Session(self._matcher, options, masks, BaseOdometry())
+        if self._task.places is not None:
+            most = parameters.loop.memory
+            session.load_places(load_places(self._task.places, self._matcher.weights_hash, most))
+        if pace is None:
+            return _State(session)
         return _State(session, schedule=Schedule(session, Between(options, masks), pace))
 
     def run(self, listener: Listener) -> SequenceInfo:
@@ -242,6 +253,7 @@ class _Run:
             try:
                 with self._recording() as recording:
                     self._frames(frames, times, listener, recording)
+                self._save_places()
             except Interrupted:
                 status = 'interrupted'
                 self._save(frames, times)
@@ -250,6 +262,23 @@ class _Run:
         if status != 'interrupted':
             (self._task.folder / CHECKPOINT).unlink(missing_ok=True)
         return self._finish(status, error)
+
+    def _save_places(self) -> None:
+        """Save the places of the run where that is wanted.
+
+        Raises:
+            DatasetError: There are none, or the file cannot be written.
+        """
+        path, session = self._task.save_places, self._state.session
+        if path is None:
+            return
+        weights = self._matcher.weights_name, self._matcher.weights_hash
+        try:
+            save_places(session.saved_places(*weights), path)
+        except ValueError as error:
+            raise DatasetError(
+                path, str(error), 'Choose another file for --save-places.'
+            ) from error
 
     def _frames(
         self,
@@ -364,6 +393,8 @@ class _Run:
             return make(index, frame.stamp_ns, outcome.problem), None
         if step.notice:
             state.notices.append(step.notice)
+        if step.places is not None:
+            state.places.append(place_record(index, step.places))
         if step.loops is not None:
             state.loops.add(index, step.loops, item.world_T_camera)
         result = step.result
@@ -433,6 +464,7 @@ class _Run:
             'mode': task.mode,
             'topics': topics_of(self._sequence),
             'pace': task.pace,
+            'places': None if task.places is None else str(task.places),
         }
 
     def _finish(self, status: str, error: str) -> SequenceInfo:
@@ -453,6 +485,8 @@ class _Run:
             write_matches(folder / WORST, matches)
         if self._task.parameters.loop.enabled:
             write_records(folder / LOOPS, self._state.loops.records)
+        if self._task.places is not None:
+            write_records(folder / PLACES, self._state.places)
         write_json(folder / SUMMARY, summary)
         total = self._total if status == 'complete' else None
         warnings = [*self._state.notices, *warnings_of(self._sequence, records, total)]

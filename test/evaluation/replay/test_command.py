@@ -192,3 +192,15 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     ):
         evaluate(bag, output=tmp_path / 'run')
     assert evaluate(bag, output=tmp_path / 'run') == 0
+
+
+def test_places_are_of_one_input_and_a_file_that_cannot_be_used_ends_the_run(
+    tmp_path: Path,
+) -> None:
+    bags = [write_known_bag(tmp_path / name, [1, 2, 3]) for name in ('a', 'b')]
+    file = tmp_path / 'places.safetensors'
+    with pytest.raises(ValueError, match='--save-places takes one input'):
+        evaluate(*bags, output=tmp_path / 'run', save_places=file)
+    with pytest.raises(ValueError, match='No such file'):
+        evaluate(*bags, output=tmp_path / 'run', places=file)
+    assert not (tmp_path / 'run' / 'run.json').exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -387,6 +388,45 @@ def test_a_search_for_loops_goes_on_where_it_stopped(
     assert results_of(whole.folder) == results_of(parts.folder)
     loops = [(folder / 'loops.jsonl').read_bytes() for folder in (whole.folder, parts.folder)]
     assert loops[0] == loops[1]
+
+
+def test_places_of_a_run_are_found_by_another_one_also_where_it_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KnownMatcher, 'signature', signature, raising=False)
+    parameters = NodeParameters().with_values({'matcher.num_threads': 1, 'loop.enabled': True})
+    file = tmp_path / 'known.safetensors'
+    first, second = (
+        write_known_bag(tmp_path / name, numbers)
+        for name, numbers in (('first', [1, 2, 3]), ('second', [40, 41, *range(2, 12)]))
+    )
+    before = replace(task_of(first, tmp_path / 'before'), parameters=parameters, save_places=file)
+    assert run_known(before).status == 'complete'
+    whole, parts = (
+        replace(task_of(second, tmp_path / name, resume=True), parameters=parameters, places=file)
+        for name in ('whole', 'parts')
+    )
+    run_known(whole)
+    assert run_known(parts, StopAt(3)).status == 'interrupted'
+    assert run_known(parts).status == 'complete'
+    lines = [(folder / 'places.jsonl').read_text() for folder in (whole.folder, parts.folder)]
+    assert lines[0] == lines[1]
+    records = [json.loads(line) for line in lines[0].splitlines()]
+    assert [record['found'] for record in records][:1] == [False]
+    assert any(record['found'] for record in records)
+    assert {record['place_stamp_ns'] for record in records if record['found']} <= {10**9}
+
+
+def test_places_that_cannot_be_written_fail_the_sequence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KnownMatcher, 'signature', signature, raising=False)
+    parameters = NodeParameters().with_values({'matcher.num_threads': 1, 'loop.enabled': True})
+    task = task_of(write_known_bag(tmp_path / 'bag', [1, 2, 3]), tmp_path / 'out')
+    info = run_known(replace(task, parameters=parameters, save_places=tmp_path / 'places.txt'))
+    assert info.status == 'failed'
+    assert 'must end with .safetensors' in info.error
+    assert len(SequenceFolder.open(task.folder).frames()) == 3
 
 
 def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
