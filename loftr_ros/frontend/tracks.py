@@ -161,9 +161,7 @@ class Tracks:
         self._cell_variances[cells[continued]] = self._waiting.variances[waiting]
         self._waiting = self._waiting.select(np.delete(np.arange(len(self._waiting.ids)), waiting))
 
-    def _land(
-        self, matches: Matches, cells: Ids, ids: Ids, landed: Array, flow: LocalFlow
-    ) -> None:
+    def _land(self, matches: Matches, cells: Ids, ids: Ids, landed: Array, flow: LocalFlow) -> None:
         """Remember the points that the next reference may go on with; cells (N,), -1 for none."""
         carried = flow.carries()
         points = np.where(carried[:, None], landed, matches.query_points).astype(np.float32)

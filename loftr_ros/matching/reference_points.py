@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     from loftr_ros.matching.config import MatchingConfig
 
-Indices = NDArray[np.int64] if TYPE_CHECKING else object
 
-
-def cells_of(points: NDArray[np.float32], config: MatchingConfig, grid: tuple[int, int]) -> Indices:
+def cells_of(
+    points: NDArray[np.float32], config: MatchingConfig, grid: tuple[int, int]
+) -> NDArray[np.int64]:
     """Row-major coarse cells (N,) that points (N, 2), px, lie in; -1 beyond the grid."""
     column, row = np.floor((points - config.cell_offset) / config.stride + 0.5).T
     inside = (row >= 0) & (row < grid[0]) & (column >= 0) & (column < grid[1])
-    return np.where(inside, row * grid[1] + column, -1).astype(np.int64)
+    return np.asarray(np.where(inside, row * grid[1] + column, -1), np.int64)
 
 
 def take_over(

@@ -103,6 +103,36 @@ def test_a_match_that_its_neighbours_contradict_is_not_seen_as_its_id() -> None:
     assert tracks.follow(matches_of(EVERY)).ids[44] == before[44]
 
 
+@pytest.mark.parametrize(
+    ('jump', 'explained', 'believed'),
+    [(3.0, True, True), (3.0, False, False), (6.0, True, False), (0.0, False, True)],
+)
+def test_the_pose_supports_what_stays_near_its_neighbours(
+    jump: float, explained: bool, believed: bool
+) -> None:
+    tracks = Tracks(TOLERANCE)
+    before = tracks.follow(matches_of(EVERY)).ids
+    moved = matches_of(EVERY, shifted(0, 0))
+    moved.query_points[44, 0] += jump
+    after = tracks.follow(moved, np.full(len(EVERY), explained)).ids
+    assert (after[44] == before[44]) == believed
+
+
+def test_ids_go_on_at_the_points_that_the_matcher_starts_from() -> None:
+    tracks = Tracks(TOLERANCE)
+    before = tracks.follow(matches_of(EVERY, shaken(4.3, 0.5)))
+    landed = tracks.landed
+    assert len(landed) > 70
+    exact = np.arange(len(landed)) % 4 > 0
+    tracks.hand_over(exact)
+    cells = np.random.default_rng(0).permutation(EVERY)[: len(landed)]
+    start = replace(matches_of(cells), reference_points=landed, query_points=landed + 2)
+    after = tracks.follow(start)
+    assert np.isin(after.ids[exact], before.ids).mean() > 0.9
+    assert not np.isin(after.ids[~exact], before.ids).any()
+    np.testing.assert_array_equal(after.matches.query_points, start.query_points)
+
+
 def followed(frames: list[Matches], tolerance: float = TOLERANCE) -> list[np.ndarray]:
     """Return the ids of each frame, the reference of which is the frame two before it."""
     tracks = Tracks(tolerance)

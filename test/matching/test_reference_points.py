@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -150,7 +152,7 @@ def test_each_point_gets_a_place_of_its_own_in_its_cell(listed: list[tuple[float
     assert len(chosen) == np.minimum(wanted, usable).sum()
 
 
-def test_most_ids_of_a_keyframe_go_on_in_the_next_frame(matcher: Matcher) -> None:
+def test_most_ids_of_a_keyframe_go_on_in_the_next_frame() -> None:
     tracker = Tracker(
         Matcher('lite', device='cpu', max_matches=300), TrackerOptions(reference='previous')
     )
@@ -161,5 +163,5 @@ def test_most_ids_of_a_keyframe_go_on_in_the_next_frame(matcher: Matcher) -> Non
         result = tracker.process(Frame(view.stamp_ns, view.image, 'camera', camera))
         if result is not None:
             ids.append(set(result.track_ids.tolist()))
-    for before, after in zip(ids, ids[1:], strict=False):
+    for before, after in pairwise(ids):
         assert len(before & after) > 0.6 * len(before)
