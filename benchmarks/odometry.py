@@ -64,6 +64,11 @@ class Peer:
             raise ValueError('this matcher takes no mask')
         return self._matcher.encode(image)
 
+    def starting_at(
+        self, features: Keypoints, points: npt.NDArray[np.float32]
+    ) -> tuple[Keypoints, npt.NDArray[np.bool_]]:
+        return features, np.zeros(len(points), np.bool_)
+
     def match(self, reference: Keypoints, query: Keypoints) -> Matches:
         found = self._matcher.match(reference, query)
         return replace(found, confidence=np.full(len(found), 0.8, np.float32))

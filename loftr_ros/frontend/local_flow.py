@@ -27,6 +27,9 @@ _SPREAD = 1.2
 _FLOOR = 0.5
 _CEILING = 1.0 / 6.0
 """Limits of the residual scale: a share of the median sigma, and of the distance of cells."""
+_NEAR = 0.5
+"""Share of the distance of cells by which a match that the pose explains may leave its neighbours:
+such points lie before others, but a match that is farther off is of another cell."""
 _STIFFNESS = 1e-3
 """Weight of unknown slopes being zero, in units of the neighbours': a lone match just shifts."""
 
@@ -111,6 +114,19 @@ class LocalFlow:
     def outliers(self) -> Flags:
         """Return which matches (N,) have enough neighbours, but contradict them."""
         return np.asarray((self.neighbours >= _FEWEST) & ~(self.misfit < _OUTLIER * self.scale))
+
+    def trusted(self, explained: Flags | None = None) -> Flags:
+        """Return which matches (N,) may be believed: by their neighbours, or else by the pose.
+
+        Args:
+            explained: bool (N,), whether the pose explains them; None without a pose.
+        """
+        if explained is None:
+            return ~self.outliers()
+        alone = self.neighbours < _FEWEST
+        agree = ~alone & (self.misfit < _OUTLIER * self.scale)
+        near = np.linalg.norm(self.residual, axis=1) < _NEAR * self.pitch
+        return agree | (explained & (alone | near))
 
     def carries(self) -> Flags:
         """Return which matches (N,) agree with enough neighbours, and these with each other.

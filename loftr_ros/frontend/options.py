@@ -42,7 +42,7 @@ class TrackerOptions:
     max_parallax: float = 0.1
     min_matches: int = 20
     max_failures: int = 3
-    track_tolerance: float = 0.6
+    track_tolerance: float = 12.0
     two_view: TwoViewOptions = field(default_factory=TwoViewOptions)
     metric: MetricOptions = field(default_factory=MetricOptions)
 

@@ -41,6 +41,14 @@ class Matcher(Protocol[Features]):
     def match(self, reference: Features, query: Features) -> Matches:
         """Match the features of two images."""
 
+    def starting_at(
+        self, features: Features, points: npt.NDArray[np.float32], /
+    ) -> tuple[Features, npt.NDArray[np.bool_]]:
+        """Return features of a reference whose matches start at points (N, 2), px, before others.
+
+        And which of the points (N,) are reference points now; none where the matcher cannot.
+        """
+
 
 @dataclass(frozen=True, eq=False)
 class TrackingResult:
@@ -252,7 +260,8 @@ class Tracker(Generic[Features]):
     ) -> TrackingResult:
         reference, failures = self._enter(attempt)
         self._calibration = attempt.calibration
-        tracked = self._tracks.follow(attempt.matches)
+        explained = attempt.pose.inliers if attempt.pose.state.has_pose else None
+        tracked = self._tracks.follow(attempt.matches, explained)
         self._latest = None if attempt.failed else (attempt, tracked, frame)
         needed = needs_keyframe(
             reference.history,
@@ -384,12 +393,14 @@ class Tracker(Generic[Features]):
         if not (needed or self._keyframe_requested or every):
             return False
         self._keyframe_requested = False
-        following = _Reference.of(frame, features)
         if failed and self._reference is not None:
+            following = _Reference.of(frame, features)
             following.before_gap = self._reference.before_gap or self._reference
             self._tracks.forget()
         else:
-            self._tracks.hand_over()
+            features, exact = self.matcher.starting_at(features, self._tracks.landed)
+            following = _Reference.of(frame, features)
+            self._tracks.hand_over(exact)
         self._reference = following
         return True
 

@@ -14,6 +14,11 @@ from loftr_ros.matching.matches import Matches
 Ids = npt.NDArray[np.int64]
 Points = npt.NDArray[np.float32]
 
+_ROUNDING = 0.01
+"""Distance of a reference point from the point that it was put at, px: that of float32."""
+_BESIDE = 0.05
+"""Share of the tolerance for points beside those of cells: neighbours that agree err together."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrackedMatches:
@@ -30,22 +35,28 @@ class TrackedMatches:
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """Points of the reference image that have an id, but no cell yet."""
+    """Points of the reference image that have an id, but no cell yet.
+
+    Attributes:
+        ids: int64 (N,).
+        points: float32 (N, 2), px.
+        variances: float64 (N,), of the points about those that the ids stood for at first, px^2.
+        beside: bool (N,), whether a cell whose point lies beside may go on with the id.
+    """
 
     ids: Ids
     points: Points
     variances: Array
+    beside: Flags
 
     @classmethod
     def none(cls) -> _Waiting:
-        empty = np.empty((0, 2), dtype=np.float32)
-        return cls(np.empty(0, dtype=np.int64), empty, np.empty(0))
+        nothing = np.empty((0, 2), dtype=np.float32)
+        return cls(np.empty(0, dtype=np.int64), nothing, np.empty(0), np.empty(0, dtype=np.bool_))
 
-    def without(self, indices: npt.NDArray[np.int64]) -> _Waiting:
+    def select(self, chosen: Flags | npt.NDArray[np.int64]) -> _Waiting:
         return _Waiting(
-            np.delete(self.ids, indices),
-            np.delete(self.points, indices, axis=0),
-            np.delete(self.variances, indices),
+            self.ids[chosen], self.points[chosen], self.variances[chosen], self.beside[chosen]
         )
 
 
@@ -54,15 +65,17 @@ class Tracks:
 
     A point of a reference image is that of a cell of its grid, so its id is the number of that cell
     plus an offset that differs for each reference. When another image becomes the reference, the
-    points that have an id lie anywhere between the points of its cells. The nearest cell goes on
-    with the id and remembers the shift from its point; from then on each match of the cell is
-    moved by that shift, along the affine motion of the matches around it (`LocalFlow`), so that
-    what is observed is the same point of the scene and not the cell.
+    points that have an id lie anywhere between the points of its cells. A matcher that can start
+    at any point makes them the points of their cells. Otherwise the nearest cell goes on with the
+    id and remembers the shift from its point; from then on each match of the cell is moved by that
+    shift, along the affine motion of the matches around it (`LocalFlow`), so that what is observed
+    is the same point of the scene and not the cell.
 
-    Within a reference an id belongs to its cell, but a match that its neighbours contradict gets an
-    id of its own, which is never seen again. What is too far is measured by the residuals of all
-    matches. An id gathers the variance of each handover, and ends with the reference where these
-    would pass the tolerance, as at the edges of objects.
+    Within a reference an id belongs to its cell, but a match that neither its neighbours nor the
+    pose support gets an id of its own, which is never seen again (`LocalFlow.trusted`). An id
+    gathers the variance of each handover, and ends with the reference where these would pass the
+    tolerance; beside the points of cells also where neighbours move apart, as at the edges of
+    objects.
     """
 
     def __init__(self, tolerance: float) -> None:
@@ -80,14 +93,20 @@ class Tracks:
         self._cell_variances: Array = np.empty(0)
         self._waiting = _Waiting.none()
         self._landed = _Waiting.none()
+        self._exact = False
 
-    def follow(self, matches: Matches) -> TrackedMatches:
-        """Give ids to matches with the present reference."""
+    def follow(self, matches: Matches, explained: Flags | None = None) -> TrackedMatches:
+        """Give ids to matches with the present reference.
+
+        Args:
+            matches: N matches.
+            explained: bool (N,), whether the pose explains them; None without a pose.
+        """
         self._fit_grid(matches)
         flow = LocalFlow.of(matches)
         carried = flow.carries()
-        trusted = (matches.reference_cells >= 0) & ~flow.outliers()
-        self._take_over(matches, trusted & carried, flow.pitch)
+        trusted = (matches.reference_cells >= 0) & flow.trusted(explained)
+        self._take_over(matches, trusted if self._exact else trusted & carried, flow.pitch)
         cells = np.where(trusted, matches.reference_cells, -1)
         shifts = np.zeros((len(matches), 2))
         shifts[trusted] = self._cell_shifts[cells[trusted]]
@@ -96,12 +115,23 @@ class Tracks:
         self._cell_ids[cells[cells >= 0]] = ids[cells >= 0]
         shifts[cells < 0] = 0.0
         landed = flow.moved(matches.reference_points.astype(np.float64), shifts)
-        self._land(cells, ids, landed, flow, carried)
+        self._land(matches, cells, ids, landed, flow)
         return _moved(matches, ids, shifts, landed)
 
-    def hand_over(self) -> None:
-        """Make the query image of the matches that were followed last the next reference."""
-        self._waiting, self._landed = self._landed, _Waiting.none()
+    @property
+    def landed(self) -> Points:
+        """Points (N, 2) of ids in the query image of the last matches, px, the oldest first."""
+        return self._landed.points
+
+    def hand_over(self, exact: Flags | None = None) -> None:
+        """Make the query image of the matches that were followed last the next reference.
+
+        Args:
+            exact: bool (N,), which of the `landed` points are points of its cells; None for none.
+        """
+        self._exact = exact is not None and bool(exact.any())
+        kept = exact if exact is not None and self._exact else self._landed.beside
+        self._waiting, self._landed = self._landed.select(kept), _Waiting.none()
         self._first_id = self._next_id
         self._cell_ids = np.empty(0, dtype=np.int64)
         self._cell_shifts = np.empty((0, 2))
@@ -118,24 +148,31 @@ class Tracks:
         new = np.flatnonzero(able)
         new = new[self._cell_ids[cells[new]] < 0]
         # Half the diagonal of a cell: no point of the image is farther from the nearest centre.
+        radius = _ROUNDING if self._exact else pitch / np.sqrt(2.0)
         taken, waiting = mutual_neighbours(
-            matches.reference_points[new], self._waiting.points, pitch / np.sqrt(2.0)
+            matches.reference_points[new], self._waiting.points, radius
         )
         continued = new[taken]
         self._cell_ids[cells[continued]] = self._waiting.ids[waiting]
-        self._cell_shifts[cells[continued]] = (
-            self._waiting.points[waiting] - matches.reference_points[continued]
-        )
+        if not self._exact:
+            self._cell_shifts[cells[continued]] = (
+                self._waiting.points[waiting] - matches.reference_points[continued]
+            )
         self._cell_variances[cells[continued]] = self._waiting.variances[waiting]
-        self._waiting = self._waiting.without(waiting)
+        self._waiting = self._waiting.select(np.delete(np.arange(len(self._waiting.ids)), waiting))
 
-    def _land(self, cells: Ids, ids: Ids, landed: Array, flow: LocalFlow, carried: Flags) -> None:
+    def _land(self, matches: Matches, cells: Ids, ids: Ids, landed: Array, flow: LocalFlow) -> None:
         """Remember the points that the next reference may go on with; cells (N,), -1 for none."""
-        able = np.flatnonzero(carried & (cells >= 0))
-        variances = self._cell_variances[cells[able]] + flow.variance[able]
-        kept = variances < (self.tolerance * flow.scale) ** 2
-        able = able[kept]
-        self._landed = _Waiting(ids[able], landed[able].astype(np.float32), variances[kept])
+        carried = flow.carries()
+        points = np.where(carried[:, None], landed, matches.query_points).astype(np.float32)
+        added = np.where(carried, flow.variance, matches.sigma.astype(np.float64) ** 2)
+        able = np.flatnonzero(cells >= 0)
+        able = able[np.argsort(ids[able])]
+        variances = self._cell_variances[cells[able]] + added[able]
+        limit = (self.tolerance * flow.scale) ** 2
+        beside = carried[able] & (variances < _BESIDE**2 * limit)
+        everything = _Waiting(ids[able], points[able], variances, beside)
+        self._landed = everything.select(variances < limit)
 
     def _fit_grid(self, matches: Matches) -> None:
         missing = matches.reference_grid[0] * matches.reference_grid[1] - len(self._cell_ids)

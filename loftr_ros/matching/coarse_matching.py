@@ -45,11 +45,22 @@ class CoarseMatches:
         return [CoarseMatches(*block) for block in blocks]
 
 
-def strongest(matches: CoarseMatches, count: int | None) -> CoarseMatches:
-    """The most confident matches of the whole batch, in their order; None keeps all."""
+def strongest(
+    matches: CoarseMatches, count: int | None, preferred: Tensor | None = None
+) -> CoarseMatches:
+    """The most confident matches of the whole batch, in their order.
+
+    Args:
+        matches: Those of confidence 0 are none.
+        count: How many are kept; None keeps all.
+        preferred: (N, L) bool, cells of image 0 whose matches go before others; None for none.
+    """
     if count is None or len(matches.batch) <= count:
         return matches
-    chosen = matches.confidence.topk(count).indices.sort().values
+    order = matches.confidence
+    if preferred is not None:
+        order = order + (preferred[matches.batch, matches.cells0] & (order > 0))
+    chosen = order.topk(count).indices.sort().values
     return CoarseMatches(
         matches.batch[chosen],
         matches.cells0[chosen],

@@ -16,7 +16,7 @@ from loftr_ros.matching.limits import NetworkSize, SizeLimits
 from loftr_ros.matching.matches import Matches
 from loftr_ros.matching.pair_network import FeatureMaps
 from loftr_ros.matching.precision import FLOAT32, select_precision
-from loftr_ros.matching.preprocessing import prepare, to_original
+from loftr_ros.matching.preprocessing import prepare, to_network, to_original
 from loftr_ros.matching.rotations import Support, Views, best_rotation, rotated, rotated_back
 from loftr_ros.matching.runner import Rows, Runner
 from loftr_ros.matching.signature import covariance_signature
@@ -201,6 +201,34 @@ class Matcher:
         size = (width, height) if rotation % 180 else (height, width)
         number = maps.cells if prepared.mask is None else int(prepared.mask.sum())
         return ImageFeatures(maps, prepared.scale, size, number, rotation)
+
+    def starting_at(
+        self, features: ImageFeatures, points: NDArray[np.float32]
+    ) -> tuple[ImageFeatures, NDArray[np.bool_]]:
+        """Features of a reference whose matches start at these points before others.
+
+        For points that are followed from one reference to the next: where `max_matches` leaves
+        matches out, those of other points go first.
+
+        Args:
+            features: As `encode` gives them; they stay as they are.
+            points: (N, 2), px of the image, those that matter most first.
+
+        Returns:
+            The features, and which of the points (N,) are reference points now, to the float32;
+            of the others the nearest reference point goes before others.
+        """
+        views = features.views
+        if views is not None:
+            used = views.features
+            started, exact = self.starting_at(replace(used, views=None), points)
+            encoded = {**views.encoded, views.rotation: started}
+            return replace(features, views=replace(views, encoded=encoded)), exact
+        height, width = features.image_size
+        size = (width, height) if features.rotation % 180 else (height, width)
+        own = rotated_back(points, -features.rotation % 360, size)
+        maps, exact = self._runner.starting_at(features.maps, to_network(own, features.scale))
+        return replace(features, maps=maps), exact
 
     def match(self, reference: ImageFeatures, query: ImageFeatures) -> Matches:
         """Matches between two encoded images, none if nothing is found."""

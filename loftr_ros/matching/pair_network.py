@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,9 +28,12 @@ from loftr_ros.matching.fine_matching import (
     refined_together,
 )
 from loftr_ros.matching.precision import exact_products
+from loftr_ros.matching.reference_points import cells_of, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 Config = TypeVar('Config', bound=MatchingConfig)
 
@@ -45,6 +49,8 @@ class FeatureMaps:
         image: (N, 1, H, W) float32, what they are of; None where nothing is aligned on it.
         corners: Its best localised points, likewise.
         middle: (N, C_m, H_m, W_m), of a network with a map between both; None without.
+        tracked: (N, L, P) bool, reference points of each coarse cell that are to be matched before
+            others where not all are; None for none.
     """
 
     coarse: Tensor
@@ -53,6 +59,7 @@ class FeatureMaps:
     image: Tensor | None = None
     corners: Corners | None = None
     middle: Tensor | None = None
+    tracked: Tensor | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -78,6 +85,7 @@ class FeatureMaps:
             None if self.image is None else self.image[images],
             None if corners is None else corners.part(images),
             None if self.middle is None else self.middle[images],
+            None if self.tracked is None else self.tracked[images],
         )
 
     def tokens(self) -> tuple[Tensor, Tensor | None]:
@@ -205,11 +213,40 @@ class PairNetwork(nn.Module, Generic[Config]):
     def with_corners(
         self, maps: FeatureMaps, images: Tensor, allowed: Tensor | None
     ) -> FeatureMaps:
-        """Add what it takes to align points on images; training has no use for it."""
-        if not self.config.corner_points or self.training:
+        """Add the reference points, and what it takes to align them; training has no use for it."""
+        if self.training:
             return maps
+        each = max(self.config.corner_points, 1)
+        tracked = torch.zeros(len(images), maps.cells, each, dtype=torch.bool, device=images.device)
+        if not self.config.corner_points:
+            return replace(maps, tracked=tracked)
         corners = find_corners(images, self.config, maps.grid, allowed)
-        return replace(maps, image=images, corners=corners)
+        return replace(maps, image=images, corners=corners, tracked=tracked)
+
+    def starting_at(
+        self, maps: FeatureMaps, points: NDArray[np.float32]
+    ) -> tuple[FeatureMaps, NDArray[np.bool_]]:
+        """Features of one image whose matches start at these points before others.
+
+        Args:
+            maps: Of one image.
+            points: (N, 2), px of the network's input, those that matter most first.
+
+        Returns:
+            The features, and which of the points (N,) are now reference points themselves; a
+            network that aligns no points has its own in the same cells.
+        """
+        assert maps.tracked is not None
+        corners, exact = maps.corners, np.zeros(len(points), np.bool_)
+        tracked = torch.zeros_like(maps.tracked)
+        if self.config.aligned_points and corners is not None:
+            corners, chosen, places = take_over(corners, points, self.config, maps.grid)
+            exact[chosen] = True
+        else:
+            cells = cells_of(points, self.config, maps.grid)
+            places = cells[cells >= 0] * tracked.shape[2]
+        tracked.view(-1)[torch.from_numpy(places).to(tracked.device)] = True
+        return replace(maps, corners=corners, tracked=tracked), exact
 
     def coarse_matches(
         self,
@@ -253,7 +290,8 @@ class PairNetwork(nn.Module, Generic[Config]):
         found = coarse.confidence > 0
         support = (calibrate(coarse, self._knots).confidence * found).sum()
         count = found.sum()
-        coarse = strongest(coarse, max_matches)
+        tracked = maps0.tracked
+        coarse = strongest(coarse, max_matches, None if tracked is None else tracked.any(dim=2))
         block = refined_together(self.config, coarse0.device.type)
         fine = refine_in_blocks(self.refiner(coarse0, coarse1, maps0, maps1), coarse, block)
         points = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
@@ -267,20 +305,27 @@ class PairNetwork(nn.Module, Generic[Config]):
         images = maps0.image, maps1.image
         rows = coarse.batch, coarse.cells0, matches.points0, matches.points1, found
         aligned = align(images, maps0.corners, rows, self.config, maps0.grid)
-        matches = self._with_aligned(matches, aligned, max_matches)
+        before = None if tracked is None else tracked[coarse.batch, coarse.cells0]
+        matches = self._with_aligned(matches, aligned, max_matches, before)
         if capacity is not None:
             return matches
         return matches.select(*torch.nonzero(matches.found, as_tuple=True))
 
     def _with_aligned(
-        self, matches: NetworkMatches, aligned: Aligned, max_matches: int | None
+        self,
+        matches: NetworkMatches,
+        aligned: Aligned,
+        max_matches: int | None,
+        tracked: Tensor | None,
     ) -> NetworkMatches:
-        """All aligned points of each match; its best localised one where none could be aligned."""
+        """All aligned points of each match; where none could be aligned, a track's, or the best."""
         config, each = self.config, aligned.aligned.shape[1]
         sigma = config.alignment_scale * aligned.deviation**config.alignment_exponent
         sigma = torch.where(aligned.aligned, sigma, matches.sigma[:, None])
         found = aligned.aligned.clone()
-        found[:, 0] |= ~aligned.aligned.any(dim=1)
+        tracked = torch.zeros_like(found) if tracked is None else tracked
+        one = torch.zeros_like(found).scatter(1, tracked.int().argmax(dim=1, keepdim=True), True)
+        found |= one & ~aligned.aligned.any(dim=1, keepdim=True)
         found &= matches.found[:, None]
         rows = matches.repeat(each)
         rows = replace(
@@ -294,10 +339,12 @@ class PairNetwork(nn.Module, Generic[Config]):
         )
         if max_matches is None or len(rows.found) <= max_matches:
             return rows
-        # The most certain point of every match goes before the second of any.
+        # Points of tracks go before others; of these the most certain point of every match goes
+        # before the second of any.
         surest = sigma.masked_fill(~found, math.inf).argmin(dim=1, keepdim=True)
         first = torch.zeros_like(found).scatter(1, surest, True) & found
-        order = (rows.coarse.confidence + first.flatten()).masked_fill(~rows.found, -1)
+        rank = torch.where(tracked, 2.0, first.float())
+        order = (rows.coarse.confidence + rank.flatten()).masked_fill(~rows.found, -1)
         return rows.select(order.topk(max_matches).indices.sort().values)
 
     def forward(self, images0: Tensor, images1: Tensor) -> NetworkMatches:

@@ -169,3 +169,8 @@ def _to_unit(image: NDArray[Any]) -> NDArray[np.float32]:
 def to_original(points: NDArray[Any], scale: tuple[float, float]) -> NDArray[np.float32]:
     """Network pixels (N, 2) to pixels of the original image, by the half-pixel rule."""
     return ((points + 0.5) / np.asarray(scale) - 0.5).astype(np.float32)
+
+
+def to_network(points: NDArray[Any], scale: tuple[float, float]) -> NDArray[np.float32]:
+    """Pixels (N, 2) of the original image to network pixels: the inverse of `to_original`."""
+    return ((points + 0.5) * np.asarray(scale) - 0.5).astype(np.float32)

@@ -101,6 +101,14 @@ class Runner:
             maps: FeatureMaps = self.network.encode(pixels, cells, allowed=allowed)
             return maps
 
+    def starting_at(
+        self, maps: FeatureMaps, points: NDArray[np.float32]
+    ) -> tuple[FeatureMaps, NDArray[np.bool_]]:
+        """Features whose matches start at these points before others; see the network."""
+        with torch.inference_mode():
+            started: tuple[FeatureMaps, NDArray[np.bool_]] = self.network.starting_at(maps, points)
+            return started
+
     def match(
         self,
         maps0: FeatureMaps,
@@ -152,7 +160,8 @@ class Runner:
 
 def _tensors(maps: FeatureMaps) -> tuple[Tensor | None, ...]:
     corners = (None, None, None) if maps.corners is None else maps.corners.tensors()
-    return maps.coarse, maps.fine, maps.middle, maps.mask, maps.image, *corners
+    own = maps.coarse, maps.fine, maps.middle, maps.mask, maps.image, maps.tracked
+    return *own, *corners
 
 
 def _maps(
@@ -161,10 +170,11 @@ def _maps(
     middle: Tensor | None,
     mask: Tensor | None,
     image: Tensor | None,
+    tracked: Tensor | None,
     *corners: Tensor,
 ) -> FeatureMaps:
     found = None if image is None else Corners(*corners)
-    return FeatureMaps(coarse, fine, mask, image, found, middle)
+    return FeatureMaps(coarse, fine, mask, image, found, middle, tracked)
 
 
 def _to_columns(matches: NetworkMatches) -> Tensor:

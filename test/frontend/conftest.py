@@ -66,6 +66,11 @@ class World:
         distance = np.min(distances, axis=0)
         return centres, np.asarray(position + rays * distance[:, None])
 
+    def starting_at(
+        self, features: int, points: npt.NDArray[np.float32]
+    ) -> tuple[int, npt.NDArray[np.bool_]]:
+        return features, np.zeros(len(points), np.bool_)
+
     def match(self, reference: int, query: int) -> Matches:
         rows, columns = self.camera.height // CELL, self.camera.width // CELL
         if reference == 0 or query == 0 or reference in self.forgotten:

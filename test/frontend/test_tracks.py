@@ -13,7 +13,7 @@ from loftr_ros.matching.matches import Matches
 GRID = (8, 10)
 PITCH = 10
 EVERY = np.arange(GRID[0] * GRID[1])
-TOLERANCE = 0.6
+TOLERANCE = 12.0
 
 
 def matches_of(cells: np.ndarray | list[int], move: object = None) -> Matches:
@@ -103,6 +103,36 @@ def test_a_match_that_its_neighbours_contradict_is_not_seen_as_its_id() -> None:
     assert tracks.follow(matches_of(EVERY)).ids[44] == before[44]
 
 
+@pytest.mark.parametrize(
+    ('jump', 'explained', 'believed'),
+    [(3.0, True, True), (3.0, False, False), (6.0, True, False), (0.0, False, True)],
+)
+def test_the_pose_supports_what_stays_near_its_neighbours(
+    jump: float, explained: bool, believed: bool
+) -> None:
+    tracks = Tracks(TOLERANCE)
+    before = tracks.follow(matches_of(EVERY)).ids
+    moved = matches_of(EVERY, shifted(0, 0))
+    moved.query_points[44, 0] += jump
+    after = tracks.follow(moved, np.full(len(EVERY), explained)).ids
+    assert (after[44] == before[44]) == believed
+
+
+def test_ids_go_on_at_the_points_that_the_matcher_starts_from() -> None:
+    tracks = Tracks(TOLERANCE)
+    before = tracks.follow(matches_of(EVERY, shaken(4.3, 0.5)))
+    landed = tracks.landed
+    assert len(landed) > 70
+    exact = np.arange(len(landed)) % 4 > 0
+    tracks.hand_over(exact)
+    cells = np.random.default_rng(0).permutation(EVERY)[: len(landed)]
+    start = replace(matches_of(cells), reference_points=landed, query_points=landed + 2)
+    after = tracks.follow(start)
+    assert np.isin(after.ids[exact], before.ids).mean() > 0.9
+    assert not np.isin(after.ids[~exact], before.ids).any()
+    np.testing.assert_array_equal(after.matches.query_points, start.query_points)
+
+
 def followed(frames: list[Matches], tolerance: float = TOLERANCE) -> list[np.ndarray]:
     """Return the ids of each frame, the reference of which is the frame two before it."""
     tracks = Tracks(tolerance)
@@ -125,7 +155,7 @@ def test_noise_as_large_as_sigma_ends_few_ids(noise: float) -> None:
         matches_of(EVERY, lambda points: points + 2 + noise * rng.normal(size=points.shape))
         for _ in range(4)
     ]
-    ids = followed(frames, 1.0)
+    ids = followed(frames, 20.0)
     assert shared(ids[0], ids[1]) > 0.8
     assert shared(ids[1], ids[2]) > 0.5
 
@@ -160,7 +190,7 @@ def test_a_match_that_is_less_sure_has_to_agree_better() -> None:
 
 def test_ids_end_when_they_have_gathered_more_error_than_the_tolerance() -> None:
     frames = [matches_of(EVERY, shaken(3, 0.8)) for _ in range(6)]
-    none, some, large = (followed(frames, tolerance) for tolerance in (0.0, 0.7, 3.0))
+    none, some, large = (followed(frames, tolerance) for tolerance in (0.0, 14.0, 60.0))
     assert shared(none[1], none[2]) == 0.0
     assert shared(some[1], some[2]) > 0.5
     assert shared(some[1], some[4]) < 0.15
@@ -187,7 +217,7 @@ def test_an_id_waits_until_its_cell_is_matched() -> None:
 
 
 def test_ids_are_not_given_again_after_forgetting() -> None:
-    tracks = Tracks(5.0)
+    tracks = Tracks(TOLERANCE)
     before = tracks.follow(matches_of(EVERY)).ids
     tracks.forget()
     assert not set(tracks.follow(matches_of(EVERY)).ids) & set(before)
@@ -223,7 +253,7 @@ FRAMES = st.lists(
 def test_no_id_is_ever_given_to_two_points(
     frames: list[tuple[list[int], bool, float, float]],
 ) -> None:
-    tracks = Tracks(3.0)
+    tracks = Tracks(60.0)
     owner: dict[int, tuple[int, int]] = {}
     cell_ids: dict[int, dict[int, int]] = {}
     reference = 0

@@ -56,6 +56,11 @@ class FlowMatcher:
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         return FlowFeatures(np.asarray(grey, np.uint8), mask)
 
+    def starting_at(
+        self, features: FlowFeatures, points: npt.NDArray[np.float32]
+    ) -> tuple[FlowFeatures, npt.NDArray[np.bool_]]:
+        return features, np.zeros(len(points), np.bool_)
+
     def signature(self, features: FlowFeatures) -> npt.NDArray[np.float32]:
         small = cv2.resize(features.grey, (40, 30), interpolation=cv2.INTER_AREA).astype(np.float32)
         values = (small - small.mean()).ravel()

@@ -9,6 +9,7 @@ from loftr_ros.matching.coarse_matching import (
     inner_cells,
     mutual_matches,
     similarity,
+    strongest,
 )
 
 TEMPERATURE = 0.1
@@ -155,3 +156,14 @@ def test_the_confidence_is_finite_for_features_of_any_size(
     assert torch.isfinite(found.confidence).all()
     assert (found.confidence > 0).all()
     assert (found.confidence <= 1 + 1e-4).all()
+
+
+def test_preferred_cells_go_before_more_confident_ones_but_no_match_does() -> None:
+    confidence = torch.tensor([0.9, 0.3, 0.8, 0.0, 0.5])
+    cells = torch.arange(5)
+    matches = CoarseMatches(torch.zeros_like(cells), cells, cells, confidence)
+    preferred = torch.tensor([[False, True, False, True, False]])
+    assert strongest(matches, 2).cells0.tolist() == [0, 2]
+    assert strongest(matches, 2, preferred).cells0.tolist() == [0, 1]
+    assert strongest(matches, 4, preferred).cells0.tolist() == [0, 1, 2, 4]
+    assert strongest(matches, None, preferred) is matches

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-PEERS: dict[str, Callable[[], PairMatcher[Any]]] = {'rootsift': RootSift, 'orb': Orb}
+CLASSICAL: dict[str, Callable[[], PairMatcher[Any]]] = {'rootsift': RootSift, 'orb': Orb}
+LEARNED = 'xfeat', 'lighterglue', 'aliked-lightglue'
+"""Peers of requirements/peers.txt."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class MatcherCommand:
         out: Folder for pictures; None draws none.
         sets: Names of sets, with wildcards; empty for all that fit.
         weights: Names or files of LoFTR weights.
-        peers: Classical matchers, of `PEERS`.
+        peers: Matchers to compare with, of `CLASSICAL` and `LEARNED`.
         max_pairs: Greatest number of pairs of a set; 0 for all.
-        device: Device of LoFTR.
+        device: Device of LoFTR and of learned peers.
         max_sigma: Of LoFTR's matches, px of the resized image; None for all.
         options: What all matchers have in common.
 
@@ -47,7 +49,7 @@ class MatcherCommand:
     out: Path | None = None
     sets: tuple[str, ...] = ()
     weights: tuple[str, ...] = ('lite',)
-    peers: tuple[str, ...] = tuple(PEERS)
+    peers: tuple[str, ...] = tuple(CLASSICAL)
     max_pairs: int = 200
     device: str = 'auto'
     max_sigma: float | None = None
@@ -104,10 +106,7 @@ def load_matchers(
         ValueError: If a matcher is unknown or cannot be loaded, or there is none.
 
     """
-    unknown = [name for name in peers if name not in PEERS]
-    if unknown:
-        raise ValueError(f'unknown peer {unknown[0]!r}; there are {", ".join(PEERS)}')
-    matchers: dict[str, PairMatcher[Any]] = {name: PEERS[name]() for name in peers}
+    matchers: dict[str, PairMatcher[Any]] = {name: _peer(name, device) for name in peers}
     settings: dict[str, Any] = {}
     for source in weights:
         from loftr_ros.matching.matcher import Matcher  # torch is slow to load
@@ -127,6 +126,16 @@ def load_matchers(
     if not matchers:
         raise ValueError('there is nothing to evaluate: give weights or peers')
     return matchers, settings
+
+
+def _peer(name: str, device: str) -> PairMatcher[Any]:
+    if name in CLASSICAL:
+        return CLASSICAL[name]()
+    if name not in LEARNED:
+        raise ValueError(f'unknown peer {name!r}; there are {", ".join([*CLASSICAL, *LEARNED])}')
+    from loftr_ros.evaluation.matchers.learned_peers import load_learned  # torch is slow to load
+
+    return load_learned(name, device)
 
 
 def settings_of(options: EvaluationOptions, max_pairs: int) -> dict[str, Any]:

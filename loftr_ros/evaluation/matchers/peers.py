@@ -70,7 +70,8 @@ class RootSift:
         backward, _ = _nearest(cosines.T)
         index = np.arange(len(nearest))
         kept = np.flatnonzero((backward[nearest] == index) & (ratios < self.ratio))
-        return _to_matches(reference, query, kept, nearest[kept], 1 - ratios[kept])
+        pair = reference.points[kept], query.points[nearest[kept]]
+        return ungridded_matches(*pair, 1 - ratios[kept])
 
 
 class Orb:
@@ -94,7 +95,8 @@ class Orb:
         first = np.array([match.queryIdx for match in found], np.intp)
         second = np.array([match.trainIdx for match in found], np.intp)
         distances = np.array([match.distance for match in found], np.float32)
-        return _to_matches(reference, query, first, second, 1 - distances / 256)
+        pair = reference.points[first], query.points[second]
+        return ungridded_matches(*pair, 1 - distances / 256)
 
 
 def _detect(
@@ -127,18 +129,16 @@ def _nearest(cosines: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np
     return nearest, ratios.astype(np.float32)
 
 
-def _to_matches(
-    reference: Keypoints,
-    query: Keypoints,
-    first: NDArray[np.intp],
-    second: NDArray[np.intp],
-    confidence: NDArray[Any],
+def ungridded_matches(
+    reference_points: NDArray[Any], query_points: NDArray[Any], confidence: NDArray[Any]
 ) -> Matches:
+    """Return matches (N, 2), px, of a matcher that has no grid and states no sigma: it is 1 px."""
+    count = len(reference_points)
     return Matches(
-        reference_points=reference.points[first],
-        query_points=query.points[second],
+        reference_points=np.asarray(reference_points, np.float32),
+        query_points=np.asarray(query_points, np.float32),
         confidence=np.clip(confidence, 0, 1).astype(np.float32),
-        sigma=np.ones(len(first), np.float32),
-        reference_cells=np.full(len(first), -1, np.int64),
+        sigma=np.ones(count, np.float32),
+        reference_cells=np.full(count, -1, np.int64),
         reference_grid=(0, 0),
     )
