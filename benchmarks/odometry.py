@@ -66,8 +66,8 @@ class Peer:
 
     def starting_at(
         self, features: Keypoints, points: npt.NDArray[np.float32]
-    ) -> tuple[Keypoints, npt.NDArray[np.bool_]]:
-        return features, np.zeros(len(points), np.bool_)
+    ) -> tuple[Keypoints, npt.NDArray[np.float32]]:
+        return features, np.full_like(points, np.nan)
 
     def match(self, reference: Keypoints, query: Keypoints) -> Matches:
         found = self._matcher.match(reference, query)

@@ -43,10 +43,11 @@ class Matcher(Protocol[Features]):
 
     def starting_at(
         self, features: Features, points: npt.NDArray[np.float32], /
-    ) -> tuple[Features, npt.NDArray[np.bool_]]:
+    ) -> tuple[Features, npt.NDArray[np.float32]]:
         """Return features of a reference whose matches start at points (N, 2), px, before others.
 
-        And which of the points (N,) are reference points now; none where the matcher cannot.
+        And the reference point of each (N, 2), px, less than a cell beside it; NaN for those that
+        have none of their own.
         """
 
 
@@ -398,9 +399,9 @@ class Tracker(Generic[Features]):
             following.before_gap = self._reference.before_gap or self._reference
             self._tracks.forget()
         else:
-            features, exact = self.matcher.starting_at(features, self._tracks.landed)
+            features, starts = self.matcher.starting_at(features, self._tracks.landed)
             following = _Reference.of(frame, features)
-            self._tracks.hand_over(exact)
+            self._tracks.hand_over(starts)
         self._reference = following
         return True
 

@@ -40,24 +40,26 @@ class _Waiting:
     Attributes:
         ids: int64 (N,).
         points: float32 (N, 2), px.
+        starts: float32 (N, 2), the points of their cells, px; NaN where these are not known.
         variances: float64 (N,), of the points about those that the ids stood for at first, px^2.
         beside: bool (N,), whether a cell whose point lies beside may go on with the id.
     """
 
     ids: Ids
     points: Points
+    starts: Points
     variances: Array
     beside: Flags
 
     @classmethod
     def none(cls) -> _Waiting:
         nothing = np.empty((0, 2), dtype=np.float32)
-        return cls(np.empty(0, dtype=np.int64), nothing, np.empty(0), np.empty(0, dtype=np.bool_))
+        none = np.empty(0, dtype=np.bool_)
+        return cls(np.empty(0, dtype=np.int64), nothing, nothing, np.empty(0), none)
 
     def select(self, chosen: Flags | npt.NDArray[np.int64]) -> _Waiting:
-        return _Waiting(
-            self.ids[chosen], self.points[chosen], self.variances[chosen], self.beside[chosen]
-        )
+        columns = self.ids, self.points, self.starts, self.variances, self.beside
+        return _Waiting(*(column[chosen] for column in columns))
 
 
 class Tracks:
@@ -66,10 +68,10 @@ class Tracks:
     A point of a reference image is that of a cell of its grid, so its id is the number of that cell
     plus an offset that differs for each reference. When another image becomes the reference, the
     points that have an id lie anywhere between the points of its cells. A matcher that can start
-    at any point makes them the points of their cells. Otherwise the nearest cell goes on with the
-    id and remembers the shift from its point; from then on each match of the cell is moved by that
-    shift, along the affine motion of the matches around it (`LocalFlow`), so that what is observed
-    is the same point of the scene and not the cell.
+    anywhere has for each a cell whose point is less than a pixel away. Otherwise the nearest cell
+    goes on with the id. The cell remembers the shift from its point; from then on each of its
+    matches is moved by that shift, along the affine motion of the matches around it (`LocalFlow`),
+    so that what is observed is the same point of the scene and not the cell.
 
     Within a reference an id belongs to its cell, but a match that neither its neighbours nor the
     pose support gets an id of its own, which is never seen again (`LocalFlow.trusted`). An id
@@ -93,7 +95,7 @@ class Tracks:
         self._cell_variances: Array = np.empty(0)
         self._waiting = _Waiting.none()
         self._landed = _Waiting.none()
-        self._exact = False
+        self._started = False
 
     def follow(self, matches: Matches, explained: Flags | None = None) -> TrackedMatches:
         """Give ids to matches with the present reference.
@@ -106,16 +108,20 @@ class Tracks:
         flow = LocalFlow.of(matches)
         carried = flow.carries()
         trusted = (matches.reference_cells >= 0) & flow.trusted(explained)
-        self._take_over(matches, trusted if self._exact else trusted & carried, flow.pitch)
+        able = trusted if self._started else trusted & carried
+        self._take_over(matches, able, flow.pitch)
         cells = np.where(trusted, matches.reference_cells, -1)
         shifts = np.zeros((len(matches), 2))
         shifts[trusted] = self._cell_shifts[cells[trusted]]
-        cells[np.any(shifts, axis=1) & ~carried] = -1
+        if not self._started:
+            cells[np.any(shifts, axis=1) & ~carried] = -1
         ids = self._ids(cells)
         self._cell_ids[cells[cells >= 0]] = ids[cells >= 0]
         shifts[cells < 0] = 0.0
-        landed = flow.moved(matches.reference_points.astype(np.float64), shifts)
-        self._land(matches, cells, ids, landed, flow)
+        along = flow.moved(matches.reference_points.astype(np.float64), shifts)
+        landed = np.where(carried[:, None], along, matches.query_points + shifts)
+        variance = np.where(carried, flow.variance, matches.sigma.astype(np.float64) ** 2)
+        self._land(cells, ids, landed, variance, (self.tolerance * flow.scale) ** 2, carried)
         return _moved(matches, ids, shifts, landed)
 
     @property
@@ -123,15 +129,20 @@ class Tracks:
         """Points (N, 2) of ids in the query image of the last matches, px, the oldest first."""
         return self._landed.points
 
-    def hand_over(self, exact: Flags | None = None) -> None:
+    def hand_over(self, starts: Points | None = None) -> None:
         """Make the query image of the matches that were followed last the next reference.
 
         Args:
-            exact: bool (N,), which of the `landed` points are points of its cells; None for none.
+            starts: float32 (N, 2), points of its cells that the `landed` points go on from, px; NaN
+                for those that end. None or NaN for all: they go on from the nearest cells.
         """
-        self._exact = exact is not None and bool(exact.any())
-        kept = exact if exact is not None and self._exact else self._landed.beside
-        self._waiting, self._landed = self._landed.select(kept), _Waiting.none()
+        landed, self._landed = self._landed, _Waiting.none()
+        self._started = starts is not None and bool(np.isfinite(starts).any())
+        if starts is not None and self._started:
+            landed = replace(landed, starts=starts)
+            self._waiting = landed.select(np.isfinite(starts).all(axis=1))
+        else:
+            self._waiting = landed.select(landed.beside)
         self._first_id = self._next_id
         self._cell_ids = np.empty(0, dtype=np.int64)
         self._cell_shifts = np.empty((0, 2))
@@ -148,30 +159,27 @@ class Tracks:
         new = np.flatnonzero(able)
         new = new[self._cell_ids[cells[new]] < 0]
         # Half the diagonal of a cell: no point of the image is farther from the nearest centre.
-        radius = _ROUNDING if self._exact else pitch / np.sqrt(2.0)
-        taken, waiting = mutual_neighbours(
-            matches.reference_points[new], self._waiting.points, radius
-        )
+        near = self._waiting.points, pitch / np.sqrt(2.0)
+        places, radius = (self._waiting.starts, _ROUNDING) if self._started else near
+        taken, waiting = mutual_neighbours(matches.reference_points[new], places, radius)
         continued = new[taken]
         self._cell_ids[cells[continued]] = self._waiting.ids[waiting]
-        if not self._exact:
-            self._cell_shifts[cells[continued]] = (
-                self._waiting.points[waiting] - matches.reference_points[continued]
-            )
+        self._cell_shifts[cells[continued]] = (
+            self._waiting.points[waiting] - matches.reference_points[continued]
+        )
         self._cell_variances[cells[continued]] = self._waiting.variances[waiting]
         self._waiting = self._waiting.select(np.delete(np.arange(len(self._waiting.ids)), waiting))
 
-    def _land(self, matches: Matches, cells: Ids, ids: Ids, landed: Array, flow: LocalFlow) -> None:
+    def _land(
+        self, cells: Ids, ids: Ids, landed: Array, variance: Array, limit: float, carried: Flags
+    ) -> None:
         """Remember the points that the next reference may go on with; cells (N,), -1 for none."""
-        carried = flow.carries()
-        points = np.where(carried[:, None], landed, matches.query_points).astype(np.float32)
-        added = np.where(carried, flow.variance, matches.sigma.astype(np.float64) ** 2)
         able = np.flatnonzero(cells >= 0)
         able = able[np.argsort(ids[able])]
-        variances = self._cell_variances[cells[able]] + added[able]
-        limit = (self.tolerance * flow.scale) ** 2
+        variances = self._cell_variances[cells[able]] + variance[able]
+        points = landed[able].astype(np.float32)
         beside = carried[able] & (variances < _BESIDE**2 * limit)
-        everything = _Waiting(ids[able], points[able], variances, beside)
+        everything = _Waiting(ids[able], points, np.full_like(points, np.nan), variances, beside)
         self._landed = everything.select(variances < limit)
 
     def _fit_grid(self, matches: Matches) -> None:

@@ -204,31 +204,31 @@ class Matcher:
 
     def starting_at(
         self, features: ImageFeatures, points: NDArray[np.float32]
-    ) -> tuple[ImageFeatures, NDArray[np.bool_]]:
+    ) -> tuple[ImageFeatures, NDArray[np.float32]]:
         """Features of a reference whose matches start at these points before others.
 
         For points that are followed from one reference to the next: where `max_matches` leaves
-        matches out, those of other points go first.
+        matches out, those of other points of the same cell go first.
 
         Args:
             features: As `encode` gives them; they stay as they are.
             points: (N, 2), px of the image, those that matter most first.
 
         Returns:
-            The features, and which of the points (N,) are reference points now, to the float32;
-            of the others the nearest reference point goes before others.
+            The features, and the reference point of each of the points (N, 2), px: the pixel of
+            the network that it lies on; NaN where it got none.
         """
         views = features.views
         if views is not None:
             used = views.features
-            started, exact = self.starting_at(replace(used, views=None), points)
+            started, starts = self.starting_at(replace(used, views=None), points)
             encoded = {**views.encoded, views.rotation: started}
-            return replace(features, views=replace(views, encoded=encoded)), exact
+            return replace(features, views=replace(views, encoded=encoded)), starts
         height, width = features.image_size
         size = (width, height) if features.rotation % 180 else (height, width)
         own = rotated_back(points, -features.rotation % 360, size)
-        maps, exact = self._runner.starting_at(features.maps, to_network(own, features.scale))
-        return replace(features, maps=maps), exact
+        maps, starts = self._runner.starting_at(features.maps, to_network(own, features.scale))
+        return replace(features, maps=maps), _to_pixels(starts, features)
 
     def match(self, reference: ImageFeatures, query: ImageFeatures) -> Matches:
         """Matches between two encoded images, none if nothing is found."""

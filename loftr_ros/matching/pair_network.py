@@ -225,7 +225,7 @@ class PairNetwork(nn.Module, Generic[Config]):
 
     def starting_at(
         self, maps: FeatureMaps, points: NDArray[np.float32]
-    ) -> tuple[FeatureMaps, NDArray[np.bool_]]:
+    ) -> tuple[FeatureMaps, NDArray[np.float32]]:
         """Features of one image whose matches start at these points before others.
 
         Args:
@@ -233,20 +233,21 @@ class PairNetwork(nn.Module, Generic[Config]):
             points: (N, 2), px of the network's input, those that matter most first.
 
         Returns:
-            The features, and which of the points (N,) are now reference points themselves; a
-            network that aligns no points has its own in the same cells.
+            The features, and the reference point of each of the points (N, 2): the pixel that it
+            lies on, NaN where its cell has no place for it. A network that aligns no points keeps
+            its own; matches of the same cells go before others.
         """
         assert maps.tracked is not None
-        corners, exact = maps.corners, np.zeros(len(points), np.bool_)
+        corners, starts = maps.corners, np.full_like(points, np.nan)
         tracked = torch.zeros_like(maps.tracked)
         if self.config.aligned_points and corners is not None:
             corners, chosen, places = take_over(corners, points, self.config, maps.grid)
-            exact[chosen] = True
+            starts[chosen] = corners.pixels.view(-1, 2)[torch.from_numpy(places)].cpu().numpy()
         else:
             cells = cells_of(points, self.config, maps.grid)
             places = cells[cells >= 0] * tracked.shape[2]
         tracked.view(-1)[torch.from_numpy(places).to(tracked.device)] = True
-        return replace(maps, corners=corners, tracked=tracked), exact
+        return replace(maps, corners=corners, tracked=tracked), starts
 
     def coarse_matches(
         self,
@@ -339,11 +340,12 @@ class PairNetwork(nn.Module, Generic[Config]):
         )
         if max_matches is None or len(rows.found) <= max_matches:
             return rows
-        # Points of tracks go before others; of these the most certain point of every match goes
-        # before the second of any.
-        surest = sigma.masked_fill(~found, math.inf).argmin(dim=1, keepdim=True)
+        # One point of each match, the most certain, goes before the second of any; where the cell
+        # carries tracks it is one of these, and the others of these come next.
+        able = torch.where((tracked & found).any(dim=1, keepdim=True), tracked & found, found)
+        surest = sigma.masked_fill(~able, math.inf).argmin(dim=1, keepdim=True)
         first = torch.zeros_like(found).scatter(1, surest, True) & found
-        rank = torch.where(tracked, 2.0, first.float())
+        rank = torch.where(first, 2.0, tracked.float())
         order = (rows.coarse.confidence + rank.flatten()).masked_fill(~rows.found, -1)
         return rows.select(order.topk(max_matches).indices.sort().values)
 

@@ -27,10 +27,11 @@ def cells_of(
 def take_over(
     corners: Corners, points: NDArray[np.float32], config: MatchingConfig, grid: tuple[int, int]
 ) -> tuple[Corners, NDArray[np.int64], NDArray[np.int64]]:
-    """Put points in the place of corners of their cells.
+    """Put the pixels that points lie on in the place of corners of their cells.
 
-    A point replaces the corner of its quarter, or else the weakest that is left in its cell; where
-    none is left, or the cell is masked, the point is left out.
+    Pixels, since patches between them are blurred by interpolation, and poses become worse. One
+    replaces the corner of its quarter, or else the weakest that is left in its cell, whose number
+    it takes; where none is left, or the cell is masked, the point is left out.
 
     Args:
         corners: Of one image.
@@ -39,8 +40,8 @@ def take_over(
         grid: Rows and columns of coarse cells.
 
     Returns:
-        The corners, the indices of the points that were put there (K,), and their places (K,),
-        row-major in (L, P).
+        The corners, the indices of the points whose pixels were put there (K,), and their places
+        (K,), row-major in (L, P).
     """
     each, columns = corners.cells.shape[2], grid[1]
     quarters = corners.cells[0].cpu().numpy()
@@ -60,6 +61,6 @@ def take_over(
     chosen = np.array(list(taken.values()), np.int64)
     pixels = corners.pixels.clone()
     device = pixels.device
-    new = torch.from_numpy(points[chosen]).to(device, pixels.dtype)
+    new = torch.from_numpy(np.floor(points[chosen] + 0.5)).to(device, pixels.dtype)
     pixels.view(-1, 2)[torch.from_numpy(places).to(device)] = new
     return Corners(pixels, corners.cells, corners.usable), chosen, places

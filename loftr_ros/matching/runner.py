@@ -103,10 +103,12 @@ class Runner:
 
     def starting_at(
         self, maps: FeatureMaps, points: NDArray[np.float32]
-    ) -> tuple[FeatureMaps, NDArray[np.bool_]]:
+    ) -> tuple[FeatureMaps, NDArray[np.float32]]:
         """Features whose matches start at these points before others; see the network."""
         with torch.inference_mode():
-            started: tuple[FeatureMaps, NDArray[np.bool_]] = self.network.starting_at(maps, points)
+            started: tuple[FeatureMaps, NDArray[np.float32]] = self.network.starting_at(
+                maps, points
+            )
             return started
 
     def match(

@@ -68,8 +68,8 @@ class World:
 
     def starting_at(
         self, features: int, points: npt.NDArray[np.float32]
-    ) -> tuple[int, npt.NDArray[np.bool_]]:
-        return features, np.zeros(len(points), np.bool_)
+    ) -> tuple[int, npt.NDArray[np.float32]]:
+        return features, np.full_like(points, np.nan)
 
     def match(self, reference: int, query: int) -> Matches:
         rows, columns = self.camera.height // CELL, self.camera.width // CELL

@@ -58,8 +58,8 @@ class FlowMatcher:
 
     def starting_at(
         self, features: FlowFeatures, points: npt.NDArray[np.float32]
-    ) -> tuple[FlowFeatures, npt.NDArray[np.bool_]]:
-        return features, np.zeros(len(points), np.bool_)
+    ) -> tuple[FlowFeatures, npt.NDArray[np.float32]]:
+        return features, np.full_like(points, np.nan)
 
     def signature(self, features: FlowFeatures) -> npt.NDArray[np.float32]:
         small = cv2.resize(features.grey, (40, 30), interpolation=cv2.INTER_AREA).astype(np.float32)
