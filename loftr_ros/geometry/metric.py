@@ -38,6 +38,8 @@ START_ERROR = 1.0
 CONTRADICTION = 2.0
 """Scale of the errors in metres, by that of the errors across the epipolar lines, from which on the
 depth contradicts the matches: their variances differ fourfold, by chance never (F-test)."""
+LIKELIER = float(np.log(2.0))
+"""Log-likelihood that a motion without depth has to gain for each right match to contradict it."""
 _SMALLEST_STEP = 1e-6
 _FAR_ERROR = 1e4
 
@@ -328,8 +330,9 @@ def _contradicts(fit: Fit[Array], free: Model, scene: _Scene) -> bool:
     """
     squares = np.sum(fit.errors**2, axis=1)
     _, gains = scene.prior.posterior(squares, fit.errors.shape[1], fit.scale)
-    less_likely = float(gains.sum()) < float(free.gains.sum())
-    return less_likely or fit.scale > CONTRADICTION * free.fit.scale
+    # For a camera that stands still the two are the same.
+    gained = float((free.gains - gains).sum()) / max(float(free.weights.sum()), 1.0)
+    return gained > LIKELIER or fit.scale > CONTRADICTION * free.fit.scale
 
 
 def _disagreement(fit: Fit[Array], covariance: Array, free: Model, scene: _Scene) -> float:

@@ -140,6 +140,13 @@ def test_a_camera_that_only_rotates_has_a_full_pose_without_translation() -> Non
     assert (np.abs(error[:3]) < 4 * np.sqrt(np.diag(pose.covariance)[:3])).all()
 
 
+@pytest.mark.parametrize('noise', [0.0, 0.02, 0.3])
+@pytest.mark.parametrize('seed', range(6))
+def test_a_camera_that_stands_still_does_not_contradict_its_depth(noise: float, seed: int) -> None:
+    pose = estimate(see(noise=noise, seed=seed, motion=np.eye(4)))
+    assert pose.state is PoseState.OK, pose.reason
+
+
 def test_errors_are_as_large_as_the_covariance_says_and_have_no_bias() -> None:
     errors, nees = [], []
     for seed in range(80):
