@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+LONGEST_SOURCE = 400
+"""Of a path or an assignment that is named, characters: paths are long, and name the file last."""
+
 
 def read_parameters(file: Path | None, assignments: Iterable[str]) -> NodeParameters:
     """Return the node's parameters, with the values of a file and then of assignments.
@@ -79,7 +82,7 @@ def _load(text: str, source: str) -> Any:  # noqa: ANN401 - whatever YAML holds
     try:
         return read_yaml(text)
     except YamlError as error:
-        source = shortened(source)
+        source = shortened(source, LONGEST_SOURCE)
         raise ParameterError(f'{source}: this is no YAML ({error}). Correct it.') from error
 
 

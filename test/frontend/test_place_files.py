@@ -94,7 +94,7 @@ def places(draw: st.DrawFn, width: int) -> Place:
     camera = Camera(
         size[1],
         size[0],
-        np.array([[draw(st.floats(1, 1e4)), 0, 0], [0, 9, 0], [0, 0, 1]]),
+        np.array([[max(size) * draw(st.floats(0.2, 50)), 0, 0], [0, max(size), 0], [0, 0, 1]]),
         'plumb_bob',
         np.array([0.01, 0.0, 0.001, -0.001]),
     )
