@@ -41,6 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         '--fine-every', type=int, help='steps from one with the fine loss to the next'
     )
     parser.add_argument('--fine-weight', type=float, help='of the fine loss')
+    parser.add_argument('--loss-power', type=float, help='q of the coarse loss; 0: focal')
     parser.add_argument('--every', type=int, help='steps between reports')
     parser.add_argument('--keep-every', type=int, help='steps between checkpoints that are kept')
     parser.add_argument('--validation-pairs', type=int, help='held-out pairs of a report')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -58,8 +58,7 @@ class _Waiting:
         return cls(np.empty(0, dtype=np.int64), nothing, nothing, np.empty(0), none)
 
     def select(self, chosen: Flags | npt.NDArray[np.int64]) -> _Waiting:
-        columns = self.ids, self.points, self.starts, self.variances, self.beside
-        return _Waiting(*(column[chosen] for column in columns))
+        return _Waiting(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
 class Tracks:
@@ -140,7 +139,7 @@ class Tracks:
         self._started = starts is not None and bool(np.isfinite(starts).any())
         if starts is not None and self._started:
             landed = replace(landed, starts=starts)
-            self._waiting = landed.select(np.isfinite(starts).all(axis=1))
+            self._waiting = landed.select(np.asarray(np.isfinite(starts).all(axis=1)))
         else:
             self._waiting = landed.select(landed.beside)
         self._first_id = self._next_id

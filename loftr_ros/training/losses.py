@@ -12,19 +12,24 @@ ALPHA = 0.25
 GAMMA = 2.0
 
 
-def coarse_loss(scores: Tensor, labels: Labels) -> Tensor:
+def coarse_loss(scores: Tensor, labels: Labels, power: float = 0.0) -> Tensor:
     """Focal cross-entropy of the dual softmax, per true match.
 
     Args:
         scores: (B, L, S) similarity before the softmax.
         labels: The true matches; a batch without any costs only its false confidence. Two cells of
             which nothing is known cost nothing.
+        power: q of the generalized cross-entropy of true cells (Z. Zhang and M. Sabuncu, NeurIPS
+            2018), in which labels that cannot be found weigh little; 0: the paper's focal loss.
     """
     log_confidence = scores.log_softmax(dim=1) + scores.log_softmax(dim=2)
     confidence = log_confidence.exp()
     count = max(len(labels.batch), 1)
     true = log_confidence[labels.batch, labels.cells0, labels.cells1]
-    positive = -ALPHA * (1 - true.exp()) ** GAMMA * true
+    if power:
+        positive = ALPHA * (1 - (power * true).exp()) / power
+    else:
+        positive = -ALPHA * (1 - true.exp()) ** GAMMA * true
     negative = -ALPHA * confidence**GAMMA * torch.log1p(-confidence.clamp(max=1 - 1e-6))
     if labels.known0 is not None and labels.known1 is not None:
         # A cell that is known to match something else, or nothing, tells about all others.

@@ -27,6 +27,7 @@ class TrainOptions:
             exported. 0 takes the weights as they are.
         warmup_steps: Steps of linear increase.
         decay_steps: Steps of cosine decay at the end of ``steps``.
+        loss_power: q of the generalized cross-entropy of true cells; 0: the paper's focal loss.
         fine_weight: Weight of the fine loss.
         fine_matches: True matches per pair whose windows are refined.
         fine_every: Steps from one with the fine loss to the next; those between cost less.
@@ -56,6 +57,7 @@ class TrainOptions:
     average_decay: float = 0.998
     warmup_steps: int = 300
     decay_steps: int = 4000
+    loss_power: float = 0.0
     fine_weight: float = 1.0
     fine_matches: int = 40
     fine_every: int = 1
@@ -89,6 +91,8 @@ class TrainOptions:
                 raise ValueError(f'{name} must be at least 1, not {getattr(self, name)}')
         if self.width % 16 or self.height % 16 or min(self.width, self.height) < 64:
             raise ValueError('width and height must be multiples of 16 and at least 64')
+        if not 0 <= self.loss_power <= 1:
+            raise ValueError(f'loss_power must be within [0, 1], not {self.loss_power}')
         if self.learning_rate <= 0 or min(self.decay_steps, self.minutes, self.keep_every) < 0:
             raise ValueError(
                 'learning_rate must be positive, decay_steps, minutes and keep_every not negative'

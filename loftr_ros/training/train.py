@@ -235,6 +235,7 @@ class Trainer:
             pairs,
             self.options.fine_matches if refined else 0,
             self.options.mixed_precision,
+            self.options.loss_power,
         )
         self.optimizer.zero_grad(set_to_none=True)
         (coarse + self.options.fine_weight * fine).backward()
@@ -310,7 +311,11 @@ def learning_rate(options: TrainOptions, step: int) -> float:
 
 
 def pair_losses(
-    network: LoFTR, pairs: TrainingPairs, fine_matches: int, mixed_precision: bool
+    network: LoFTR,
+    pairs: TrainingPairs,
+    fine_matches: int,
+    mixed_precision: bool,
+    power: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Coarse and fine loss of a batch; the fine one is zero without matches."""
     config, batch = network.config, len(pairs.images0)
@@ -321,7 +326,7 @@ def pair_losses(
         coarse0, coarse1 = network.transform(maps0, maps1)
         if not fine_matches:
             scores = similarity(coarse0, coarse1, config.temperature)
-            return coarse_loss(scores, pairs.labels), scores.new_zeros(())
+            return coarse_loss(scores, pairs.labels, power), scores.new_zeros(())
         labels = sample_labels(pairs.labels, batch * fine_matches)
         matches = CoarseMatches(labels.batch, labels.cells0, labels.cells1, labels.offset[:, 0])
         windows0, windows1 = network.fine_windows(coarse0, coarse1, maps0, maps1, matches)
@@ -331,7 +336,7 @@ def pair_losses(
     predicted = expected_offset(windows0, windows1)
     unit = config.fine_window // 2 * config.resolution[1]
     scores = similarity(coarse0, coarse1, config.temperature)
-    return coarse_loss(scores, pairs.labels), fine_loss(predicted, labels.offset / unit)
+    return coarse_loss(scores, pairs.labels, power), fine_loss(predicted, labels.offset / unit)
 
 
 def moving_average(

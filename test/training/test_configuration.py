@@ -62,6 +62,7 @@ def test_options_are_written_as_they_are_read(tmp_path: Path) -> None:
         ('exclude: [1]', 'exclude is 1, expected str'),
         ('photographs: 3', 'photographs is 3, expected Path'),
         ('sequence_share: 0', 'sequence_share must be within'),
+        ('loss_power: 2', 'loss_power must be within'),
         ('[1, 2', 'neither YAML nor JSON'),
         ('- steps', 'expected "name: value" lines'),
         ('', 'expected "name: value" lines'),

@@ -41,6 +41,19 @@ def test_two_cells_of_which_nothing_is_known_cost_nothing() -> None:
     assert loss(unsure, unknown, unknown) == 0
 
 
+def test_with_a_power_labels_that_cannot_be_found_hardly_pull_at_the_scores() -> None:
+    def pull(confidence: float, power: float) -> float:
+        scores = torch.zeros(1, 1, 2)
+        scores[0, 0, 1] = -torch.tensor(confidence).logit()
+        scores.requires_grad_()
+        coarse_loss(scores, diagonal(1), power).backward()
+        assert scores.grad is not None
+        return float(scores.grad[0, 0, 0].abs())
+
+    assert pull(1e-6, 0.0) > pull(0.3, 0.0)
+    assert pull(1e-6, 0.5) < 0.01 * pull(0.3, 0.5)
+
+
 def test_the_loss_stays_finite_for_extreme_scores() -> None:
     scores = (torch.eye(4)[None] * 1e4).requires_grad_()
     loss = coarse_loss(scores, diagonal(4))
