@@ -46,7 +46,9 @@ def test_with_a_power_labels_that_cannot_be_found_hardly_pull_at_the_scores() ->
         scores = torch.zeros(1, 1, 2)
         scores[0, 0, 1] = -torch.tensor(confidence).logit()
         scores.requires_grad_()
-        coarse_loss(scores, diagonal(1), power).backward()
+        unknown = torch.zeros(1, 1, dtype=torch.bool), torch.zeros(1, 2, dtype=torch.bool)
+        label = dataclasses.replace(diagonal(1), known0=unknown[0], known1=unknown[1])
+        coarse_loss(scores, label, power).backward()
         assert scores.grad is not None
         return float(scores.grad[0, 0, 0].abs())
 
