@@ -106,6 +106,17 @@ class LocalFlow:
         motion = self.offset + self.trust[:, None] * self.residual
         return np.asarray(points + shifts + motion + slid)
 
+    def beside(self, query: Array, shifts: Array, carried: Flags) -> Array:
+        """Return where points `shifts` (N, 2) beside the matches lie, by each match itself, px.
+
+        Args:
+            query: float64 (N, 2), where the matches lie.
+            shifts: float64 (N, 2), of the reference points.
+            carried: bool (N,), which of them move by the affine motion around, not by a shift.
+        """
+        slid = np.einsum('nij,nj->ni', self.slope, shifts)
+        return np.asarray(query + shifts + carried[:, None] * slid)
+
     @property
     def variance(self) -> Array:
         """Variance of the moved points (N,) per axis, px^2."""

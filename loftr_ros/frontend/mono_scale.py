@@ -19,6 +19,9 @@ _RADIUS = 4.0
 """Points of an image that are closer than this have the same depth, px: half a coarse cell."""
 _PRECISE = 4.0
 """A depth counts if it is so many times larger than its standard deviation."""
+_COMMON = 0.03
+"""Deviation of a ratio of depths that no sigma states, as a share: of the poses and of what lies
+between both points. Points that are surer than that count alike."""
 _UNITLESS = MetricOptions(depth_range=(1e-9, 1e9), disparity_sigma=0.0)
 
 
@@ -56,8 +59,13 @@ class PointScale:
         if len(new) < MIN_SHARED:
             return None
         logarithms = np.log(depths.inverse[new] / self._inverse[known])
-        middle = float(np.median(logarithms))
-        spread = 1.4826 * float(np.median(np.abs(logarithms - middle)))
+        here, before = (
+            depths.sigma[new] / depths.inverse[new],
+            self._sigma[known] / self._inverse[known],
+        )
+        weight = 1.0 / (here**2 + before**2 + _COMMON**2)
+        middle = _weighted_median(logarithms, weight)
+        spread = 1.4826 * _weighted_median(np.abs(logarithms - middle), weight)
         length = float(np.exp(middle))
         return length, length * spread / np.sqrt(MIN_SHARED)
 
@@ -122,3 +130,10 @@ def unit_depths(result: TrackingResult) -> tuple[npt.NDArray[np.float32], PointD
     with np.errstate(invalid='ignore'):
         precise = depths.known() & (depths.inverse > _PRECISE * depths.sigma)
     return matches.reference_points[pose.inliers][precise], depths.select(precise)
+
+
+def _weighted_median(values: Array, weight: Array) -> float:
+    """Return the value, of (N,), at which half of the weight (N,) is reached."""
+    order = np.argsort(values)
+    reached = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])

@@ -118,10 +118,11 @@ class Tracks:
         self._cell_ids[cells[cells >= 0]] = ids[cells >= 0]
         shifts[cells < 0] = 0.0
         along = flow.moved(matches.reference_points.astype(np.float64), shifts)
-        landed = np.where(carried[:, None], along, matches.query_points + shifts)
+        beside = flow.beside(matches.query_points.astype(np.float64), shifts, carried)
+        landed = np.where(carried[:, None], along, beside)
         variance = np.where(carried, flow.variance, matches.sigma.astype(np.float64) ** 2)
         self._land(cells, ids, landed, variance, (self.tolerance * flow.scale) ** 2, carried)
-        return _moved(matches, ids, shifts, landed)
+        return _moved(matches, ids, shifts, beside if self._started else along)
 
     @property
     def landed(self) -> Points:
