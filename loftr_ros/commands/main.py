@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.texts import say
 from loftr_ros.version import package_version
+from loftr_ros.waiting import wait_passively
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     options = _parser(next(iter(words), '')).parse_args(words)
     keep_freed_memory()
+    wait_passively()
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
