@@ -1,8 +1,8 @@
 """What it costs that threads spin where they wait: `python benchmarks/waiting.py`.
 
 Times a new frame against a cached reference, on all cores, with OpenMP's threads as they are by
-default and asleep where they wait (as node and command line have them), on a machine that does
-nothing else and beside one endless loop for each core.
+default, asleep soon where they wait (as node and command line have them) and at once, on a machine
+that does nothing else and beside two endless loops for each core.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ import cv2
 import numpy as np
 
 from loftr_ros.rendering.room import render_room_sequence
+from loftr_ros.waiting import SPINS
 
-POLICIES = {'spinning': {}, 'asleep': {'OMP_WAIT_POLICY': 'passive'}}
+POLICIES: dict[str, dict[str, str]] = {
+    'default': {},
+    'brief': {'GOMP_SPINCOUNT': str(SPINS)},
+    'passive': {'OMP_WAIT_POLICY': 'passive'},
+}
 HOG = [sys.executable, '-c', 'while True: pass']
 
 
@@ -56,7 +61,7 @@ def main() -> None:
         return
     cores = len(os.sched_getaffinity(0))
     print(f'{"beside":24} ' + ' '.join(f'{policy:>12}' for policy in POLICIES))
-    for count in (0, cores):
+    for count in (0, 2 * cores):
         hogs = [subprocess.Popen(HOG) for _ in range(count)]
         try:
             times = [measured(p, arguments.frames, arguments.weights) for p in POLICIES]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.texts import say
 from loftr_ros.version import package_version
-from loftr_ros.waiting import wait_passively
+from loftr_ros.waiting import wait_briefly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     options = _parser(next(iter(words), '')).parse_args(words)
     keep_freed_memory()
-    wait_passively()
+    wait_briefly()
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)

@@ -54,7 +54,7 @@ from loftr_ros.settings.names import name_problem
 from loftr_ros.settings.parameters import NodeParameters
 from loftr_ros.srv import MatchImages, PlacesFile
 from loftr_ros.texts import shortened
-from loftr_ros.waiting import wait_passively
+from loftr_ros.waiting import wait_briefly
 
 MatcherFactory = Callable[[NodeParameters], NodeMatcher]
 
@@ -519,7 +519,7 @@ def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_m
         Exit code: 0 after SIGINT or SIGTERM, 2 for a wrong argument or parameter.
     """
     keep_freed_memory()
-    wait_passively()
+    wait_briefly()
     with ending_on_signals() as ending:
         try:
             rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)

@@ -61,7 +61,8 @@ def test_a_megabyte_of_text_is_cut_and_told_once(
     )
     check(process, client)
     lines = process.text().count('refused') - before
-    assert lines <= 2 if field == 'frame_id' else lines == 1
+    # One line in 10 s: a slow machine may need longer for the images.
+    assert 1 <= lines <= 2
 
 
 def test_answers_of_a_service_are_cut(node: tuple[NodeProcess, Client, Camera]) -> None:
