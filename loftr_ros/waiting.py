@@ -16,8 +16,8 @@ def wait_briefly() -> bool:
     """Ask OpenMP for threads that soon sleep where they wait for the others of their team.
 
     By default they spin for milliseconds, and take the core from the very thread that they wait for
-    where other processes compute, too. For programs to call at their start: OpenMP asks once, when PyTorch is
-    loaded.
+    where other processes compute, too. For programs to call at their start: OpenMP asks once, when
+    PyTorch is loaded.
 
     Returns:
         Whether it was done: not where the environment says how, and not once PyTorch is loaded.
