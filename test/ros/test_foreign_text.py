@@ -57,9 +57,12 @@ def test_a_megabyte_of_text_is_cut_and_told_once(
             info.distortion_model, info.d = LONG, [0.1]
         camera.send(image, info)
 
-    wait_until(
-        lambda: int(client.value('inputs', '/image received') or 0) > count + 20, 'images', send
-    )
+    def received() -> bool:
+        # Diagnostics come late: at first they may count images of the test before.
+        images = int(client.value('inputs', '/image received') or 0)
+        return images > count + 20 and process.text().count('refused') > before
+
+    wait_until(received, 'images', send)
     check(process, client)
     lines = process.text().count('refused') - before
     # A frame_id without an image behind it is refused for two reasons.
