@@ -47,7 +47,7 @@ def check(process: NodeProcess, client: Client) -> None:
         ('distortion_model', 'refused /camera_info: distortion model'),
     ],
 )
-def test_a_megabyte_of_text_is_cut_and_told_once(
+def test_a_megabyte_of_text_is_cut_and_logged_once(
     node: tuple[NodeProcess, Client, Camera], field: str, refusal: str
 ) -> None:
     process, client, camera = node
