@@ -1,6 +1,6 @@
 """What malformed messages do to the node: `python benchmarks/fuzz_node.py [--seconds 600]`.
 
-In each mode in turn every topic that the real node hears, as the graph tells it, gets messages with
+In each mode in turn every topic that the real node subscribes to, by the graph, gets messages with
 wrong fields: lengths, sizes, encodings, stamps, numbers that are none, texts of any length, and
 bytes that are no message at all. Every few seconds images without a fault must still give a result.
 Memory, threads, open files, cores and that answer's latency over time are written as JSON and as a
@@ -73,7 +73,7 @@ class Fuzzer:
         )
 
     def find_topics(self) -> list[str]:
-        """Look in the graph for what the node hears, and return it."""
+        """Return the topics that the node subscribes to, by the graph."""
         for _, publisher in self._publishers.values():
             self._node.destroy_publisher(publisher)
         self._publishers = {}

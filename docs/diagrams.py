@@ -100,7 +100,14 @@ INPUTS = (
     Box(110, 160, 190, 'camera_info', ('CameraInfo',), 'ros'),
     Box(110, 230, 190, 'depth', ('mode rgbd',), 'ros'),
     Box(110, 300, 190, 'speed, tf2, ~/set_pose', ('scale and place of the base',), 'ros'),
-    Box(110, 385, 190, 'services', ('~/match_images, ~/reset,', '~/set_keyframe, ~/pause'), 'ros'),
+    Box(
+        110,
+        385,
+        190,
+        'services',
+        ('~/match_images, ~/reset,', '~/save_places, ~/load_places'),
+        'ros',
+    ),
 )
 OUTPUTS = (
     Box(910, 75, 200, '~/correspondences', ('points, sigma, track ids',), 'ros'),

@@ -71,10 +71,13 @@ def fit_covariance(
         float64 (P, P); infinite where the matches do not determine the parameters.
     """
     count, _, parameters = fit.slopes.shape
+    unknown = np.full((parameters, parameters), np.inf)
+    if common is not None and not np.isfinite(common).all():
+        return unknown
     weighted = fit.slopes * fit.weights[:, None, None]
     information = weighted.reshape(-1, parameters).T @ fit.slopes.reshape(-1, parameters)
     if not np.linalg.cond(_equilibrated(information)) < _CONDITION:
-        return np.full((parameters, parameters), np.inf)
+        return unknown
     noise = None
     if slope_noise is not None:
         noise = fit.scale**2 * np.tensordot(fit.weights, slope_noise, 1)
@@ -91,7 +94,7 @@ def fit_covariance(
     held = float(np.minimum(member @ fit.weights, 1.0).sum())
     freedom = held - parameters
     if freedom <= _LEAST_FREEDOM:
-        return np.full((parameters, parameters), np.inf)
+        return unknown
     inflation = max(1.0, held / freedom * float(ratio) / parameters)
     inflation *= freedom / (freedom - 2.0)
     covariance = inflation * inverse @ expected @ inverse
@@ -123,13 +126,15 @@ def common_changes(
         options: Say how large the distortions are for points that move by 1 rad.
 
     Returns:
-        float64 (6, N, K), the changes by one standard deviation of each.
+        float64 (6, N, K), the changes by one standard deviation of each; infinite where no match
+        agrees, since then nobody knows how far points move.
     """
-    query = pairs.query[:, :2]
+    query, before = pairs.query[:, :2], errors(pairs)
+    if not agreeing.any():
+        return np.full((6, *before.shape), np.inf)
     moved = query - pairs.reference[:, :2]
     size = options.shared_growth * float(np.median(np.hypot(*moved[agreeing].T)))
     extent = float(np.sqrt(np.mean(query[agreeing] ** 2)))
-    before = errors(pairs)
     shifts = np.array([errors(pairs.shifted(size * axis)) - before for axis in np.eye(2)])
     forms = np.column_stack([np.ones(len(pairs)), query / extent])
     return np.asarray((forms.T[:, None, :, None] * shifts).reshape(-1, *before.shape))

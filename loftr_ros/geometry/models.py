@@ -154,7 +154,7 @@ def planar_motions(general: Model, pairs: RayPairs, prior: MatchPrior) -> list[M
         # Cauchy weights: the points beside the plane may be few or many.
         weights = general.weights / (1.0 + near)
     explained = general.inliers & (near < 1.0)
-    few = explained.sum() < PLANAR_SHARE * general.inliers.sum()
+    few = not explained.any() or explained.sum() < PLANAR_SHARE * general.inliers.sum()
     return [] if few or homography is None else decompose(homography, pairs, explained)
 
 

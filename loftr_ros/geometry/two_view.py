@@ -161,8 +161,8 @@ def _is_clear(model: Model, pairs: RayPairs, prior: MatchPrior) -> bool:
     if not kept.any():
         return False
     rays = pairs.select(kept)
-    turned, _ = Rotation.align_vectors(_unit(rays.reference), _unit(rays.query))
-    errors, _ = rotation_errors(turned.as_matrix(), rays, prior.sigma[kept])
+    rotation, _ = Rotation.align_vectors(_unit(rays.reference), _unit(rays.query))
+    errors, _ = rotation_errors(rotation.as_matrix(), rays, prior.sigma[kept])
     return bool(np.median(np.hypot(*errors.T)) > CLEAR)
 
 

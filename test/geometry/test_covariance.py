@@ -13,10 +13,12 @@ from loftr_ros.geometry import (
     TwoViewOptions,
     estimate_relative_pose,
 )
-from loftr_ros.geometry.covariance import common_changes
+from loftr_ros.geometry.covariance import common_changes, fit_covariance
+from loftr_ros.geometry.likelihood import MatchPrior
+from loftr_ros.geometry.models import rotation_model
 from loftr_ros.geometry.pose import Check
 from loftr_ros.geometry.rays import RayPairs
-from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
+from loftr_ros.geometry.rotations import rotation_from_vector, rotation_vector, tangent_basis
 from loftr_ros.geometry.types import Array
 
 if TYPE_CHECKING:
@@ -169,6 +171,19 @@ def test_distortions_are_a_shift_a_stretch_and_a_shear_along_each_axis(scene: Ma
     for change in changes:
         fitted = affine @ np.linalg.lstsq(affine, change, rcond=None)[0]
         np.testing.assert_allclose(fitted, change, atol=1e-12)
+
+
+def test_without_agreeing_matches_a_distortion_has_no_bound(scene: MakeScene) -> None:
+    pairs = turned(scene, 0.1)
+    nobody = np.zeros(len(pairs), bool)
+    assert np.isinf(common_changes(query_rays, pairs, nobody, TwoViewOptions())).all()
+    sigma = np.ones(len(pairs))
+    prior = MatchPrior.of(np.full(len(pairs), 0.8), sigma, 500.0)
+    starts = [rotation_from_vector(np.array([0.0, angle, 0.0])) for angle in (0.1, -0.1)]
+    fit = rotation_model(starts, pairs, prior).fit
+    assert np.isfinite(fit_covariance(fit, pairs, sigma, 0.2)).all()
+    unbounded = np.full((6, *fit.errors.shape), np.inf)
+    assert np.isinf(fit_covariance(fit, pairs, sigma, 0.2, common=unbounded)).all()
 
 
 def test_a_pose_is_less_certain_where_the_image_may_be_distorted(scene: MakeScene) -> None:
