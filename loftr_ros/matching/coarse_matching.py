@@ -44,6 +44,14 @@ class CoarseMatches:
         blocks = zip(*(column.split(count) for column in columns), strict=True)
         return [CoarseMatches(*block) for block in blocks]
 
+    def filled_up(self, multiple: int) -> CoarseMatches:
+        """The matches, and the first one repeated until their number is a multiple."""
+        missing = -len(self.batch) % multiple
+        if not missing or not len(self.batch):
+            return self
+        columns = (self.batch, self.cells0, self.cells1, self.confidence)
+        return CoarseMatches(*(torch.cat([one, one[:1].expand(missing)]) for one in columns))
+
 
 def strongest(
     matches: CoarseMatches, count: int | None, preferred: Tensor | None = None
