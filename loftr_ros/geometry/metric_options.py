@@ -24,13 +24,8 @@ class MetricOptions:
             since far points hold the rotation.
         depth_jump: Depths around a point that differ by a larger share of the depth than this lie
             on both sides of an edge, and the point has no depth.
-        epipolar_threshold: Largest distance of a right point from its epipolar line, px (and of
-            3.5 of its standard deviations).
         disparity_sigma: Standard deviation of the error that all disparities share, from the
             calibration of the pair, px.
-        min_points: With fewer points of known depth than this the estimate is without scale.
-        max_translation_sigma: The scale is not determined if the translation has a larger standard
-            deviation than this share of the median depth.
 
     Raises:
         ValueError: A field is out of its range.
@@ -42,10 +37,7 @@ class MetricOptions:
     depth_scale_sigma: float = 0.005
     depth_range: tuple[float, float] = (0.1, 200.0)
     depth_jump: float = 0.05
-    epipolar_threshold: float = 2.0
     disparity_sigma: float = 0.2
-    min_points: int = 20
-    max_translation_sigma: float = 0.1
 
     def __post_init__(self) -> None:
         """Check all ranges."""
@@ -57,11 +49,9 @@ class MetricOptions:
             'disparity_sigma',
         ):
             self._check(name, 0 <= getattr(self, name) < float('inf'), '0 or more, and finite')
-        for name in ('depth_jump', 'epipolar_threshold', 'max_translation_sigma'):
-            self._check(name, 0 < getattr(self, name) < float('inf'), 'positive and finite')
+        self._check('depth_jump', 0 < self.depth_jump < float('inf'), 'positive and finite')
         nearest, farthest = self.depth_range
         self._check('depth_range', 0 <= nearest < farthest, 'two rising depths, 0 m or more')
-        self._check('min_points', self.min_points >= 8, 'at least 8')
 
     def _check(self, name: str, holds: bool, expected: str) -> None:
         if not holds:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from loftr_ros.geometry.constants import INLIER, SURE, SURELY
 from loftr_ros.geometry.epipolar import Motion, epipolar_errors
 from loftr_ros.geometry.homography import (
     decompose,
@@ -23,21 +24,15 @@ from loftr_ros.geometry.homography import (
     homography_errors,
     rotation_errors,
 )
-from loftr_ros.geometry.likelihood import INLIER, Fit, MatchPrior, maximize
+from loftr_ros.geometry.likelihood import Fit, MatchPrior, maximize
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import rotation_from_vector
 from loftr_ros.geometry.types import Array, Flags
 
 PARAMETERS = {'rotation': 3, 'essential': 6}
 """Unknowns of each model that the matches share; of a motion 5 and the mean parallax."""
-NEAR_SHARE = 0.01
-"""Share of right matches whose parallax is anything, as that of things close to the camera."""
-PLANAR_SHARE = 0.8
-"""Share of the matches of a motion that a plane has to explain to be asked for its motions."""
 
 _PLANE_ROUNDS = 3
-_PLANE_WIDTH = 4.0
-"""Errors of a plane that count half, in units of sigma."""
 _HALF_GAUSSIAN = np.sqrt(np.pi / 2.0)
 _FIRST_STEPS = 4
 """Steps before the sign of the translation is decided: its lines are near their place by then."""
@@ -150,11 +145,11 @@ def planar_motions(general: Model, pairs: RayPairs, prior: MatchPrior) -> list[M
         if homography is None:
             return []
         errors = homography_errors(homography, pairs) / prior.sigma[:, None]
-        near = np.sum(errors**2, axis=1) / _PLANE_WIDTH**2
+        near = np.sum(errors**2, axis=1) / SURELY**2
         # Cauchy weights: the points beside the plane may be few or many.
         weights = general.weights / (1.0 + near)
     explained = general.inliers & (near < 1.0)
-    few = not explained.any() or explained.sum() < PLANAR_SHARE * general.inliers.sum()
+    few = not explained.any() or explained.sum() < INLIER * general.inliers.sum()
     return [] if few or homography is None else decompose(homography, pairs, explained)
 
 
@@ -195,7 +190,8 @@ def _seen_along(fit: Fit[Motion], along: Array, prior: MatchPrior) -> Model:
     mean = float(right @ np.minimum(ahead, side)) / max(float(right.sum()), 1e-9)
     mean = max(mean, float(np.median(sigma)))
     near = np.exp(-ahead / mean - 0.5 * behind**2) / (mean + _HALF_GAUSSIAN * sigma)
-    density = (1.0 - NEAR_SHARE) * np.where(known, near, 0.0) + NEAR_SHARE / side
+    # The parallax of the exceptions is anything, as that of things close to the camera.
+    density = SURE * np.where(known, near, 0.0) + (1.0 - SURE) / side
     normal = -0.5 * across**2 - np.log(sigma * np.sqrt(2.0 * np.pi))
     normal += np.log(prior.reach)
     log_parallax = np.log(density * prior.reach)
