@@ -267,7 +267,7 @@ def _used(records: Sequence[FrameRecord]) -> int:
 
 
 def _keyframes(records: Sequence[FrameRecord]) -> int:
-    return sum(record.new_keyframe for record in records)
+    return sum(record.reference.new_keyframe for record in records)
 
 
 def _states(records: Sequence[FrameRecord]) -> dict[str, int]:

@@ -236,15 +236,19 @@ class EvaluateCommand:
             'tracker': plain(parameters.tracker_options()),
         }
         return RunInfo(
-            tuple(map(str, self.inputs)),
-            values,
-            matcher.weights_name,
-            matcher.weights_hash,
-            matcher.device,
-            matcher.precision,
-            parameters.matcher.num_threads,
-            {'loftr_ros': package_version(), 'python': platform.python_version(), **_versions()},
-            {
+            inputs=tuple(map(str, self.inputs)),
+            parameters=values,
+            weights=matcher.weights_name,
+            weights_sha256=matcher.weights_hash,
+            device=matcher.device,
+            precision=matcher.precision,
+            threads=parameters.matcher.num_threads,
+            versions={
+                'loftr_ros': package_version(),
+                'python': platform.python_version(),
+                **_versions(),
+            },
+            machine={
                 'system': platform.platform(),
                 'processor': _processor(),
                 'cpus': os.cpu_count(),

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,17 @@ def test_a_looped_bag_gives_the_figures_of_its_replay_each_time(
     counts = count_messages(output / 'bag')
     assert counts['/loftr/relative_pose'] == counts['/loftr/correspondences'] == 2 * (FRAMES - 1)
     assert 'went back' in (output / 'node.log').read_text()
-    names = 'index state matches inliers confidence new_keyframe reference_index'
+    compared = attrgetter(
+        'index',
+        'pose.state',
+        'matching.matches',
+        'matching.inliers',
+        'matching.confidence',
+        'reference.new_keyframe',
+        'reference.reference_index',
+    )
     live, offline = (
-        [[getattr(record, name) for name in names.split()] for record in run.sequences[0].frames()]
+        [compared(record) for record in run.sequences[0].frames()]
         for run in (open_run(output / 'live'), open_run(replay))
     )
     assert live == offline

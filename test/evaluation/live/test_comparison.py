@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from browser import launch, look
+from synthetic_runs import frame_record
 
 from loftr_ros.evaluation.live.comparison import (
     LiveRun,
@@ -59,7 +60,7 @@ def record(index: int, odom_T_base: np.ndarray | None = None, **more: object) ->
         'odom_T_base': values_of(pose(index) if odom_T_base is None else odom_T_base),
         'world_T_camera': values_of(pose(index)),
     }
-    return FrameRecord(index=index, stamp_ns=index * SECOND, status='matched', **values | more)  # type: ignore[arg-type]
+    return frame_record(index=index, stamp_ns=index * SECOND, status='matched', **values | more)
 
 
 REPLAY = [record(index) for index in range(8)]
@@ -143,7 +144,7 @@ def test_few_common_poses_tell_nothing() -> None:
 
 
 def test_a_second_time_is_compared_number_by_number() -> None:
-    other = [*REPLAY[:4], replace(REPLAY[4], inliers=49), *REPLAY[6:]]
+    other = [*REPLAY[:4], record(4, inliers=49), *REPLAY[6:]]
     assert repeat(run_of(REPLAY), run_of(other)) == {
         'name': 'bag',
         'common': 7,

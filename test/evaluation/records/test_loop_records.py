@@ -65,12 +65,12 @@ def test_loops_are_on_record_with_their_errors(tmp_path: Path) -> None:
         assert loop.stamp_ns - loop.reference_stamp_ns >= 0.5e9
         assert loop.stamp_ns == 10**9 + loop.index * 10**8
         assert loop.inliers <= loop.matches
-        assert loop.true_reference_T_query is not None
-        assert loop.rotation_error_deg is not None
-        assert loop.rotation_error_deg < 2
-        if loop.state == 'ok':
-            assert loop.direction_error_deg is not None
-            assert loop.direction_error_deg < 15
+        assert loop.errors.true_reference_T_query is not None
+        assert loop.errors.rotation_error_deg is not None
+        assert loop.errors.rotation_error_deg < 2
+        if loop.pose.state == 'ok':
+            assert loop.errors.direction_error_deg is not None
+            assert loop.errors.direction_error_deg < 15
 
 
 def test_a_stopped_run_goes_on_to_the_same_loops(tmp_path: Path) -> None:

@@ -58,15 +58,15 @@ def test_every_frame_has_a_record_and_errors_against_the_truth(tmp_path: Path) -
     assert [record.index for record in frames] == list(range(8))
     assert [record.status for record in frames] == ['reference', *['matched'] * 7]
     last = frames[-1]
-    assert last.state == 'ok'
-    assert last.rotation_error_deg is not None
-    assert last.rotation_error_deg < 0.2
-    assert last.direction_error_deg is not None
-    assert last.direction_error_deg < 2
-    assert last.nees_dof == 5
-    assert last.precision == 1.0
-    assert last.reference_T_query is not None
-    assert np.linalg.norm(matrix_of(last.reference_T_query)[:3, 3]) == pytest.approx(1)
+    assert last.pose.state == 'ok'
+    assert last.errors.rotation_error_deg is not None
+    assert last.errors.rotation_error_deg < 0.2
+    assert last.errors.direction_error_deg is not None
+    assert last.errors.direction_error_deg < 2
+    assert last.errors.nees_dof == 5
+    assert last.matching.precision == 1.0
+    assert last.pose.reference_T_query is not None
+    assert np.linalg.norm(matrix_of(last.pose.reference_T_query)[:3, 3]) == pytest.approx(1)
 
 
 def test_the_summary_and_trajectory_follow_from_the_records(tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ def test_the_worst_frames_are_kept_with_matches_and_pictures(tmp_path: Path) -> 
     assert len(folder.matches(3).confidence) == 0
     other = folder.matches(worst[1])
     record = folder.frames()[worst[1]]
-    assert other.reference_index == record.reference_index
-    assert len(other.reference_points) == len(other.track_ids) == record.matches
-    assert other.inliers.sum() == record.inliers
+    assert other.reference_index == record.reference.reference_index
+    assert len(other.reference_points) == len(other.track_ids) == record.matching.matches
+    assert other.inliers.sum() == record.matching.inliers
     assert other.query_image.shape == (180, 240, 3)
 
 
@@ -174,7 +174,7 @@ def test_time_that_jumps_back_is_a_new_start_with_a_gap(tmp_path: Path) -> None:
     statuses = ['reference', 'matched', 'matched', 'reference', *['matched'] * 3]
     assert [record.status for record in frames] == statuses
     assert [record.gap for record in frames] == [False] * 4 + [True, False, False]
-    assert {record.state for record in frames if record.status == 'matched'} == {'ok'}
+    assert {record.pose.state for record in frames if record.status == 'matched'} == {'ok'}
 
 
 def test_a_truncated_database_is_a_named_failure(
@@ -290,7 +290,7 @@ def test_swapped_images_are_a_warning(tmp_path: Path, swapped: bool) -> None:
     found = [text for text in info.warnings if 'left and right look swapped' in text]
     assert len(found) == swapped
     records = SequenceFolder.open(tmp_path / 'out').frames()
-    assert any(record.metric for record in records) is not swapped
+    assert any(record.pose.metric for record in records) is not swapped
 
 
 def test_frames_without_depth_are_counted(tmp_path: Path) -> None:
@@ -349,9 +349,9 @@ def test_a_sequence_that_comes_back_after_a_gap_goes_on_from_the_keyframe_before
     bag = write_known_bag(tmp_path / 'bag', [1, 2, 3, *elsewhere, 4, 5, 6])
     assert run_known(task_of(bag, tmp_path / 'out')).status == 'complete'
     frames = SequenceFolder.open(tmp_path / 'out').frames()
-    assert any(record.new_keyframe for record in frames[3:11])
-    assert frames[11].reference_index == 0
-    assert {record.state for record in frames[11:]} == {'ok'}
+    assert any(record.reference.new_keyframe for record in frames[3:11])
+    assert frames[11].reference.reference_index == 0
+    assert {record.pose.state for record in frames[11:]} == {'ok'}
     assert not any(record.gap for record in frames)
 
 
