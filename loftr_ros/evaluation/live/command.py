@@ -28,6 +28,7 @@ from loftr_ros.evaluation.records.result_files import plain, write_json
 from loftr_ros.evaluation.records.results import RUN, RunFolder, SequenceFolder, open_run
 from loftr_ros.evaluation.replay.command import EvaluateCommand
 from loftr_ros.evaluation.replay.inputs import open_input
+from loftr_ros.evaluation.replay.task import InputChoice, ReplayOptions
 from loftr_ros.evaluation.reports.html_page import write_page
 from loftr_ros.evaluation.reports.html_report import REPORT, write_report
 from loftr_ros.settings.parameters import NodeParameters
@@ -96,7 +97,7 @@ class LiveCommand:
         if not is_bag(self.bag):
             remedy = '`loftr-ros convert` makes a bag of a dataset.'
             raise DatasetError(self.bag, 'there is no bag', remedy)
-        sequence = open_input(self.bag, self.mode, self.topics, None, self.parameters)
+        sequence = open_input(self.bag, self._choice, self.parameters)
         assert isinstance(sequence, BagSequence)
         plan = self._plan(sequence)
         self._prepare()
@@ -188,12 +189,11 @@ class LiveCommand:
         path = self.replay or self.output / REPLAY
         if self.replay is None:
             command = EvaluateCommand(
-                (self.bag,),
-                path,
-                self.parameters,
-                self.mode,
-                self.topics,
-                resume=(path / RUN).is_file(),
+                inputs=(self.bag,),
+                output=path,
+                parameters=self.parameters,
+                choice=self._choice,
+                options=ReplayOptions(resume=(path / RUN).is_file()),
                 jobs=1,
             )
             if command.run(console) == 130:
@@ -208,6 +208,10 @@ class LiveCommand:
             raise DatasetError(path, problem, 'A live run is compared with a complete replay.')
         self._check_settings(run)
         return run, found[0]
+
+    @property
+    def _choice(self) -> InputChoice:
+        return InputChoice(mode=self.mode, topics=self.topics)
 
     def _check_settings(self, run: RunFolder) -> None:
         wanted = plain(

@@ -71,7 +71,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope='module')
 def replay(bag: Path) -> Path:
     output = bag.parent / 'replay'
-    assert EvaluateCommand((bag,), output, TINY, jobs=1).run(QUIET) == 0
+    assert EvaluateCommand(inputs=(bag,), output=output, parameters=TINY, jobs=1).run(QUIET) == 0
     return output
 
 

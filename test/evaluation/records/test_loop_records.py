@@ -9,7 +9,8 @@ import numpy as np
 
 from loftr_ros.evaluation.records.loop_records import LOOPS, LoopRecord
 from loftr_ros.evaluation.records.result_files import read_records
-from loftr_ros.evaluation.replay.sequence_run import Listener, SequenceTask, run_sequence
+from loftr_ros.evaluation.replay.sequence_run import Listener, run_sequence
+from loftr_ros.evaluation.replay.task import SequenceTask
 from test.helpers.known_world import KnownMatcher, known_matcher, task_of, write_known_bag
 
 if TYPE_CHECKING:
