@@ -24,6 +24,7 @@ from loftr_ros.geometry.transforms import (
     make_transform,
     move_covariance,
 )
+from loftr_ros.ranges import require_positive
 
 Array = npt.NDArray[np.float64]
 
@@ -56,9 +57,7 @@ class OdometryOptions:
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        for name in ('gap_speed', 'gap_angular_rate', 'distance_sigma', 'distance_gap_s'):
-            if not 0 < getattr(self, name) < float('inf'):
-                raise ValueError(f'{name} must be positive and finite, not {getattr(self, name)!r}')
+        require_positive(self, 'gap_speed', 'gap_angular_rate', 'distance_sigma', 'distance_gap_s')
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loftr_ros.ranges import (
+    require,
+    require_at_least,
+    require_not_negative,
+    require_positive,
+)
+
 
 @dataclass(frozen=True)
 class MetricOptions:
@@ -49,20 +56,9 @@ class MetricOptions:
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        for name in (
-            'depth_noise',
-            'depth_noise_growth',
-            'depth_nearest',
-            'depth_scale_sigma',
-            'disparity_sigma',
-        ):
-            self._check(name, 0 <= getattr(self, name) < float('inf'), '0 or more, and finite')
-        for name in ('depth_jump', 'epipolar_threshold', 'max_translation_sigma'):
-            self._check(name, 0 < getattr(self, name) < float('inf'), 'positive and finite')
-        nearest, farthest = self.depth_range
-        self._check('depth_range', 0 <= nearest < farthest, 'two rising depths, 0 m or more')
-        self._check('min_points', self.min_points >= 8, 'at least 8')
-
-    def _check(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ValueError(f'{name} must be {expected}, not {getattr(self, name)!r}')
+        require_not_negative(self, 'depth_noise', 'depth_noise_growth', 'depth_nearest')
+        require_not_negative(self, 'depth_scale_sigma', 'disparity_sigma')
+        require_positive(self, 'depth_jump', 'epipolar_threshold', 'max_translation_sigma')
+        rising = 'two rising depths, 0 m or more'
+        require(self, ('depth_range',), lambda value: 0 <= value[0] < value[1], rising)
+        require_at_least(8, self, 'min_points')
