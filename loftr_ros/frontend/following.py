@@ -232,14 +232,14 @@ def _result(
         query_points=(matches.query_points + shift).astype(np.float32),
     )
     return TrackingResult(
-        anchor.reference,
-        frame,
-        tracked,
-        anchor.track_ids[which],
-        pose,
-        False,
-        {},
-        problem,
+        reference=anchor.reference,
+        query=frame,
+        matches=tracked,
+        track_ids=anchor.track_ids[which],
+        pose=pose,
+        new_keyframe=False,
+        seconds={},
+        scale_problem=problem,
         source=Source.ALIGNED,
     )
 

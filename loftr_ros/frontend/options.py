@@ -10,7 +10,7 @@ from loftr_ros.ranges import require, require_at_least, require_not_negative, re
 REFERENCES = ('previous', 'keyframe')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrackerOptions:
     """Options of `Tracker`.
 

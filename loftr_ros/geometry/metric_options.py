@@ -12,7 +12,7 @@ from loftr_ros.ranges import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MetricOptions:
     """Options of depth and of the pose that is estimated with it.
 

@@ -16,7 +16,7 @@ CHECKS = ('support', 'blur', 'second_motion', 'depth')
 """Checks that refuse a pose which a model explains; see `checks` and docs/poses.md."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TwoViewOptions:
     """Options of `estimate_relative_pose`.
 

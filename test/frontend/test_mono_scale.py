@@ -35,7 +35,15 @@ def seen(
     )
     image = np.zeros((480, 640), np.uint8)
     frames = Frame(0, image, 'camera', CAMERA), Frame(int(step * 1e9), image, 'camera', CAMERA)
-    return TrackingResult(*frames, matches, cells, relative, False, {})
+    return TrackingResult(
+        reference=frames[0],
+        query=frames[1],
+        matches=matches,
+        track_ids=cells,
+        pose=relative,
+        new_keyframe=False,
+        seconds={},
+    )
 
 
 def remembered(depths: npt.NDArray[np.float64]) -> PointScale:

@@ -42,7 +42,7 @@ IDENTITY = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LiveCommand:
     """Which bag to play to the node, and how.
 
@@ -278,14 +278,14 @@ class LiveCommand:
         infos = [topic for topic in (used.camera_info, used.right_camera_info) if topic]
         played |= {topic: topic for topic in infos}
         return LivePlan(
-            self.bag,
-            played,
-            played[used.image],
-            tuple(infos),
-            {name: played[topic] for name, topic in self._inputs(sequence).items()},
-            OUTPUTS if self.mode == 'mono' else METRIC_OUTPUTS,
-            {name: json.dumps(value) for name, value in values.items()},
-            self.rate,
+            bag=self.bag,
+            topics=played,
+            image=played[used.image],
+            calibrations=tuple(infos),
+            inputs={name: played[topic] for name, topic in self._inputs(sequence).items()},
+            recorded=OUTPUTS if self.mode == 'mono' else METRIC_OUTPUTS,
+            parameters={name: json.dumps(value) for name, value in values.items()},
+            rate=self.rate,
             clock=True,
         )
 

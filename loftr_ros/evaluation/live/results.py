@@ -148,13 +148,13 @@ def _tracking_result(correspondences: Message, pose: Message) -> TrackingResult:
         (0, 0),
     )
     return TrackingResult(
-        _frame(found.reference),
-        _frame(found.query),
-        matches,
-        found.track_ids,
-        relative_pose_from_msg(pose, found.inliers),
-        bool(found.new_keyframe),
-        {},
+        reference=_frame(found.reference),
+        query=_frame(found.query),
+        matches=matches,
+        track_ids=found.track_ids,
+        pose=relative_pose_from_msg(pose, found.inliers),
+        new_keyframe=bool(found.new_keyframe),
+        seconds={},
     )
 
 

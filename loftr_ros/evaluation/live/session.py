@@ -25,7 +25,7 @@ CLOSE_TIMEOUT_S = 30.0
 POLL_S = 0.05
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Progress:
     """How far a run is.
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from loftr_ros.settings.parameters import NodeParameters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExportCommand:
     """What to match, and where to write it.
 

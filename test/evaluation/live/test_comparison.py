@@ -199,14 +199,14 @@ def test_a_browser_shows_the_page_without_a_complaint(
 
 def test_a_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
     plan = LivePlan(
-        Path('bag'),
-        {'/image': '/image/compressed', '/info': '/info'},
-        '/image/compressed',
-        ('/info',),
-        {'image': '/image/compressed', 'camera_info': '/info'},
-        {**METRIC_OUTPUTS, '/info': 'sensor_msgs/msg/CameraInfo'},
-        {'mode': '"mono"'},
-        2.0,
+        bag=Path('bag'),
+        topics={'/image': '/image/compressed', '/info': '/info'},
+        image='/image/compressed',
+        calibrations=('/info',),
+        inputs={'image': '/image/compressed', 'camera_info': '/info'},
+        recorded={**METRIC_OUTPUTS, '/info': 'sensor_msgs/msg/CameraInfo'},
+        parameters={'mode': '"mono"'},
+        rate=2.0,
         clock=True,
     )
     plan.write(tmp_path / 'plan.json')
