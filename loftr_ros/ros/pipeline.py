@@ -49,6 +49,16 @@ class Pipeline:
         """How many arrivals were dropped for newer ones."""
         return self.worker.dropped if self.dispatcher is None else self.dispatcher.dropped
 
+    def model(self) -> dict[str, str]:
+        """Return name, hash and device of the weights, and the size that images are matched at."""
+        matcher = self.processor.matcher
+        return {
+            'weights': matcher.weights_name,
+            'weights sha256': matcher.weights_hash,
+            'device': matcher.device,
+            'size': self.processor.network_size,
+        }
+
     def submit(self, arrival: Arrival) -> None:
         """Hand over an arrival; from any thread."""
         if self.dispatcher is None:

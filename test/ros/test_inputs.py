@@ -220,7 +220,7 @@ def test_a_latched_calibration_is_asked_for_where_it_is_latched(make: Make) -> N
     bench.wait(infos.get_subscription_count, lambda: None)
 
     def send() -> None:
-        bench.inputs.hear_latched()
+        bench.inputs.read_latched()
         bench.send()
 
     bench.wait(lambda: bench.arrivals, send)
