@@ -23,17 +23,17 @@ from loftr_ros.geometry.types import Array, Flags
 
 RIVAL = 0.6
 """Area of the image that follows a second motion, as a share of the first's, from which on nobody
-can tell which of the two is that of the scene."""
+can decide which of the two is that of the scene."""
 UNITED = 0.5
 """Share of the stray matches that state to be right which have to agree with a second motion: wrong
 ones hit the lines of some motion by chance, but most of them do not."""
 PRECISE = 0.5
-"""Sigma below which matches hardly differ in what they tell about the pair, px."""
+"""Sigma below which matches hardly differ in what they say about the pair, px."""
 BLURRED = 1.5
 """Median deviation of the matches of a motion from which on the images are blurred, px; it is 0.1
 to 0.6 px in sharp ones, and above 2 px in those that are smeared by 45 px."""
 CLEAR_PARALLAX = 30.0
-"""Median parallax, by that deviation, that tells the motion in spite of it: blur shifts whole parts
+"""Median parallax, by that deviation, that shows the motion in spite of it: blur shifts whole parts
 of an image alike, by about as much, and no number of matches removes that."""
 CHANCE_WIDTH = 6.0
 """Width of the band around an epipolar line in which a wrong match agrees, in units of sigma."""

@@ -1,8 +1,8 @@
 """The models that may explain the matches: a rotation alone, or a motion.
 
 Each is refined by the likelihood of its errors, and then scored by the density of the query points
-in the image, in which models of different dimension can be compared. A rotation tells where a point
-is; a motion tells only its epipolar line. Along that line a point moves by its parallax, from the
+in the image, in which models of different dimension can be compared. A rotation says where a point
+is; a motion says only its epipolar line. Along that line a point moves by its parallax, from the
 place of a point at infinity on, and right matches have positive depth. Their parallax is taken as
 exponentially distributed, with one mean for the pair. So a camera that stands still, far points and
 points behind the camera need no rules of their own: P. H. S. Torr, "An assessment of information

@@ -72,7 +72,7 @@ class RelativePose:
         inliers: bool (N,), the matches that the pose explains; all False without a pose.
         median_residual: Median distance of the inliers from the model, px; NaN without a pose.
         reason: Why there is no full pose; empty for OK.
-        focal_error: What the matches tell about the focal length; None where they were not asked.
+        focal_error: What the matches say about the focal length; None where they were not asked.
         check: Which check refused the pose; NONE with a pose.
 
     Raises:

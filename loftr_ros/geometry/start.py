@@ -20,7 +20,7 @@ START_SIGMA = 0.7
 USUAL_SIGMA = 1.0
 """The same for the other starts of pairs that are difficult, px."""
 NEAR_LINE = 2.0
-"""Distance from the first motion's line of matches that tell how much they err, px."""
+"""Distance from the first motion's line of matches that show how much they err, px."""
 MOST_UNDERSTATED = 1.5
 """Beyond this factor it is not sigma that is too small: matches of blurred images are spread
 evenly, and those near the lines are there by chance."""

@@ -20,7 +20,7 @@ REPEAT_S = 10.0
 """The same refusal is logged again only after this time, s."""
 KEPT_S = 600.0
 MOST_KINDS = 10
-"""Kinds of refusals that are told apart for each topic."""
+"""Kinds of refusals that are distinguished for each topic."""
 DIFFERENT = re.compile(r"'[^']*'|-?\d[\d.]*")
 """What differs in the text of a kind: numbers, and names of others."""
 LONGEST_TEXT = 500

@@ -31,7 +31,7 @@ class Pipeline:
         worker: The thread that does all of it.
         outputs: Publishes matches and poses.
         odometry: Publishes odometry; None where motion is not metric.
-        transforms: Hears the transforms of the robot.
+        transforms: Receives the transforms of the robot.
         dispatcher: Hands arrivals to the worker, or to a thread that aligns; None where the worker
             takes all of them.
     """

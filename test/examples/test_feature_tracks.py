@@ -95,7 +95,7 @@ def test_a_feature_keeps_its_number_whatever_the_order_and_the_keyframe() -> Non
 
 
 def test_a_feature_that_was_away_comes_back_under_another_number() -> None:
-    # VINS counts the observations of a number to tell their frames: none may be missing.
+    # VINS counts the observations of a number to identify their frames: none may be missing.
     tracks = FeatureTracks(OPTIONS)
     first = update(tracks, message([5, 6], 1))
     update(tracks, message([6], 2))

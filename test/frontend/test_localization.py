@@ -258,7 +258,7 @@ def test_after_a_gap_it_is_not_known_where_keyframes_are() -> None:
     assert run.session.map_T_odom is None
 
 
-def test_a_loop_tells_again_where_keyframes_are() -> None:
+def test_a_loop_locates_keyframes_again() -> None:
     run = Run(replace(LOOPS, min_age_s=0.5))
     run.go([1, 3, 5, 7, 9, *AWAY])
     unknown = run.session.map_T_odom

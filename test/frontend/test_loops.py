@@ -263,7 +263,7 @@ def test_directions_without_scale_that_contradict_each_other_are_no_loop() -> No
 
 
 def test_two_sightings_of_the_same_lie_are_taken_for_a_loop() -> None:
-    """What looks the same in every respect is the same: only odometry could tell them apart."""
+    """What looks the same in every respect is the same: only odometry could distinguish them."""
     world = Liar(camera=CAMERA, step=STEP, lies=[8, 8])
     drive = Drive(world, rgbd=True)
     drive.go(THERE)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 MAX_GAP_NS = 200_000_000
 FIRST = 10
-"""So many images may be broken before the first that tells the size."""
+"""So many images may be broken before the first that states the size."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -137,7 +137,7 @@ class ImageTopic(NamedTuple):
         messages: Number of messages.
         known: Whether its messages are of a kind that can be decoded.
         depth: Whether their encoding is that of depth.
-        size: (height, width), px; None where only decoding would tell.
+        size: (height, width), px; None where only decoding would show it.
 
     """
 

@@ -268,7 +268,7 @@ class LiveCommand:
         transport = transports.pop()
         values = {**self._parameters(), 'input.image_transport': transport}
         if sequence.right is not None:
-            # The node hears no /tf_static here, from which this may be.
+            # The node receives no /tf_static here, from which this may be.
             values['input.left_T_right'] = values_of(sequence.right.left_T_right)
         played = {topic: _name(topic, transport) for topic in images}
         if used.depth:

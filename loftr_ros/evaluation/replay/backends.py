@@ -74,7 +74,7 @@ class StopRequest:
         self._before: Any = None
 
     def __enter__(self) -> Self:
-        """Listen, if this is the thread that hears signals."""
+        """Listen, if this is the thread that receives signals."""
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._ask)
         return self

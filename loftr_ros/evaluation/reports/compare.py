@@ -58,7 +58,7 @@ class RunGroup:
         name: Its name in tables.
         figures: Figures of each bag that has some, by the name of the bag.
         failed: Bags that failed or were interrupted, and why.
-        settings: Parameters, weights, versions and machine, to tell what differs.
+        settings: Parameters, weights, versions and machine, to show what differs.
 
     """
 

@@ -180,7 +180,7 @@ def test_the_table_says_where_images_were_left() -> None:
     assert '2 left out' in dict(summary_rows(summary(replace(IMAGES, processed=2))))['processed']
 
 
-def test_the_table_tells_errors_where_the_truth_is_known() -> None:
+def test_the_table_has_errors_where_the_truth_is_known() -> None:
     known = Accuracy(
         results=4,
         rotation=Percentiles(0.1, 0.5),

@@ -138,7 +138,7 @@ def test_one_camera_has_a_unit_of_its_own_in_each_run() -> None:
     assert far.position.max() > 1
 
 
-def test_few_common_poses_tell_nothing() -> None:
+def test_few_common_poses_say_nothing() -> None:
     assert agree(REPLAY, [REPLAY[0], REPLAY[1], REPLAY[2]], metric=True) is None
     assert agree(REPLAY, [], metric=True) is None
 

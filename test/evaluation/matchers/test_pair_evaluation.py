@@ -61,7 +61,7 @@ class Oracle:
 
 @pytest.fixture
 def street(tmp_path: Path) -> Path:
-    """Five frames along (0.3, 0, 1); the first pixel tells the place."""
+    """Five frames along (0.3, 0, 1); the first pixel says the place."""
     root = tmp_path / 'street'
     (root / 'image_0').mkdir(parents=True)
     rows = []
