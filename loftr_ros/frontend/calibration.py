@@ -16,7 +16,7 @@ _MEMORY = 0.9
 
 @dataclass(frozen=True)
 class CalibrationCheck:
-    """What the frames so far tell about the focal length.
+    """What the frames so far say about the focal length.
 
     Attributes:
         information: Sum of the inverse variances of the estimates.

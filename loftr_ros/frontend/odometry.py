@@ -24,6 +24,7 @@ from loftr_ros.geometry.transforms import (
     make_transform,
     move_covariance,
 )
+from loftr_ros.ranges import require_positive
 
 Array = npt.NDArray[np.float64]
 
@@ -31,7 +32,7 @@ _STILL_SHARE = 0.003
 """A translation by less than this share of the depth passes for a mere rotation: 1.5 px of 500."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OdometryOptions:
     """Options of `Odometry`.
 
@@ -56,12 +57,10 @@ class OdometryOptions:
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        for name in ('gap_speed', 'gap_angular_rate', 'distance_sigma', 'distance_gap_s'):
-            if not 0 < getattr(self, name) < float('inf'):
-                raise ValueError(f'{name} must be positive and finite, not {getattr(self, name)!r}')
+        require_positive(self, 'gap_speed', 'gap_angular_rate', 'distance_sigma', 'distance_gap_s')
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class OdometryEstimate:
     """Pose and velocity of the base at the time of one frame.
 
@@ -202,7 +201,13 @@ class Odometry:
         )
         twist, twist_covariance = self._twist(reference, motion)
         estimate = OdometryEstimate(
-            motion.stamp_ns, pose, covariance, twist, twist_covariance, motion.metric, self._gap
+            stamp_ns=motion.stamp_ns,
+            odom_T_base=pose,
+            covariance=covariance,
+            twist=twist,
+            twist_covariance=twist_covariance,
+            metric=motion.metric,
+            gap=self._gap,
         )
         self._last, self._last_motion, self._gap = estimate, motion, False
         if result.new_keyframe:

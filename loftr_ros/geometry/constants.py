@@ -24,7 +24,7 @@ BLURRED = 1.5
 """Median deviation of the matches of a motion from which on the images are blurred, px; it is 0.1
 to 0.6 px in sharp ones, and above 2 px in those that are smeared by 45 px."""
 CLEAR_PARALLAX = 30.0
-"""Median parallax, by that deviation, that tells the motion in spite of it: blur shifts whole parts
+"""Median parallax, by that deviation, that shows the motion in spite of it: blur shifts whole parts
 of an image alike, by about as much, and no number of matches removes that."""
 REACH = 1 / 20
 """D of the likelihood as a share of the image's side. The errors of wrong matches have a wide peak
@@ -37,7 +37,7 @@ TILES = 8
 """Tiles along each side of the image; what lies in one may err together."""
 RIVAL = 0.6
 """Area of the image that follows a second motion, as a share of the first's, from which on nobody
-can tell which of the two is that of the scene."""
+can decide which of the two is that of the scene."""
 TWICE = 2.0
 """Factor from which on depth contradicts the matches: of their likelihood without it, each, or of
 the errors in metres by those across the epipolar lines (variances differ fourfold: F-test)."""

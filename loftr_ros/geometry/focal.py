@@ -1,9 +1,9 @@
-"""What the matches of two images tell about the focal length of their camera.
+"""What the matches of two images say about the focal length of their camera.
 
 A wrong focal length bends the motion, and leaves errors that no motion removes. With it as a sixth
 parameter of the motion, common to both images, it can be measured where the camera rotates while it
 moves, or has a distortion: A. Zisserman, D. Liebowitz and M. Armstrong, "Resolving ambiguities in
-auto-calibration", Philosophical Transactions of the Royal Society A, 1998, tell when it cannot be.
+auto-calibration", Philosophical Transactions of the Royal Society A, 1998, say when it cannot be.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FocalError:
 
     Attributes:
         log_ratio: Natural logarithm of the ratio of the two.
-        sigma: Its standard deviation; infinite where the matches tell nothing.
+        sigma: Its standard deviation; infinite where the matches say nothing.
         bend: float64 (6,), how the pose with a translation of length 1 moves with the focal length
             that fits best, x y z rx ry rz, 1 and rad; zero if not known.
     """

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loftr_ros.ranges import (
+    require,
+    require_not_negative,
+    require_positive,
+)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class MetricOptions:
     """Options of depth and of the pose that is estimated with it.
 
@@ -41,18 +47,8 @@ class MetricOptions:
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        for name in (
-            'depth_noise',
-            'depth_noise_growth',
-            'depth_nearest',
-            'depth_scale_sigma',
-            'disparity_sigma',
-        ):
-            self._check(name, 0 <= getattr(self, name) < float('inf'), '0 or more, and finite')
-        self._check('depth_jump', 0 < self.depth_jump < float('inf'), 'positive and finite')
-        nearest, farthest = self.depth_range
-        self._check('depth_range', 0 <= nearest < farthest, 'two rising depths, 0 m or more')
-
-    def _check(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ValueError(f'{name} must be {expected}, not {getattr(self, name)!r}')
+        require_not_negative(self, 'depth_noise', 'depth_noise_growth', 'depth_nearest')
+        require_not_negative(self, 'depth_scale_sigma', 'disparity_sigma')
+        require_positive(self, 'depth_jump')
+        rising = 'two rising depths, 0 m or more'
+        require(self, ('depth_range',), lambda value: 0 <= value[0] < value[1], rising)

@@ -1,8 +1,8 @@
 """The models that may explain the matches: a rotation alone, or a motion.
 
 Each is refined by the likelihood of its errors, and then scored by the density of the query points
-in the image, in which models of different dimension can be compared. A rotation tells where a point
-is; a motion tells only its epipolar line. Along that line a point moves by its parallax, from the
+in the image, in which models of different dimension can be compared. A rotation says where a point
+is; a motion says only its epipolar line. Along that line a point moves by its parallax, from the
 place of a point at infinity on, and right matches have positive depth. Their parallax is taken as
 exponentially distributed, with one mean for the pair. So a camera that stands still, far points and
 points behind the camera need no rules of their own: P. H. S. Torr, "An assessment of information
@@ -40,7 +40,7 @@ _LEAST_DEPTH = 0.05
 """Smallest z of a rotated unit ray: beyond, the place of a point at infinity is not seen."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Model:
     """A model of the motion with what it says about N matches.
 
@@ -121,14 +121,14 @@ def rotation_model(starts: list[Array], pairs: RayPairs, prior: MatchPrior) -> M
     weights, gains = prior.posterior(squares, 2, fit.scale)
     motion = Motion(fit.state, np.array([0.0, 0.0, 1.0]))
     return Model(
-        'rotation',
-        motion,
-        fit,
-        gains,
-        gains,
-        np.zeros(len(pairs)),
-        weights,
-        np.sqrt(squares) * prior.sigma,
+        method='rotation',
+        motion=motion,
+        fit=fit,
+        gains=gains,
+        line_gains=gains,
+        log_parallax=np.zeros(len(pairs)),
+        weights=weights,
+        distances=np.sqrt(squares) * prior.sigma,
     )
 
 
@@ -198,4 +198,13 @@ def _seen_along(fit: Fit[Motion], along: Array, prior: MatchPrior) -> Model:
     weights, gains = prior.weigh(normal + log_parallax)
     _, line_gains = prior.weigh(normal - 0.5 * behind**2)
     distances = np.abs(fit.errors[:, 0]) * prior.sigma
-    return Model('essential', fit.state, fit, gains, line_gains, log_parallax, weights, distances)
+    return Model(
+        method='essential',
+        motion=fit.state,
+        fit=fit,
+        gains=gains,
+        line_gains=line_gains,
+        log_parallax=log_parallax,
+        weights=weights,
+        distances=distances,
+    )

@@ -25,7 +25,7 @@ def triangulate_depth(
 
     A point at the inverse depth w on the left ray r is seen by the right camera in the direction
     `R^T (r - w t)`, which moves along the epipolar line with w. The right point's distance from
-    that line tells if the match can be right, its place on the line gives w.
+    that line shows whether the match can be right, its place on the line gives w.
 
     Args:
         left_points: (N, 2) px of the left image.

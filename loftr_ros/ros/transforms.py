@@ -59,7 +59,7 @@ class TransformListener:
             self._missing.discard(pair)
         return self._known[pair]
 
-    def tend(self) -> None:
+    def update_subscription(self) -> None:
         """Listen only while something asked for is missing; in the executor's thread."""
         if self._missing:
             self._subscribe()

@@ -1,4 +1,4 @@
-"""What docs/consumers.md tells a reader to run is there."""
+"""What docs/consumers.md asks a reader to run is there."""
 
 from __future__ import annotations
 

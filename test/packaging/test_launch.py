@@ -285,7 +285,7 @@ def test_the_filter_starts_beside_the_node_and_publishes_its_transform(launch: L
         (['remappings:=~/odometry:=/odom'], '/odom'),
     ],
 )
-def test_the_filter_hears_the_odometry_wherever_the_node_publishes_it(
+def test_the_filter_receives_the_odometry_wherever_the_node_publishes_it(
     launch: Launch, arguments: list[str], odometry: str
 ) -> None:
     launch.add_program('robot_localization', 'ekf_node')

@@ -34,7 +34,7 @@ def options(photographs: Path, steps: int, **changes: object) -> TrainOptions:
     values: dict[str, Any] = {'batch': 2, 'width': 96, 'height': 64, 'validation_pairs': 8}
     values |= {'steps': steps, 'every': 2, **changes}
     given = {'output': photographs.parent / 'run', **values}
-    return TrainOptions(photographs, **given)
+    return TrainOptions(photographs=photographs, **given)
 
 
 @pytest.fixture
@@ -187,9 +187,9 @@ def test_training_on_a_sequence_lowers_the_loss(tmp_path: Path) -> None:
         for view in islice(render_room_sequence(32, 128, 96), 0, None, 3)
     ]
     plan = TrainOptions(
-        None,
-        tmp_path / 'run',
-        (tmp_path,),
+        photographs=None,
+        output=tmp_path / 'run',
+        sequences=(tmp_path,),
         batch=2,
         width=128,
         height=96,
@@ -212,9 +212,9 @@ def test_fine_tuning_on_a_real_sequence_lowers_its_loss(tmp_path: Path) -> None:
         pytest.skip(f'{path} is absent; set LOFTR_ROS_DATA to the folder of real data')
     frames = [PosedFrame(*frame) for frame in read_depth_frames(path, limit=13)]
     plan = TrainOptions(
-        None,
-        tmp_path / 'run',
-        (path,),
+        photographs=None,
+        output=tmp_path / 'run',
+        sequences=(path,),
         init='lite',
         batch=2,
         width=160,

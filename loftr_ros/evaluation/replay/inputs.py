@@ -20,17 +20,15 @@ from loftr_ros.texts import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from loftr_ros.data.bags.topics import TopicNames
     from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
     from loftr_ros.evaluation.records.results import FrameRecord
+    from loftr_ros.evaluation.replay.task import InputChoice
     from loftr_ros.geometry import Camera
     from loftr_ros.settings.parameters import NodeParameters
 
 
-def open_input(
-    path: Path, mode: str, topics: TopicNames, camera: str | None, parameters: NodeParameters
-) -> GroundTruthSequence:
-    """Open a bag with these topics, or a dataset.
+def open_input(path: Path, choice: InputChoice, parameters: NodeParameters) -> GroundTruthSequence:
+    """Open a bag or a dataset.
 
     Raises:
         DatasetError: If it cannot be used, or lacks what the mode needs.
@@ -38,8 +36,8 @@ def open_input(
     """
     options = input_options(parameters)
     if path.exists() and is_bag(path):
-        return open_bag(path, topics, mode, options)
-    return open_sequence(path, camera, mode, options)
+        return open_bag(path, choice.topics, choice.mode, options)
+    return open_sequence(path, choice.camera, choice.mode, options)
 
 
 def input_options(parameters: NodeParameters) -> InputOptions:
