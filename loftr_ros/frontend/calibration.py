@@ -7,11 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loftr_ros.geometry import FocalError, PoseState, RelativePose
-from loftr_ros.geometry.constants import FOCAL_SIGMA, SURELY
+from loftr_ros.geometry.constants import FOCAL_SIGMA, MEMORY, SURELY
 from loftr_ros.geometry.pose import Check
-
-_MEMORY = 0.9
-"""Weight of what earlier frames measured, by each later frame."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,8 @@ class CalibrationCheck:
             return self
         inverse = 1.0 / (error.sigma**2 + FOCAL_SIGMA**2)
         return CalibrationCheck(
-            _MEMORY * self.information + inverse,
-            _MEMORY * self.weighted + inverse * error.log_ratio,
+            MEMORY * self.information + inverse,
+            MEMORY * self.weighted + inverse * error.log_ratio,
         )
 
     @property

@@ -20,11 +20,6 @@ Features = TypeVar('Features')
 Indices = npt.NDArray[np.int64]
 MatchRight = Callable[[Features, RightView], Matches]
 
-FEWEST_SWAPPED = 20
-"""So many points clearly in front of swapped cameras are no chance."""
-SWAPPED_RATIO = 10
-"""By so much they outnumber those that are clearly in front of the cameras as given."""
-
 
 class ReferenceDepths(Generic[Features]):
     """Depths of the points of one reference image.
@@ -85,7 +80,8 @@ class ReferenceDepths(Generic[Features]):
         right_T_left = inverse_transform(right.left_T_right)
         exchanged = triangulate_depth(*points, *cameras[::-1], right_T_left, sigma, options)
         before, after = _in_front(depths), _in_front(exchanged)
-        self.swapped = after >= max(FEWEST_SWAPPED, SWAPPED_RATIO * before)
+        # A sign test: of points that may be anywhere as many lie on each side.
+        self.swapped = after - before > SURELY * np.sqrt(after + before)
         if self.swapped:
             self.problem = (
                 f'left and right look swapped: {after} of {len(matches)} matches between them have '

@@ -44,3 +44,5 @@ the errors in metres by those across the epipolar lines (variances differ fourfo
 FOCAL_SIGMA = 0.05
 """Error of one estimate of the focal length that comes from distortion and shutter, as a share of
 it; twice as much is an error of the calibration. Frames with little motion promise less."""
+MEMORY = 0.9
+"""Weight of what earlier frames measured of the focal length, by each later frame."""

@@ -27,12 +27,10 @@ from loftr_ros.geometry.types import Array, Flags
 
 State = TypeVar('State')
 
-SMALLEST_SCALE = 0.1
-"""The scale of the errors is at most 1: a pair whose errors are larger than stated has more wrong
-matches, and no more room for them."""
 
 MOST_STEPS = 12
 
+_SMALLEST_SCALE = 0.1
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2.0 * np.pi)
 _SHORTER = (1.0, 0.3, 0.1)
 _TOLERANCE = 0.05
@@ -178,7 +176,8 @@ def _rescaled(fit: Fit[State], prior: MatchPrior) -> Fit[State]:
     squares, dimensions = np.sum(fit.errors**2, axis=1), fit.errors.shape[1]
     total = max(float(fit.weights.sum()), 1e-9)
     scale = float(np.sqrt(fit.weights @ squares / (dimensions * total)))
-    scale = float(np.clip(scale, SMALLEST_SCALE, 1.0))
+    # A pair whose errors are larger than stated has more wrong matches, and no more room for them.
+    scale = float(np.clip(scale, _SMALLEST_SCALE, 1.0))
     weights, gains = prior.posterior(squares, dimensions, scale)
     return Fit(fit.state, fit.errors, fit.slopes, weights, scale, float(gains.sum()))
 
