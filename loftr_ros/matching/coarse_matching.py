@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from loftr_ros.matching.blocks import BLOCK_SCORES, KEPT_SCORES
 from loftr_ros.matching.precision import exact_products
 from loftr_ros.matching.transformer import pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-BLOCK_SCORES = 2**23
-"""Scores that are looked at together: small enough for caches, large enough for full speed."""
-
-KEPT_SCORES = 2**26
-"""Up to this number all scores are kept (256 MB); of larger images they are computed twice."""
 
 
 @dataclass(frozen=True)

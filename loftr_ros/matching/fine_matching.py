@@ -16,12 +16,6 @@ from loftr_ros.matching.transformer import Pointwise, pointwise
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REFINED_TOGETHER = 2048
-"""Matches whose windows stand at once: large images have tens of thousands of matches."""
-
-CACHED_VALUES = 2**20
-"""Values of such windows that the caches of a CPU hold beside what is made of them."""
-
 WINDOWS_APART = 64
 """Windows are refined in multiples of so many. The library that multiplies matrices on a CPU
 compiles code for each number of rows and keeps it, up to a gigabyte of it."""
@@ -41,13 +35,6 @@ class FineOffsets:
     offset: Tensor
     deviation: Tensor
     start: Tensor | None = None
-
-
-def refined_together(config: MatchingConfig, device: str) -> int:
-    """How many matches are refined at once, on a device of type ``cpu`` or another."""
-    if device != 'cpu':
-        return REFINED_TOGETHER
-    return min(REFINED_TOGETHER, CACHED_VALUES // config.window_values)
 
 
 def refine_in_blocks(

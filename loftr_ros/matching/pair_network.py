@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from loftr_ros.matching.alignment import Aligned, Corners, align, find_corners
+from loftr_ros.matching.blocks import refined_together
 from loftr_ros.matching.coarse_matching import (
     CoarseMatches,
     calibrate,
@@ -25,7 +26,6 @@ from loftr_ros.matching.fine_matching import (
     FineOffsets,
     in_pixels,
     refine_in_blocks,
-    refined_together,
 )
 from loftr_ros.matching.precision import exact_products
 from loftr_ros.matching.reference_points import cells_of, take_over

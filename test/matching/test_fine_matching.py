@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from loftr_ros.matching import fine_matching
+from loftr_ros.matching import blocks, fine_matching
 from loftr_ros.matching.coarse_matching import CoarseMatches
 from loftr_ros.matching.fine_matching import FineOffsets
 from loftr_ros.matching.weights import load_weights
@@ -18,7 +18,7 @@ def test_matches_refined_in_blocks_are_those_refined_at_once(
     with torch.inference_mode():
         maps0, maps1 = network.encode(images[0]), network.encode(images[1])
         whole = network.match(maps0, maps1, threshold=0.0)
-        monkeypatch.setattr(fine_matching, 'REFINED_TOGETHER', block)
+        monkeypatch.setattr(blocks, 'REFINED_TOGETHER', block)
         parts = network.match(maps0, maps1, threshold=0.0)
 
     assert len(whole.points0) > 5
