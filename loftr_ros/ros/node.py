@@ -15,7 +15,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import (  # type: ignore[attr-defined]  # where Humble has them all
+from rclpy.clock import (  # where Humble has them all
     Clock,
     ClockType,
     JumpThreshold,

@@ -319,6 +319,24 @@ def test_rtabmap_starts_on_the_same_images_and_the_odometry(launch: Launch) -> N
     } | {rule for rule in rules_of(argv) if rule.startswith('__')}
 
 
+def test_rtabmap_gets_loop_closures_where_they_are_asked_for(launch: Launch) -> None:
+    launch.add_program('rtabmap_slam', 'rtabmap')
+    examples = launch.file.parents[1] / 'examples'
+    examples.mkdir()
+    program = examples / 'rtabmap_loops_node.py'
+    assert (ROOT / 'examples' / program.name).stat().st_mode & 0o100
+    program.write_text(STAND_IN)
+    program.chmod(0o755)
+    launch.file = launch.file.with_name('rtabmap.launch.py')
+    arguments = ('namespace:=robot', 'node_name:=eye', 'depth:=/cam/depth', 'loops:=true')
+    _, parameters = launch.started_with(*arguments)
+    assert parameters['/robot/eye']['ros__parameters']['loop.enabled'] is True
+    argv, _ = launch.read(next(launch.folder.glob('rtabmap_loops_node*')))
+    assert '__ns:=/robot' in argv
+    rules = {'odometry:=eye/odometry', 'relative_pose:=eye/relative_pose'}
+    assert rules <= rules_of(argv)
+
+
 @pytest.mark.parametrize('namespace', ['/', '/robot'])
 def test_the_filter_takes_its_file_in_each_namespace(namespace: str) -> None:
     rclpy = pytest.importorskip('rclpy')
