@@ -74,7 +74,8 @@ def declaration_of(name: str, sources: Mapping[str, str]) -> str | None:
     """Return file and line of the call that declares a parameter; None where there is none."""
     suffix = INPUT.sub('', name)
     if suffix == name:
-        pattern = rf'declare_parameter(<\w+>)?\(\s*"{re.escape(name)}"'
+        # load_covariance of robot_localization declares what it is given.
+        pattern = rf'(declare_parameter(<\w+>)?|load_covariance)\(\s*"{re.escape(name)}"'
     elif suffix:
         # Declared with the number of the input: declare_parameter(odom_topic_name + "_relative").
         pattern = rf'\+\s*(std::string\()?"{re.escape(suffix)}"'

@@ -352,6 +352,26 @@ def test_the_filter_takes_its_file_in_each_namespace(namespace: str) -> None:
     rclpy.shutdown(context=context)
 
 
+DYING = f"""#!{sys.executable}
+import os, signal, sys
+starts = os.path.join(os.environ['REPORTS'], 'starts')
+with open(starts, 'a') as file:
+    file.write('x')
+if os.path.getsize(starts) == 2:
+    os.kill(os.getppid(), signal.SIGINT)
+sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize(('respawn', 'starts'), [('true', 2), ('false', 1)])
+def test_a_node_that_dies_is_started_again_where_that_is_wanted(
+    launch: Launch, respawn: str, starts: int
+) -> None:
+    (launch.folder / 'lib' / 'loftr_ros' / 'loftr_node').write_text(DYING)
+    launch.run(f'respawn:={respawn}')
+    assert (launch.folder / 'starts').stat().st_size == starts
+
+
 def test_two_cameras_share_no_arguments(launch: Launch) -> None:
     launch.file = launch.file.with_name('two_cameras.launch.py')
     result = launch.run()
