@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import cv2
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import (  # type: ignore[attr-defined]  # where Humble has them all
+from rclpy.clock import (  # where Humble has them all
     Clock,
     ClockType,
     JumpThreshold,
