@@ -1,4 +1,4 @@
-"""What `try_rotations` is worth: matches of images that are rotated by 90, 180 or 270 degrees.
+"""What `try_views` is worth: matches of images that are rotated by 90, 180 or 270 degrees.
 
     python benchmarks/rotations.py ../shared/data --pairs 25
 
@@ -22,7 +22,7 @@ from loftr_ros.allocator import keep_freed_memory
 from loftr_ros.evaluation.matchers.pairs import PairSet, PoseSet, find_pair_sets
 from loftr_ros.evaluation.records.metrics import epipolar_distances
 from loftr_ros.matching.matcher import Matcher
-from loftr_ros.matching.rotations import ROTATIONS, rotated, rotated_back
+from loftr_ros.matching.views import QUARTERS, View, see, to_image
 
 LIMIT = 2.0 / 640
 
@@ -48,26 +48,26 @@ class Counts:
     known: list[float] = field(default_factory=list)
 
 
-def run(matcher: Matcher, pairs: PoseSet, rotation: int) -> Counts:
+def run(matcher: Matcher, pairs: PoseSet, view: View) -> Counts:
     """Match all pairs of a set, the queries rotated."""
     counts = Counts()
     for pair in pairs.pairs:
         first, second = (pairs.sequence[i].frame for i in (pair.reference, pair.query))
         if first.camera is None or second.camera is None:
             raise ValueError(f'{pairs.name} has no calibration')
-        query = rotated(second.image, rotation)
+        seen = see(second.image, None, view)
         reference = matcher.encode(first.image)
         for milliseconds in (counts.milliseconds, counts.known):
             started = time.perf_counter()
-            matches = matcher.match(reference, matcher.encode(query))
+            matches = matcher.match(reference, matcher.encode(seen.image))
             milliseconds.append(1e3 * (time.perf_counter() - started))
-        points = rotated_back(matches.query_points, rotation, second.image.shape[:2])
+        points = to_image(matches.query_points, seen.image_A_view)
         distances = epipolar_distances(
             matches.reference_points, points, first.camera, second.camera, pair.reference_T_query
         )
         counts.matches.append(len(matches))
         counts.right.append(int((distances < LIMIT * max(second.image.shape[:2])).sum()))
-        counts.found.append((matches.rotation + rotation) % 360 == 0)
+        counts.found.append((matches.rotation + view.rotation) % 360 == 0)
         cells = matches.reference_grid[0] * matches.reference_grid[1]
         counts.share.append(float(matches.confidence.sum()) / cells)
     return counts
@@ -81,14 +81,14 @@ def rows(sets: list[PairSet], weights: str, longer_side: int) -> Table:
     for name in ('matches, tried', 'right, tried', 'found', 'ms', 'ms, tried', 'ms, known'):
         table.add_column(name, justify='right')
     plain = Matcher(weights, longer_side=longer_side)
-    trying = Matcher(weights, longer_side=longer_side, try_rotations=True)
+    trying = Matcher(weights, longer_side=longer_side, try_views=True)
     for pairs in (one for one in sets if isinstance(one, PoseSet)):
-        for rotation in ROTATIONS:
-            one, all_four = run(plain, pairs, rotation), run(trying, pairs, rotation)
+        for view in QUARTERS:
+            one, all_four = run(plain, pairs, view), run(trying, pairs, view)
             table.add_row(
                 pairs.name,
                 str(len(pairs)),
-                f'{rotation}',
+                f'{view.rotation}',
                 f'{np.mean(one.matches):.0f}',
                 f'{np.mean(one.right):.0f}',
                 f'{min(one.share):.3f}-{max(one.share):.3f}',

@@ -99,6 +99,9 @@ def add_pair_arguments(parser: argparse.ArgumentParser, max_pairs: int) -> None:
     parser.add_argument('--weights', nargs='*', default=['lite'], help='names or files')
     parser.add_argument('--peers', nargs='*', default=['rootsift', 'orb'])
     parser.add_argument('--max-pairs', type=int, default=max_pairs, help='of each set; 0 for all')
+    parser.add_argument(
+        '--try-views', action='store_true', help='LoFTR once more, with rotated and zoomed queries'
+    )
     parser.add_argument('--longer-side', type=int, default=640, help='of the resized images, px')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
 

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     from loftr_ros.evaluation.matchers.conditions import CONDITIONS
     from loftr_ros.evaluation.matchers.pair_evaluation import EvaluationOptions
 
-    names = 'data json out max_pairs device'
+    names = 'data json out max_pairs device try_views'
     ConditionCommand(
         **{name: getattr(options, name) for name in names.split()},
         conditions=tuple(options.conditions or CONDITIONS),

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     from loftr_ros.evaluation.matchers.pair_command import PairCommand
     from loftr_ros.evaluation.matchers.pair_evaluation import EvaluationOptions
 
-    names = 'data json out max_pairs device max_sigma'
+    names = 'data json out max_pairs device max_sigma try_views'
     PairCommand(
         **{name: getattr(options, name) for name in names.split()},
         sets=tuple(options.sets),

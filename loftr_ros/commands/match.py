@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,6 @@ from loftr_ros.commands.arguments import add_backend_arguments
 from loftr_ros.texts import say
 
 if TYPE_CHECKING:
-    import argparse
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -28,7 +27,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--max-memory', type=int, help='MB for a pair, besides the process')
     parser.add_argument('--threshold', type=float, help='smallest confidence')
     parser.add_argument(
-        '--try-rotations', action='store_true', help='also by 90, 180 and 270 degrees'
+        '--try-views',
+        action=argparse.BooleanOptionalAction,
+        help='rotate and zoom IMAGE1 where it hardly matches; default: with backend torch',
     )
     parser.add_argument('--mask0', default='', help='picture, dark where IMAGE0 may not match')
     parser.add_argument('--mask1', default='', help='the same for IMAGE1')
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
 
     images = [read_image(options.image0), read_image(options.image1)]
     masks = [read_mask(name, getattr(options, name)) for name in ('mask0', 'mask1')]
+    try_views = options.try_views
     matcher = Matcher(
         options.weights,
         configuration=options.configuration,
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         max_pixels=options.max_pixels,
         max_memory=options.max_memory,
         confidence_threshold=options.threshold,
-        try_rotations=options.try_rotations,
+        try_views=options.backend == 'torch' if try_views is None else try_views,
         backend=options.backend,
         providers=options.providers,
     )
@@ -68,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
     _write(options.output, picture[..., ::-1])
     median = f', median confidence {np.median(matches.confidence):.2f}' if len(matches) else ''
     rotated = f', query rotated by {matches.rotation} degrees' if matches.rotation else ''
+    rotated += f', query zoomed by {matches.zoom:.2g}' if matches.zoom != 1 else ''
     say(f'{len(matches)} matches{median}{rotated}: {options.output}')
     return 0
 

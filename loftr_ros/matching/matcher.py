@@ -17,9 +17,18 @@ from loftr_ros.matching.matches import Matches
 from loftr_ros.matching.pair_network import FeatureMaps
 from loftr_ros.matching.precision import FLOAT32, select_precision
 from loftr_ros.matching.preprocessing import prepare, to_network, to_original
-from loftr_ros.matching.rotations import Support, Views, best_rotation, rotated, rotated_back
 from loftr_ros.matching.runner import Rows, Runner
 from loftr_ros.matching.signature import covariance_signature
+from loftr_ros.matching.views import (
+    UPRIGHT,
+    Support,
+    View,
+    Views,
+    best_view,
+    see,
+    to_image,
+    to_view,
+)
 from loftr_ros.matching.weights import load_weights
 
 if TYPE_CHECKING:
@@ -41,16 +50,37 @@ class ImageFeatures:
         scale: Network pixels per original pixel along x and y.
         image_size: Height and width of the original image.
         cells: Number of coarse cells that may match.
-        rotation: Degrees by which the image was rotated counter-clockwise before.
-        views: The image in other rotations, of a matcher that tries rotations.
+        view: How the image was rotated and zoomed before.
+        image_A_view: float64 (2, 3), from pixels of the view to those of the image; None for the
+            image as it is.
+        views: The image in other views, of a matcher that tries them.
     """
 
     maps: FeatureMaps
     scale: tuple[float, float]
     image_size: tuple[int, int]
     cells: int
-    rotation: int = 0
+    view: View = UPRIGHT
+    image_A_view: NDArray[np.float64] | None = None
     views: Views[ImageFeatures] | None = None
+
+    def to_image(self, points: NDArray[Any]) -> NDArray[np.float32]:
+        """Pixels (N, 2) of the network to pixels of the image as it came."""
+        pixels = to_original(points, self.scale)
+        return pixels if self.image_A_view is None else to_image(pixels, self.image_A_view)
+
+    def to_network(self, points: NDArray[Any]) -> NDArray[np.float32]:
+        """Pixels (N, 2) of the image as it came to pixels of the network."""
+        own = points if self.image_A_view is None else to_view(points, self.image_A_view)
+        return to_network(own, self.scale)
+
+    @property
+    def pixel(self) -> float:
+        """Size of a pixel of the network, px of the image."""
+        zoom = 1.0
+        if self.image_A_view is not None:
+            zoom = float(np.sqrt(abs(np.linalg.det(self.image_A_view[:, :2]))))
+        return zoom / float(np.mean(self.scale))
 
 
 class Matcher:
@@ -69,7 +99,7 @@ class Matcher:
         confidence_threshold: float | None = None,
         max_matches: int | None = None,
         max_sigma: float | None = None,
-        try_rotations: bool = False,
+        try_views: bool = False,
         backend: str = 'torch',
         providers: str = 'CPUExecutionProvider',
         cuda_graphs: bool = False,
@@ -95,8 +125,10 @@ class Matcher:
                 size at which it is matched, after the other choices; None for none. For consumers
                 that weigh all matches alike, as RANSAC does: the estimates of this package
                 believe sigma, and gain from all of them.
-            try_rotations: Where an image hardly matches, rotate it by 90, 180 and 270 degrees, and
-                go on with the rotation that matches best: for cameras that roll.
+            try_views: Where an image hardly matches, rotate it by 90, 180 and 270 degrees and zoom
+                it by 2 and by a half, and go on with what matches best; where its matches say that
+                it is rotated or zoomed, match once more without. For cameras that roll, for wide
+                baselines and different lenses. It costs nothing where images match as they are.
             backend: ``torch`` or ``onnxruntime``.
             providers: Of backend ``onnxruntime``, separated by commas, the preferred one first.
             cuda_graphs: Record what the GPU does for each size of images, and replay it. The first
@@ -111,8 +143,8 @@ class Matcher:
         if max_sigma is not None and not max_sigma > 0:
             raise ValueError(f'max_sigma must be positive, not {max_sigma}')
         self.max_sigma = max_sigma
-        self._try_rotations = try_rotations
-        self._rotation = 0
+        self._try_views = try_views
+        self._view = UPRIGHT
         self._device = _select_device(device)
         if backend not in BACKENDS:
             raise ValueError(f"backend '{backend}': expected {' or '.join(BACKENDS)}")
@@ -130,9 +162,9 @@ class Matcher:
         rows = None if self._device.type == 'cpu' else Rows()
         self._runner = Runner(loaded.network, self._device, chosen, rows, graphs)
         self.network = self._runner.network
-        if try_rotations and self.network.fixed_size is not None:
+        if try_views and self.network.fixed_size is not None:
             raise ValueError(
-                'try_rotations needs a network for images of any size: export one with --dynamic'
+                'try_views needs a network for images of any size: export one with --dynamic'
             )
         self.confidence_threshold = confidence_threshold
 
@@ -181,26 +213,29 @@ class Matcher:
         Raises:
             ImageError: The image or the mask cannot be used; says why.
         """
-        if not self._try_rotations:
-            return self._encode(image, mask, 0)
+        if not self._try_views:
+            return self._encode(image, mask, UPRIGHT)
         views = Views(partial(self._encode, image, mask))
-        # Most likely the rotation of the last image; whether it is does not change what is found.
-        return replace(views.at(self._rotation), views=views)
+        # Most likely the view of the last image; whether it is does not change what is found.
+        return replace(views.at(self._view), views=views)
 
     def _encode(
-        self, image: NDArray[Any], mask: NDArray[np.bool_] | None, rotation: int
+        self, image: NDArray[Any], mask: NDArray[np.bool_] | None, view: View
     ) -> ImageFeatures:
-        if rotation:
-            image, mask = (
-                rotated(image, rotation),
-                None if mask is None else rotated(mask, rotation),
-            )
-        prepared = prepare(image, self.network.config, self.limits, mask)
+        limits, size, image_A_view = self.limits, image.shape[:2], None
+        if view != UPRIGHT and image.ndim in (2, 3) and min(size) > 0:
+            zoom = 1.0
+            if not view.is_quarter:
+                # Its size is that of the image as it is matched, times the scale of the view.
+                matched = self.limits.fit(size, self.network.config).size
+                zoom = view.scale * max(matched) / max(size)
+                limits = replace(self.limits, longer_side=None)
+            seen = see(image, mask, view, zoom)
+            image, mask, image_A_view = seen.image, seen.mask, seen.image_A_view
+        prepared = prepare(image, self.network.config, limits, mask)
         maps = self._runner.encode(prepared)
-        height, width = prepared.image_size
-        size = (width, height) if rotation % 180 else (height, width)
         number = maps.cells if prepared.mask is None else int(prepared.mask.sum())
-        return ImageFeatures(maps, prepared.scale, size, number, rotation)
+        return ImageFeatures(maps, prepared.scale, size, number, view, image_A_view)
 
     def starting_at(
         self, features: ImageFeatures, points: NDArray[np.float32]
@@ -222,20 +257,17 @@ class Matcher:
         if views is not None:
             used = views.features
             started, starts = self.starting_at(replace(used, views=None), points)
-            encoded = {**views.encoded, views.rotation: started}
+            encoded = {**views.encoded, views.view.quarter: started}
             return replace(features, views=replace(views, encoded=encoded)), starts
-        height, width = features.image_size
-        size = (width, height) if features.rotation % 180 else (height, width)
-        own = rotated_back(points, -features.rotation % 360, size)
-        maps, starts = self._runner.starting_at(features.maps, to_network(own, features.scale))
-        return replace(features, maps=maps), _to_pixels(starts, features)
+        maps, starts = self._runner.starting_at(features.maps, features.to_network(points))
+        return replace(features, maps=maps), features.to_image(starts)
 
     def match(self, reference: ImageFeatures, query: ImageFeatures) -> Matches:
         """Matches between two encoded images, none if nothing is found."""
         if reference.views is None or query.views is None:
             return self._match(reference, query).matches
-        matches = best_rotation(reference.views, query.views, self._match)
-        self._rotation = query.views.rotation
+        matches = best_view(reference.views, query.views, self._match)
+        self._view = query.views.view.quarter
         return matches
 
     def _match(self, reference: ImageFeatures, query: ImageFeatures) -> Support:
@@ -245,13 +277,14 @@ class Matcher:
         if self.max_sigma is not None:
             columns = columns[columns[:, 5] <= self.max_sigma]
         matches = Matches(
-            reference_points=_to_pixels(columns[:, 0:2], reference),
-            query_points=_to_pixels(columns[:, 2:4], query),
+            reference_points=reference.to_image(columns[:, 0:2]),
+            query_points=query.to_image(columns[:, 2:4]),
             confidence=np.ascontiguousarray(columns[:, 4], np.float32),
-            sigma=(columns[:, 5] / np.mean(query.scale)).astype(np.float32),
+            sigma=(columns[:, 5] * query.pixel).astype(np.float32),
             reference_cells=columns[:, 6].astype(np.int64),
             reference_grid=(grid[0] * finer, grid[1] * finer),
-            rotation=(query.rotation - reference.rotation) % 360,
+            rotation=(query.view.rotation - reference.view.rotation) % 360,
+            zoom=query.view.scale,
         )
         return Support(matches, support, min(reference.cells, query.cells))
 
@@ -276,7 +309,7 @@ class Matcher:
 
         def features(image: NDArray[Any]) -> ImageFeatures:
             found = encoded[id(image)]
-            # Which rotation is tried first must not depend on the pairs before.
+            # Which view is tried first must not depend on the pairs before.
             return found if found.views is None else replace(found, views=replace(found.views))
 
         return [self.match(features(first), features(second)) for first, second in pairs]
@@ -288,12 +321,6 @@ class Matcher:
         noise = np.random.default_rng(0).integers(0, 255, (height, width), np.uint8)
         self.match_images(noise, noise)
         return time.perf_counter() - started
-
-
-def _to_pixels(points: NDArray[Any], features: ImageFeatures) -> NDArray[np.float32]:
-    """Pixels of the network to pixels of the image as it came."""
-    pixels = to_original(points, features.scale)
-    return rotated_back(pixels, features.rotation, features.image_size)
 
 
 def _load_exported(weights: str | Path, providers: str, precision: str) -> LoadedWeights:

@@ -26,8 +26,9 @@ class Matches:
             which has one point in each cell; -1 where the matches come from no grid.
         reference_grid: rows and columns of that grid.
         rotation: degrees by which the query was rotated counter-clockwise, relative to the
-            reference, to be matched: 0, 90, 180 or 270. Points are those of the images as they
-            came; cells are those of the reference as it was matched.
+            reference, to be matched, 0 to 359. Points are those of the images as they came; cells
+            are those of the reference as it was matched.
+        zoom: by which the query was enlarged, relative to the reference, to be matched.
 
     """
 
@@ -38,6 +39,7 @@ class Matches:
     reference_cells: NDArray[np.int64]
     reference_grid: tuple[int, int]
     rotation: int = 0
+    zoom: float = 1.0
 
     def __post_init__(self) -> None:
         """Check that all arrays describe the same matches.

@@ -61,7 +61,7 @@ def load_matcher(parameters: NodeParameters) -> NodeMatcher:
         device=group.device,
         precision=group.precision,
         longer_side=group.longer_side or None,
-        try_rotations=group.try_rotations,
+        try_views=group.try_views,
         confidence_threshold=group.confidence_threshold or None,
         max_matches=group.max_matches or None,
         backend='onnxruntime' if exported else 'torch',

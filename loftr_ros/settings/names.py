@@ -15,7 +15,7 @@ RENAMED = {
     'num_threads': 'matcher.num_threads',
     'confidence_threshold': 'matcher.confidence_threshold',
     'max_matches': 'matcher.max_matches',
-    'try_rotations': 'matcher.try_rotations',
+    'try_rotations': 'matcher.try_views',
     'image_transport': 'input.image_transport',
     'depth_transport': 'input.depth_transport',
     'rectified': 'input.rectified',

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from loftr_ros.matching.errors import ImageError
 from loftr_ros.matching.matcher import ImageFeatures, Matcher
-from loftr_ros.matching.rotations import rotated
+from loftr_ros.matching.views import View, see
 from loftr_ros.rendering.procedural import procedural_texture
 
 Image = NDArray[np.uint8]
@@ -19,12 +19,12 @@ def rig() -> list[Image]:
     scene = procedural_texture(512, np.random.default_rng(5))
     views = [scene[:240, 40 * i : 40 * i + 320] for i in range(4)]
     views[1] = np.asarray(cv2.resize(views[1], (288, 216), interpolation=cv2.INTER_AREA), np.uint8)
-    return [*views[:3], rotated(views[3], 180)]
+    return [*views[:3], see(views[3], None, View(180)).image]
 
 
-@pytest.mark.parametrize('try_rotations', [False, True])
-def test_pairs_at_once_are_matched_as_one_by_one(rig: list[Image], try_rotations: bool) -> None:
-    matcher = Matcher('lite', device='cpu', try_rotations=try_rotations)
+@pytest.mark.parametrize('try_views', [False, True])
+def test_pairs_at_once_are_matched_as_one_by_one(rig: list[Image], try_views: bool) -> None:
+    matcher = Matcher('lite', device='cpu', try_views=try_views)
     pairs = [
         (rig[0], rig[1]),
         (rig[1], rig[2]),
@@ -41,7 +41,7 @@ def test_pairs_at_once_are_matched_as_one_by_one(rig: list[Image], try_rotations
         for name in ('reference_points', 'query_points', 'confidence', 'sigma', 'reference_cells'):
             np.testing.assert_array_equal(getattr(same, name), getattr(one, name))
         assert (same.reference_grid, same.rotation) == (one.reference_grid, one.rotation)
-    assert together[2].rotation == (180 if try_rotations else 0)
+    assert together[2].rotation == (180 if try_views else 0)
 
 
 def test_an_image_of_several_pairs_is_encoded_once(

@@ -17,6 +17,7 @@ from loftr_ros.matching.alignment import find_corners
 from loftr_ros.matching.config import LITE
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.reference_points import cells_of, take_over
+from loftr_ros.matching.views import View
 from loftr_ros.rendering.procedural import procedural_texture
 from loftr_ros.rendering.room import render_room_sequence
 
@@ -95,11 +96,11 @@ def test_points_of_tracks_go_before_more_confident_ones(matcher: Matcher, points
 def test_points_are_those_of_the_image_also_where_it_is_rotated(
     rotation: int, points: Points
 ) -> None:
-    matcher = Matcher('lite', device='cpu', precision='float32', try_rotations=True)
-    matcher._rotation = rotation
+    matcher = Matcher('lite', device='cpu', precision='float32', try_views=True)
+    matcher._view = View(rotation)
     upright = matcher.encode(IMAGE)
     assert upright.views is not None
-    upright.views.rotation = upright.views.following = rotation
+    upright.views.view = upright.views.following = View(rotation)
     features, starting = matcher.starting_at(upright, points)
     had = np.isfinite(starting).all(axis=1)
     assert had.mean() > 0.8

@@ -223,7 +223,7 @@ def test_a_wrong_argument_is_named(launch: Launch, argument: str, complaint: str
 
 def test_every_parameter_is_an_argument_of_its_type(launch: Launch) -> None:
     values = {'pose.min_support': 5, 'input.queue_size': 7, 'depth.range': [0.2, 9.0]}
-    values |= {'matcher.try_rotations': True, 'input.masks': ['a.png', 'b.png']}
+    values |= {'matcher.try_views': True, 'input.masks': ['a.png', 'b.png']}
     _, parameters = launch.started_with(*(f'{name}:={value}' for name, value in values.items()))
     assert parameters['/loftr']['ros__parameters'] == values
 

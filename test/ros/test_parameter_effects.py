@@ -360,7 +360,7 @@ EFFECTS: Mapping[str, Effect] = {
     'matcher.max_matches': Effect(
         10, lambda values: len(matches(values).confidence), lambda _, after: after == 10
     ),
-    'matcher.try_rotations': Effect(True, lambda values: matches(values, rotated=True).rotation),
+    'matcher.try_views': Effect(True, lambda values: matches(values, rotated=True).rotation),
     'input.image_transport': Effect('compressed', subscriptions),
     'input.depth_transport': Effect('compressedDepth', subscriptions, given=RGBD),
     'input.rectified': Effect(True, distortion, operator.gt),

@@ -222,7 +222,7 @@ def test_other_errors_are_no_lack_of_memory() -> None:
 
 
 def test_rotations_reach_loftr() -> None:
-    matcher = load_matcher(NodeParameters().with_values({'matcher.try_rotations': True}))
+    matcher = load_matcher(NodeParameters().with_values({'matcher.try_views': True}))
     image = picture(0)
     features = [matcher.encode(each) for each in (image, np.ascontiguousarray(image[::-1, ::-1]))]
     assert matcher.match(*features).rotation == 180

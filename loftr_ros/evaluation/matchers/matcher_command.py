@@ -40,6 +40,7 @@ class MatcherCommand:
         max_pairs: Greatest number of pairs of a set; 0 for all.
         device: Device of LoFTR and of learned peers.
         max_sigma: Of LoFTR's matches, px of the resized image; None for all.
+        try_views: Evaluate LoFTR also with rotated and zoomed queries.
         options: What all matchers have in common.
 
     """
@@ -53,6 +54,7 @@ class MatcherCommand:
     max_pairs: int = 200
     device: str = 'auto'
     max_sigma: float | None = None
+    try_views: bool = False
     options: EvaluationOptions = field(default_factory=EvaluationOptions)
 
     def __post_init__(self) -> None:
@@ -79,7 +81,7 @@ class MatcherCommand:
         """
         side = self.options.longer_side
         matchers, weights = load_matchers(
-            self.weights, self.peers, self.device, side, self.max_sigma
+            self.weights, self.peers, self.device, side, self.max_sigma, try_views=self.try_views
         )
         return matchers, settings_of(self.options, self.max_pairs) | {'weights': weights}
 
@@ -99,6 +101,8 @@ def load_matchers(
     device: str,
     longer_side: int,
     max_sigma: float | None = None,
+    *,
+    try_views: bool = False,
 ) -> tuple[dict[str, PairMatcher[Any]], dict[str, Any]]:
     """Load all matchers; return them and what identifies the weights, by name.
 
@@ -123,6 +127,14 @@ def load_matchers(
             'confidence_threshold': matcher.confidence_threshold,
             'max_sigma': matcher.max_sigma,
         }
+        if try_views:
+            matchers[f'{name}, views'] = Matcher(
+                source,
+                device=device,
+                longer_side=longer_side,
+                max_sigma=max_sigma,
+                try_views=True,
+            )
     if not matchers:
         raise ValueError('there is nothing to evaluate: give weights or peers')
     return matchers, settings

@@ -62,8 +62,10 @@ class MatcherParameters:
         change=Change.ANY_TIME,
         limits=(0, 1_000_000),
     )
-    try_rotations: bool = declare_field(
+    try_views: bool = declare_field(
         False,
-        'Where an image hardly matches, rotate it by 90, 180 and 270 degrees, and go on with the '
-        'rotation that matches: for cameras that roll. Points are those of the image as it came.',
+        'Where an image hardly matches, rotate it by 90, 180 and 270 degrees and zoom it; match it '
+        'once more without the rotation and zoom that its matches show: for cameras that roll, '
+        'wide baselines and different lenses. A difficult frame takes up to eight times as long. '
+        'Points are those of the image as it came.',
     )

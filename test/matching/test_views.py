@@ -1,4 +1,4 @@
-"""Images of cameras that roll: in which rotation they match, and where the matches are."""
+"""Images of cameras that roll or zoom: in which view they match, and where the matches are."""
 
 import io
 import os
@@ -16,18 +16,27 @@ from numpy.typing import NDArray
 
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.network import FeatureMaps
-from loftr_ros.matching.rotations import ROTATIONS, rotated, rotated_back
+from loftr_ros.matching.views import QUARTERS, UPRIGHT, View, see, to_image, to_view
 from loftr_ros.rendering.procedural import procedural_texture
 
 DATA = Path(os.environ.get('LOFTR_ROS_DATA', Path(__file__).parents[3] / 'shared/data'))
 REAL = DATA / 'kitti_stereo/image_l'
 
 Image = NDArray[np.uint8]
+ROTATIONS = [view.rotation for view in QUARTERS]
+
+
+def rotated(image: NDArray[Any], rotation: int) -> NDArray[Any]:
+    return see(image, None, View(rotation)).image
+
+
+def rotated_back(points: NDArray[Any], rotation: int, size: tuple[int, ...]) -> NDArray[np.float32]:
+    return to_image(points, see(np.zeros(size, np.uint8), None, View(rotation)).image_A_view)
 
 
 @pytest.fixture(scope='module')
 def matcher() -> Matcher:
-    return Matcher('lite', device='cpu', longer_side=320, try_rotations=True)
+    return Matcher('lite', device='cpu', longer_side=320, try_views=True)
 
 
 @pytest.fixture(scope='module')
@@ -49,17 +58,34 @@ def test_every_pixel_of_a_rotated_image_is_found_in_the_image(
     np.testing.assert_array_equal(image[rows, columns], view.ravel())
 
 
-@given(st.sampled_from(ROTATIONS), st.floats(-0.5, 8.5), st.floats(-0.5, 5.5))
-def test_corners_and_halves_of_pixels_rotate_with_the_image(
-    rotation: int, x: float, y: float
+@settings(deadline=None)
+@given(st.integers(0, 359), st.floats(0.3, 3.0), st.floats(-0.5, 39.5), st.floats(-0.5, 29.5))
+def test_a_point_goes_into_any_view_and_back(
+    rotation: int, zoom: float, x: float, y: float
 ) -> None:
-    size = (6, 9)
     point = np.array([[x, y]], np.float32)
-    rotated_size = size[::-1] if rotation % 180 else size
+    seen = see(np.zeros((30, 40), np.uint8), None, View(rotation), zoom)
 
-    again = rotated_back(rotated_back(point, rotation, size), -rotation % 360, rotated_size)
+    inside = to_view(point, seen.image_A_view)
 
-    np.testing.assert_allclose(again, point, atol=1e-5)
+    height, width = seen.image.shape
+    assert (inside > -2).all()
+    assert (inside < [width + 1, height + 1]).all()
+    np.testing.assert_allclose(to_image(inside, seen.image_A_view), point, atol=1e-3)
+
+
+@pytest.mark.parametrize('zoom', [0.5, 1.0, 2.0])
+@pytest.mark.parametrize('rotation', [0, 30, 90, 200])
+def test_a_view_shows_each_pixel_where_its_map_says(rotation: int, zoom: float) -> None:
+    x, y = np.meshgrid(np.arange(80), np.arange(60))
+    seen = see(np.stack([x, y, x], 2).astype(np.float32), None, View(rotation), zoom)
+    rows, columns = np.mgrid[: seen.image.shape[0], : seen.image.shape[1]]
+    inside = np.ones(rows.shape, bool) if seen.mask is None else seen.mask
+    expected = to_image(np.stack([columns, rows], 2)[inside], seen.image_A_view)
+    away = (np.abs(expected - [39.5, 29.5]) < [36, 26]).all(axis=1)
+
+    assert away.sum() > 0.7 * zoom**2 * 72 * 52
+    np.testing.assert_allclose(seen.image[inside][away][:, :2], expected[away], atol=0.05)
 
 
 @pytest.mark.parametrize('rotation', ROTATIONS)
@@ -116,7 +142,7 @@ def test_a_rotated_image_can_become_the_reference(matcher: Matcher, texture: Ima
 
 
 def test_what_is_found_does_not_depend_on_what_was_matched_before(texture: Image) -> None:
-    fresh = Matcher('lite', device='cpu', longer_side=320, try_rotations=True)
+    fresh = Matcher('lite', device='cpu', longer_side=320, try_views=True)
     first = fresh.match_images(texture, rotated(texture, 90))
 
     again = fresh.match_images(texture, rotated(texture, 90))
@@ -146,14 +172,14 @@ def test_features_can_be_kept_in_a_file_and_go_on(matcher: Matcher, texture: Ima
 
 
 def test_nothing_in_common_is_no_match_of_some_rotation(texture: Image) -> None:
-    strict = Matcher('lite', device='cpu', confidence_threshold=1.0, try_rotations=True)
+    strict = Matcher('lite', device='cpu', confidence_threshold=1.0, try_views=True)
 
     assert len(strict.match_images(texture, 255 - texture[::-1])) == 0
 
 
 @pytest.mark.parametrize('limit', [5, 40])
 def test_few_matches_by_choice_are_no_reason_to_rotate(texture: Image, limit: int) -> None:
-    capped = Matcher('lite', device='cpu', max_matches=limit, try_rotations=True)
+    capped = Matcher('lite', device='cpu', max_matches=limit, try_views=True)
 
     matches = capped.match_images(texture, rotated(texture, 90))
 
@@ -182,7 +208,6 @@ def test_images_of_any_size_are_accepted(matcher: Matcher, height: int, width: i
 
     matches = matcher.match_images(image, image[:, ::-1])
 
-    assert matches.rotation in ROTATIONS
     for points in (matches.reference_points, matches.query_points):
         assert (points >= -16).all()
         assert (points <= np.array([width, height]) + 16).all()
@@ -196,7 +221,7 @@ def test_rotated_frames_of_a_car_match_as_those_upright_ones(rotation: int) -> N
     assert second is not None
     upright = Matcher('lite', device='cpu').match_images(first, second)
 
-    found = Matcher('lite', device='cpu', try_rotations=True).match_images(
+    found = Matcher('lite', device='cpu', try_views=True).match_images(
         first, rotated(second, rotation)
     )
 
@@ -205,3 +230,50 @@ def test_rotated_frames_of_a_car_match_as_those_upright_ones(rotation: int) -> N
     np.testing.assert_array_equal(found.reference_cells, upright.reference_cells)
     back = rotated_back(found.query_points, rotation, second.shape)
     np.testing.assert_allclose(back, upright.query_points, atol=1e-3)
+
+
+@pytest.mark.parametrize(('rotation', 'zoom'), [(0, 0.3), (40, 1.0), (130, 0.6)])
+def test_a_query_that_is_rolled_and_small_is_matched_at_the_pixels_it_came_with(
+    matcher: Matcher, texture: Image, rotation: int, zoom: float
+) -> None:
+    seen = see(texture, None, View(rotation), zoom)
+
+    matches = matcher.match_images(texture, seen.image)
+
+    expected = to_image(matches.query_points, seen.image_A_view)
+    error = np.linalg.norm(expected - matches.reference_points, axis=1)
+    plain = Matcher('lite', device='cpu', longer_side=320).match_images(texture, seen.image)
+    assert len(matches) > max(100, 1.3 * len(plain))
+    assert np.median(error) < 1.0
+    assert np.median(error / (matches.sigma / zoom)) < 3
+
+
+def test_images_that_match_as_they_are_are_seen_once(
+    texture: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matcher = Matcher('lite', device='cpu', longer_side=320, try_views=True)
+    encoded = []
+    encode = matcher.network.encode
+
+    def counted(image: torch.Tensor, *masks: Any, **options: Any) -> FeatureMaps:  # noqa: ANN401
+        encoded.append(image.shape)
+        return encode(image, *masks, **options)
+
+    monkeypatch.setattr(matcher.network, 'encode', counted)
+    matcher.match_images(texture, texture[4:, 4:])
+
+    assert len(encoded) == 2
+
+
+def test_a_zoomed_query_becomes_a_reference_of_its_own_size(
+    matcher: Matcher, texture: Image
+) -> None:
+    small = see(texture, None, UPRIGHT, 0.5).image
+    features = matcher.encode(small)
+    found = matcher.match(matcher.encode(texture), features)
+
+    matches = matcher.match(features, matcher.encode(small))
+
+    assert found.zoom > 1.3
+    assert (matches.rotation, matches.zoom) == (0, 1.0)
+    np.testing.assert_allclose(matches.query_points, matches.reference_points, atol=1)
