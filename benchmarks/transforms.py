@@ -132,7 +132,7 @@ def main() -> None:
     options = parser.parse_args()
     real = transforms.is_available()
     if not real:
-        transforms.tf2_ros = STAND_IN
+        vars(transforms)['tf2_ros'] = STAND_IN
     rclpy.init()
     if options.sender:
         send(options.rate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -38,6 +39,7 @@ SECOND = 10**9
 SPREAD = np.diag([0.01, 0.01, 0.02, 0.001, 0.001, 0.002]) ** 2
 
 # Names and types of the fields are those of rtabmap_msgs; scripts/check_consumers.py compares them.
+# RTABMAP_MSGS may name the folder of rtabmap_msgs in a checkout of rtabmap_ros instead.
 DEFINITIONS = {
     'msg/Link.msg': """
 int32 from_id
@@ -85,6 +87,9 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         pytest.skip('ament_cmake is not installed')
     folder = tmp_path_factory.mktemp('rtabmap_msgs')
     files = {'CMakeLists.txt': CMAKE, 'package.xml': MANIFEST, **DEFINITIONS}
+    if 'RTABMAP_MSGS' in os.environ:
+        real = Path(os.environ['RTABMAP_MSGS'])
+        files |= {name: (real / name).read_text() for name in DEFINITIONS}
     for name, text in files.items():
         path = folder / 'source' / name
         path.parent.mkdir(parents=True, exist_ok=True)
