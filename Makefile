@@ -9,6 +9,9 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE = LOCALHOST
 export ROS_DOMAIN_ID := $(shell echo $$(( 1 + $$$$ % 100 )))
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH RMW_IMPLEMENTATION ROS_DISTRO
 
+# Bytecode is kept, or each of the many processes of the tests compiles the package, and pytest each test, anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 export ROS
 
 .DEFAULT_GOAL := help

@@ -138,7 +138,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    views = list(render_room_sequence(100, *SIZE))
+    views = list(render_room_sequence(100, width=SIZE[0], height=SIZE[1]))
     for gap, white, smooth in ((3, 0.3, 0.0), (8, 0.3, 0.0), (8, 0.3, 0.3)):
         known_noise(views, gap, white, smooth)
     if not arguments.data:

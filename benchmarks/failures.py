@@ -85,7 +85,11 @@ def failures(seed: int) -> list[Failure]:
     seconds = (0.0, 0.4, 5.5)
     views = list(
         render_room_sequence(
-            len(seconds), WIDTH, HEIGHT, seed, path=lambda t: camera_pose(seconds[round(t * 10)])
+            len(seconds),
+            width=WIDTH,
+            height=HEIGHT,
+            seed=seed,
+            path=lambda t: camera_pose(seconds[round(t * 10)]),
         )
     )
     image = views[0].image

@@ -253,7 +253,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument('--picture', type=Path, default=Path('fuzz.png'))
     parser.add_argument('parameters', nargs='*', help='of the node: matcher.longer_side:=160 ...')
     options = parser.parse_args(words)
-    views = list(render_room_sequence(20, *SIZE, rate_hz=10.0))
+    views = list(render_room_sequence(20, width=SIZE[0], height=SIZE[1], rate_hz=10.0))
     player, watch = Player(), Watch()
     rng, counts = np.random.default_rng(options.seed), Counter[str]()
     latencies: list[tuple[float, float]] = []

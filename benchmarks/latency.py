@@ -193,8 +193,8 @@ def main() -> int:
         help='of the node, such as matcher.longer_side:=480 matcher.weights:=lite',
     )
     arguments = parser.parse_args()
-    size = arguments.width, arguments.height
-    views = list(render_room_sequence(arguments.views, *size, rate_hz=arguments.rate))
+    size = {'width': arguments.width, 'height': arguments.height}
+    views = list(render_room_sequence(arguments.views, **size, rate_hz=arguments.rate))
     player = Player()
     try:
         with node_process(arguments.parameters) as node:
@@ -215,7 +215,10 @@ def main() -> int:
     if arguments.json:
         print(json.dumps(figures))
     else:
-        print(f'{size[0]}x{size[1]}, {" ".join(arguments.parameters) or "default parameters"}')
+        print(
+            f'{size["width"]}x{size["height"]}, '
+            f'{" ".join(arguments.parameters) or "default parameters"}'
+        )
         for name, value in figures.items():
             print(f'  {name:<32} {value:.6g}')
     return int(figures['p95 [ms]'] >= LIMIT_MS)

@@ -23,7 +23,7 @@ LIMIT_MS = 3.0
 
 def make_result(count: int, width: int, height: int) -> TrackingResult:
     """Return a result between two views of a rendered room with `count` matches."""
-    views = [view.image for view in render_room_sequence(2, width, height)]
+    views = [view.image for view in render_room_sequence(2, width=width, height=height)]
     rng = np.random.default_rng(0)
     reference = rng.uniform(0, (width - 1, height - 1), (count, 2)).astype(np.float32)
     query = reference + rng.normal(0, width / 40, (count, 2)).astype(np.float32)

@@ -72,8 +72,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument('--picture', type=Path, default=Path('soak.png'))
     parser.add_argument('parameters', nargs='*', help='of the node: matcher.longer_side:=480 ...')
     options = parser.parse_args(words)
-    size = options.width, options.height
-    views = list(render_room_sequence(options.views, *size, rate_hz=options.rate))
+    size = {'width': options.width, 'height': options.height}
+    views = list(render_room_sequence(options.views, **size, rate_hz=options.rate))
     player, watch = Player(), Watch()
     try:
         with node_process(options.parameters) as node:
@@ -90,7 +90,7 @@ def main(words: list[str] | None = None) -> int:
         player.close()
     figures, latencies = figures_of(player, watch, sent, errors, watch.start)
     problems = problems_of(figures, code)
-    title = f'{options.rate:g} Hz, {size[0]}x{size[1]}, {options.seconds:g} s'
+    title = f'{options.rate:g} Hz, {size["width"]}x{size["height"]}, {options.seconds:g} s'
     write_json(options.json, figures, watch.samples, latencies=latencies, problems=problems)
     draw(options.picture, ' '.join([title, *options.parameters]), watch.samples, latencies)
     for name, value in figures.items():

@@ -164,7 +164,7 @@ def main() -> int:
     """Measure; 1 when a limit is passed."""
     options = parse()
     width, height = map(int, options.size.split('x'))
-    views = list(render_room_sequence(2, width, height, rate_hz=10))
+    views = list(render_room_sequence(2, width=width, height=height, rate_hz=10))
     commands = {name: time_command(arguments) for name, arguments in COMMANDS.items()}
     player = Player(QoSProfile(depth=10))
     try:

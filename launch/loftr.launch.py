@@ -116,7 +116,9 @@ def describe_node(context: LaunchContext, declared: list[str]) -> list[Node]:
     topics = {topic: value(name) for name, (topic, _) in {**IMAGES, **OTHER_TOPICS}.items()}
     for name, (topic, image) in CAMERA_INFOS.items():
         default = IMAGES[image][0]
-        topics[topic] = value(name) or camera_info_beside(value(image), default, topic)
+        topics[topic] = value(name) or camera_info_beside(
+            value(image), unmapped=default, default=topic
+        )
     remapped = [(topic, other) for topic, other in topics.items() if other != topic]
     return [
         Node(

@@ -67,7 +67,9 @@ def describe_mapper(context: LaunchContext) -> list[Node]:
         return LaunchConfiguration(name).perform(context)
 
     image = value('image')
-    camera_info = value('camera_info') or camera_info_beside(image, 'image', 'camera_info')
+    camera_info = value('camera_info') or camera_info_beside(
+        image, unmapped='image', default='camera_info'
+    )
     sim_time = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
     return [
         Node(

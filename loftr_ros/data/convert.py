@@ -202,7 +202,9 @@ class Converter:
         self._write('/tf_static', message, frame.stamp_ns)
 
     def _write_truth(self, world_T_camera: Matrix, stamp: int) -> None:
-        self._bag.write_odometry(TRUTH_TOPIC, world_T_camera, stamp, WORLD, self._frame_id)
+        self._bag.write_odometry(
+            TRUTH_TOPIC, world_T_camera, stamp, frame_id=WORLD, child_frame_id=self._frame_id
+        )
         self.counts[TRUTH_TOPIC] = self.counts.get(TRUTH_TOPIC, 0) + 1
         edge = WORLD, f'{self._frame_id}_ground_truth', world_T_camera
         self._write('/tf', self._bag.transforms([edge], stamp), stamp)

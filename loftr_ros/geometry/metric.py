@@ -54,7 +54,10 @@ def absolute_estimator(name: str) -> AbsoluteEstimator:
     Raises:
         ValueError: 'poselib' is asked for and not installed.
     """
-    return cast('AbsoluteEstimator', estimator_module(name, 'pnp_poselib', 'pnp_opencv'))
+    return cast(
+        'AbsoluteEstimator',
+        estimator_module(name, of_poselib='pnp_poselib', of_opencv='pnp_opencv'),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ class RobustEstimator(Protocol):
         """Return R and the unit t of `reference = R query + t`."""
 
 
-def estimator_module(name: str, of_poselib: str, of_opencv: str) -> ModuleType:
+def estimator_module(name: str, *, of_poselib: str, of_opencv: str) -> ModuleType:
     """Return the module of this room that wraps the estimator `name`, one of `options.ESTIMATORS`.
 
     Raises:
@@ -47,4 +47,7 @@ def robust_estimator(name: str) -> RobustEstimator:
     Raises:
         ValueError: 'poselib' is asked for and not installed.
     """
-    return cast('RobustEstimator', estimator_module(name, 'poselib_estimator', 'opencv_estimator'))
+    return cast(
+        'RobustEstimator',
+        estimator_module(name, of_poselib='poselib_estimator', of_opencv='opencv_estimator'),
+    )

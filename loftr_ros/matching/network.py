@@ -60,7 +60,9 @@ class LoFTR(PairNetwork[LoFTRConfig]):
         encoding = self._encodings.pop(key, None)
         if encoding is None:
             fix = self.config.position_encoding_fix
-            encoding = position_encoding(channels, rows, columns, fix, like.device).to(like.dtype)
+            encoding = position_encoding(
+                channels, height=rows, width=columns, fix=fix, device=like.device
+            ).to(like.dtype)
         while len(self._encodings) >= SIZES_KEPT:
             del self._encodings[next(iter(self._encodings))]
         self._encodings[key] = encoding  # the one used last stands last

@@ -15,7 +15,7 @@ NARROW = 64
 
 
 def position_encoding(
-    channels: int, height: int, width: int, fix: bool, device: torch.device | None = None
+    channels: int, *, height: int, width: int, fix: bool, device: torch.device | None = None
 ) -> Tensor:
     """Sinusoidal 2-D encoding, (channels, height, width) float32.
 

@@ -49,6 +49,7 @@ class RenderedView:
 
 def render_room_sequence(
     frames: int,
+    *,
     width: int = 640,
     height: int = 480,
     seed: int = 0,

@@ -152,9 +152,9 @@ class Inputs:
             set_silence = now - self._last_set
         problems = find_input_problems(
             reports[: len(self._sources)],
-            set_silence,
-            self._parameters.input.silent_timeout,
-            self._parameters.input.sync_slop,
+            set_silence=set_silence,
+            timeout=self._parameters.input.silent_timeout,
+            slop=self._parameters.input.sync_slop,
         )
         problems += self._missing_calibrations(reports[len(self._sources) :])
         return reports, problems

@@ -347,7 +347,7 @@ class WorkMonitor:
 
 
 def find_input_problems(
-    topics: list[TopicReport], set_silence: float, timeout: float, slop: float
+    topics: list[TopicReport], *, set_silence: float, timeout: float, slop: float
 ) -> list[str]:
     """Say which topics are silent, and why; or that their stamps never match.
 

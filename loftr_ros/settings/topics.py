@@ -5,7 +5,7 @@ from __future__ import annotations
 TRANSPORTS = ('compressed', 'compressedDepth')
 
 
-def camera_info_beside(image: str, unmapped: str, default: str) -> str:
+def camera_info_beside(image: str, *, unmapped: str, default: str) -> str:
     """Return the calibration topic that drivers publish beside a topic of images.
 
     /camera/image_raw has its calibration on /camera/camera_info, as image_transport expects it, and

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 AXIS_NAMES = ('x', 'y', 'z')
 TRUTH_STYLE: dict[str, Any] = {'color': '0.2', 'linestyle': '--', 'linewidth': 1.5}
@@ -63,23 +63,6 @@ def recall_figure(
     axes.grid(alpha=0.3)
     _legend(axes)
     return figure
-
-
-def _positions(track: NDArray[Any], name: str) -> NDArray[np.float64]:
-    values = np.asarray(track, np.float64)
-    if values.ndim == 3 and values.shape[1:] == (4, 4):
-        return values[:, :3, 3]
-    if values.ndim == 2 and values.shape[1] == 3:
-        return values
-    msg = f'Trajectory {name!r} has shape {values.shape}, expected (N, 3) or (N, 4, 4).'
-    raise ValueError(msg)
-
-
-def _widest_axes(tracks: Mapping[str, NDArray[np.float64]]) -> tuple[int, int]:
-    points = np.concatenate([*tracks.values(), np.zeros((1, 3))])
-    extent = np.ptp(points[np.isfinite(points).all(axis=1)], axis=0)
-    first, second = sorted(np.argsort(-extent, kind='stable')[:2].tolist())
-    return first, second
 
 
 def _legend(axes: Axes) -> None:

@@ -31,7 +31,7 @@ def commands() -> list[str]:
 
 def write_bag(path: Path, seed: int) -> None:
     with BagWriter(path) as bag:
-        for view in render_room_sequence(FRAMES, 320, 240, seed=seed):
+        for view in render_room_sequence(FRAMES, width=320, height=240, seed=seed):
             height, width = view.image.shape
             camera = Camera(width, height, view.matrix, 'none', np.zeros(0))
             bag.write_frame('/camera', Frame(view.stamp_ns, view.image, 'camera', camera))
@@ -41,7 +41,7 @@ def write_bag(path: Path, seed: int) -> None:
 def write_tum(folder: Path) -> None:
     """Write a dataset in the layout of TUM RGB-D."""
     (folder / 'rgb').mkdir(parents=True)
-    views = list(render_room_sequence(FRAMES, 400, 300, seed=9))
+    views = list(render_room_sequence(FRAMES, width=400, height=300, seed=9))
     stamps = [f'{view.stamp_ns / 1e9:.6f}' for view in views]
     for view, stamp in zip(views, stamps, strict=True):
         cv2.imwrite(str(folder / 'rgb' / f'{stamp}.png'), view.image)

@@ -33,7 +33,7 @@ OPTIONS = SessionOptions(follow=True)
 
 @pytest.fixture(scope='module')
 def views() -> list[RenderedView]:
-    return list(render_room_sequence(16, 320, 240, rate_hz=30.0))
+    return list(render_room_sequence(16, width=320, height=240, rate_hz=30.0))
 
 
 def frame_of(view: RenderedView, *, metric: bool = False) -> Frame:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 needs_ros = pytest.mark.skipif(
-    subprocess.run([sys.executable, '-c', 'import rclpy, loftr_ros.msg'], check=False).returncode
-    != 0,
+    not all(find_spec(name) for name in ('rclpy', 'loftr_ros.msg')),
     reason='rclpy and the messages are not installed',
 )
 

@@ -25,11 +25,6 @@ from loftr_ros.matching.efficient_names import from_transformers, module_names
 from loftr_ros.matching.fine_matching import in_pixels
 from loftr_ros.matching.pair_network import NetworkMatches
 
-modeling = pytest.importorskip(
-    'transformers.models.efficientloftr.modeling_efficientloftr',
-    reason='transformers is not installed',
-)
-
 PAPER = EfficientConfig(fixed_reference=False, confidence_threshold=0.0)
 SIZES = [(96, 128), (160, 64), (100, 150)]
 """Height and width, px: multiples of 32, and one that is padded to them."""
@@ -49,7 +44,16 @@ def pair_of(batch: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return padded(images0), padded(images1)
 
 
+def peer_module() -> Any:  # noqa: ANN401 - a package without types
+    """Import the peer where it is needed: collecting the other tests is quicker without."""
+    return pytest.importorskip(
+        'transformers.models.efficientloftr.modeling_efficientloftr',
+        reason='transformers is not installed',
+    )
+
+
 def peer_of(network: EfficientLoFTR) -> Any:  # noqa: ANN401 - a package without types
+    modeling = peer_module()
     config = modeling.EfficientLoFTRConfig(
         coarse_matching_threshold=network.config.confidence_threshold,
         coarse_matching_skip_softmax=not network.config.dual_softmax,
@@ -255,9 +259,8 @@ def test_the_table_names_every_parameter_of_both_layouts_once(network: Efficient
 
 def test_the_network_has_the_published_number_of_parameters() -> None:
     """64 MB of float32: 16 million."""
-    assert sum(p.numel() for p in EfficientLoFTR(EfficientConfig()).parameters()) == sum(
-        p.numel()
-        for p in modeling.EfficientLoFTRForKeypointMatching(
-            modeling.EfficientLoFTRConfig()
-        ).parameters()
-    )
+    modeling = peer_module()
+    peer = modeling.EfficientLoFTRForKeypointMatching(modeling.EfficientLoFTRConfig())
+    networks = EfficientLoFTR(EfficientConfig()), peer
+    ours, published = (sum(p.numel() for p in network.parameters()) for network in networks)
+    assert ours == published

@@ -5,7 +5,7 @@ from loftr_ros.rendering.room import ROOM_HIGH, ROOM_LOW, camera_pose, render_ro
 
 
 def test_the_same_seed_renders_the_same_frames() -> None:
-    first, second = (list(render_room_sequence(2, 96, 64, seed=4)) for _ in range(2))
+    first, second = (list(render_room_sequence(2, width=96, height=64, seed=4)) for _ in range(2))
 
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a.image, b.image)
@@ -13,13 +13,13 @@ def test_the_same_seed_renders_the_same_frames() -> None:
 
 
 def test_frames_follow_each_other_at_the_asked_rate() -> None:
-    stamps = [view.stamp_ns for view in render_room_sequence(3, 32, 32, rate_hz=20)]
+    stamps = [view.stamp_ns for view in render_room_sequence(3, width=32, height=32, rate_hz=20)]
 
     assert np.diff(stamps).tolist() == [50_000_000, 50_000_000]
 
 
 def test_depth_and_pose_agree_between_frames() -> None:
-    view, later = list(render_room_sequence(4, 160, 120))[::3]
+    view, later = list(render_room_sequence(4, width=160, height=120))[::3]
     row, column = 60, 80
     ray = np.linalg.inv(view.matrix) @ [column, row, 1]
     point = view.world_T_camera @ np.append(ray * view.depth[row, column], 1)
@@ -31,7 +31,7 @@ def test_depth_and_pose_agree_between_frames() -> None:
 
 
 def test_every_pixel_sees_a_surface_of_the_room() -> None:
-    for view in render_room_sequence(3, 64, 48):
+    for view in render_room_sequence(3, width=64, height=48):
         assert view.depth.min() > 0
         assert view.depth.max() < np.linalg.norm(ROOM_HIGH - ROOM_LOW)
         assert view.image.std() > 10

@@ -77,7 +77,7 @@ def send(camera: Camera, views: list[RenderedView], index: int) -> int:
 def test_frames_between_matches_have_poses_and_their_points_keep_their_ids(
     tmp_path: Path,
 ) -> None:
-    views = list(render_room_sequence(40, 320, 240, rate_hz=RATE))
+    views = list(render_room_sequence(40, width=320, height=240, rate_hz=RATE))
     with running_node(tmp_path, PARAMETERS, COMMAND), closing(Client()) as client:
         client.publisher(Image, '/image', 500)
         client.publisher(CameraInfo, '/camera_info', 500)

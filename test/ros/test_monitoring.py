@@ -38,7 +38,7 @@ def topic(name: str = '/image', **fields: object) -> TopicReport:
 
 
 def problems(*topics: TopicReport, set_silence: float = 0.0, slop: float = 0.01) -> list[str]:
-    return find_input_problems(list(topics), set_silence, 2.0, slop)
+    return find_input_problems(list(topics), set_silence=set_silence, timeout=2.0, slop=slop)
 
 
 def test_a_rate_is_that_of_the_last_seconds() -> None:

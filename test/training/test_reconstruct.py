@@ -34,7 +34,7 @@ def sideways(seconds: float) -> NDArray[np.float64]:
 
 
 def views() -> Iterator[RenderedView]:
-    return render_room_sequence(FRAMES, 640, 480, path=sideways)
+    return render_room_sequence(FRAMES, width=640, height=480, path=sideways)
 
 
 @pytest.fixture(scope='module')

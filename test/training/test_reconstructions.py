@@ -30,7 +30,7 @@ POINTS = 1500
 
 @pytest.fixture(scope='module')
 def views() -> list[RenderedView]:
-    return list(render_room_sequence(8, SIZE[1], SIZE[0], rate_hz=2.0))
+    return list(render_room_sequence(8, width=SIZE[1], height=SIZE[0], rate_hz=2.0))
 
 
 def project(view: RenderedView, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -103,7 +103,7 @@ def test_points_without_truth_are_neither_right_nor_wrong() -> None:
 
 
 def test_labels_agree_with_a_rendered_room() -> None:
-    views = list(render_room_sequence(6, 128, 96))
+    views = list(render_room_sequence(6, width=128, height=96))
     frames = [PosedFrame(v.image, v.depth, v.matrix, v.world_T_camera) for v in views]
     truth = source(*frames).truth(torch.tensor([0]), torch.tensor([5]))
     labels = label_cells(truth, LITE, SIZE)

@@ -184,7 +184,7 @@ def test_poses_of_held_out_pairs_are_measured_by_what_is_handed_in(photographs: 
 def test_training_on_a_sequence_lowers_the_loss(tmp_path: Path) -> None:
     frames = [
         PosedFrame(view.image, view.depth, view.matrix, view.world_T_camera)
-        for view in islice(render_room_sequence(32, 128, 96), 0, None, 3)
+        for view in islice(render_room_sequence(32, width=128, height=96), 0, None, 3)
     ]
     plan = TrainOptions(
         photographs=None,
@@ -308,7 +308,7 @@ def test_steps_without_the_fine_loss_leave_the_fine_stage_alone(photographs: Pat
 
 
 def room(scene: str, seed: int) -> Reconstruction:
-    views = render_room_sequence(6, 96, 64, seed=seed, rate_hz=4)
+    views = render_room_sequence(6, width=96, height=64, seed=seed, rate_hz=4)
     frames = (PosedFrame(v.image, v.depth, v.matrix, v.world_T_camera) for v in views)
     return Reconstruction(scene, tuple(frames))
 

@@ -150,6 +150,7 @@ class BagWriter:
         topic: str,
         world_T_camera: NDArray[np.float64],
         stamp_ns: int,
+        *,
         frame_id: str = 'world',
         time_ns: int | None = None,
     ) -> None:
@@ -164,6 +165,7 @@ class BagWriter:
         topic: str,
         world_T_camera: NDArray[np.float64],
         stamp_ns: int,
+        *,
         frame_id: str = 'world',
         child_frame_id: str = 'camera',
         time_ns: int | None = None,

@@ -73,7 +73,7 @@ def room_source(
     frames: int = RENDERED_FRAMES, size: tuple[int, int] = RENDERED_SIZE
 ) -> FrameSource:
     """Render a walk through a furnished room, whose poses are exact."""
-    return FrameSource('rendered room', _render(frames, *size), frames)
+    return FrameSource('rendered room', _render(frames, width=size[0], height=size[1]), frames)
 
 
 def dataset_source(
@@ -134,7 +134,9 @@ def write_feed(
             size = item.frame.image.shape[1], item.frame.image.shape[0]
             if item.world_T_camera is not None:
                 truth[stamp] = item.world_T_camera
-                writer.write_pose(TRUE_POSE, item.world_T_camera, stamp, WORLD, time_ns)
+                writer.write_pose(
+                    TRUE_POSE, item.world_T_camera, stamp, frame_id=WORLD, time_ns=time_ns
+                )
     if len(stamps) < 2:
         problem = f'{source.name} has {len(stamps)} frames that can be used'
         problem += f' and {len(refused)} that cannot, first: {refused[0]}' if refused else ''
@@ -152,14 +154,14 @@ def _check_order(source: FrameSource, stamps: list[int], stamp: int, path: Path)
         )
 
 
-def _render(frames: int, width: int, height: int) -> Iterator[GroundTruthFrame]:
+def _render(frames: int, *, width: int, height: int) -> Iterator[GroundTruthFrame]:
     import torch  # which takes seconds
 
     from loftr_ros.rendering.room import render_room_sequence
 
     # On a machine with other work, threads that wait for each other are far slower than one.
     torch.set_num_threads(1)
-    for view in render_room_sequence(frames, width, height, rate_hz=RENDERED_RATE):
+    for view in render_room_sequence(frames, width=width, height=height, rate_hz=RENDERED_RATE):
         camera = Camera(width, height, view.matrix, 'none', np.zeros(0))
         frame = Frame(view.stamp_ns, view.image, CAMERA, camera)
         yield GroundTruthFrame(frame, view.world_T_camera)

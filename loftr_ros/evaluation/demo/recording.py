@@ -131,7 +131,7 @@ def finish_bag(
         for connection, time_ns, data in reader.messages():
             writer.write_raw(connection.topic, connection.msgtype, data, time_ns)
         for stamp, (time_ns, pose) in estimate.items():
-            writer.write_pose(ESTIMATED_POSE, pose, stamp, 'world', time_ns)
+            writer.write_pose(ESTIMATED_POSE, pose, stamp, frame_id='world', time_ns=time_ns)
     return count_messages(bag)
 
 

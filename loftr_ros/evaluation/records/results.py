@@ -356,10 +356,6 @@ class RunFolder:
         """Read the figures over all sequences."""
         return read_json(self.path / SUMMARY)
 
-    def timing(self) -> dict[str, Any]:
-        """Read percentiles of the times and when the run was, not deterministic."""
-        return read_json(self.path / TIMING)
-
 
 def open_run(path: Path) -> RunFolder:
     """Open the results of a run, complete or not.

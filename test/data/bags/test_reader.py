@@ -91,7 +91,7 @@ def test_the_chosen_topics_are_said(tmp_path: Path) -> None:
         bag.write_frame('/front/depth', frame(0))
         bag.write_frame('/front', frame(0))
         bag.write_frame('/uncalibrated', frame(0, None))
-        bag.write_odometry('/wheels/odometry', pose(0), 0, 'odom', 'camera')
+        bag.write_odometry('/wheels/odometry', pose(0), 0, frame_id='odom', child_frame_id='camera')
         bag.write_pose('/vicon/drone', pose(0), 0)
     topics = open_bag(tmp_path / 'bag').topics
     assert topics.image == '/front/image_raw'
@@ -124,7 +124,13 @@ def test_truth_of_the_body_is_brought_to_the_camera(tmp_path: Path) -> None:
     body_T_camera[:3, 3] = 0, 0, 7
     with BagWriter(tmp_path / 'bag') as bag:
         bag.write_frame('/camera', frame(1))
-        bag.write_odometry('/ground_truth/odom', pose(1), frame(1).stamp_ns, 'world', 'base')
+        bag.write_odometry(
+            '/ground_truth/odom',
+            pose(1),
+            frame(1).stamp_ns,
+            frame_id='world',
+            child_frame_id='base',
+        )
         bag.write('/tf_static', static_transform(bag, 'base', 'mount', body_T_camera), 0)
         bag.write('/tf_static', static_transform(bag, 'camera', 'mount', pose(0)), 0)
     item = next(iter(open_bag(tmp_path / 'bag')))
@@ -135,7 +141,9 @@ def test_truth_of_the_body_is_brought_to_the_camera(tmp_path: Path) -> None:
 def test_truth_that_cannot_be_related_is_left_out_and_said(tmp_path: Path) -> None:
     with BagWriter(tmp_path / 'bag') as bag:
         bag.write_frame('/camera', frame(1))
-        bag.write_odometry('/ground_truth/odom', pose(1), 0, 'world', 'base')
+        bag.write_odometry(
+            '/ground_truth/odom', pose(1), 0, frame_id='world', child_frame_id='base'
+        )
     sequence = open_bag(tmp_path / 'bag')
     assert sequence.truth is None
     assert sequence.topics.ground_truth is None

@@ -47,7 +47,7 @@ QUIET = Console(quiet=True)
 def write_bag(path: Path, *, calibrated: bool = True, compressed: bool = False) -> Path:
     """Write a walk of a second through a room, mono or with depth."""
     with BagWriter(path, 'sqlite3' if compressed else 'mcap') as bag:
-        for view in render_room_sequence(FRAMES, 320, 240, rate_hz=10.0):
+        for view in render_room_sequence(FRAMES, width=320, height=240, rate_hz=10.0):
             height, width = view.image.shape
             camera = Camera(width, height, view.matrix, 'none', np.zeros(0))
             stamp, header = view.stamp_ns, bag.header(view.stamp_ns, 'camera')

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from loftr_ros.commands.main import main
 from loftr_ros.data.errors import DatasetError
-from loftr_ros.evaluation.records.results import open_run
+from loftr_ros.evaluation.records.result_files import read_json
+from loftr_ros.evaluation.records.results import TIMING, open_run
 from loftr_ros.evaluation.replay import command as evaluate_command
 from loftr_ros.evaluation.replay.command import EvaluateCommand
 from loftr_ros.evaluation.replay.inputs import names_of, read_list
@@ -61,7 +62,7 @@ def test_a_run_says_what_it_was_made_with(tmp_path: Path) -> None:
     assert {'loftr_ros', 'python', 'torch', 'evo'} <= run.info.versions.keys()
     assert [sequence.name for sequence in run.sequences] == ['bag']
     assert run.summary()['total']['states'] == {'ok': 3}
-    timing = run.timing()['sequences']['bag']
+    timing = read_json(run.path / TIMING)['sequences']['bag']
     assert timing['steps_s']['total']['count'] == 3
     assert timing['frames_per_second'] > 0
 

@@ -17,7 +17,7 @@ from test.helpers.flow_matcher import FlowMatcher
 
 @pytest.fixture(scope='module')
 def frames() -> list[Frame]:
-    views = render_room_sequence(24, 320, 240, rate_hz=30.0)
+    views = render_room_sequence(24, width=320, height=240, rate_hz=30.0)
     return [
         Frame(view.stamp_ns, view.image, 'camera', Camera(320, 240, view.matrix)) for view in views
     ]
