@@ -19,7 +19,7 @@ def test_match_says_what_limits_the_images_and_how_the_query_was_rotated(
     for path, image in zip(paths, (picture, np.rot90(picture), mask), strict=False):
         assert cv2.imwrite(path, image)
 
-    options = ['--try-rotations', '--max-pixels', '40000', '--mask0', paths[2], '-o', paths[3]]
+    options = ['--try-views', '--max-pixels', '40000', '--mask0', paths[2], '-o', paths[3]]
     assert main(['match', *paths[:2], *options]) == 0
 
     printed = capsys.readouterr()
