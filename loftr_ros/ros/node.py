@@ -37,6 +37,7 @@ from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
 from loftr_ros.ros.dispatch import Dispatcher
 from loftr_ros.ros.ending import Ending, ending_on_signals, leave
 from loftr_ros.ros.frames import Arrival, InputError
+from loftr_ros.ros.imu import ImuInput
 from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.memory import free_memory
 from loftr_ros.ros.monitoring import LONGEST_TEXT, LogLimit, Refusal, WorkMonitor
@@ -98,6 +99,7 @@ class LoftrNode(ManagedNode):
         self._pipeline: Pipeline | None = None
         self._inputs: Inputs | None = None
         self._odometry_inputs: OdometryInputs | None = None
+        self._imu_input: ImuInput | None = None
         self._failure = ''
         self._reported: set[str] = set()
         self._work = WorkMonitor()
@@ -180,13 +182,14 @@ class LoftrNode(ManagedNode):
             self._on_watchdog()
         matcher, seconds = loading.result()
         transforms = TransformListener(self if parameters.needs_transforms else None)
-        odometry = None
+        odometry, gyroscope = None, parameters.make_gyroscope()
         if parameters.has_odometry:
-            odometry = BaseOdometry(extrinsics_of(parameters, transforms.lookup))
+            odometry = BaseOdometry(extrinsics_of(parameters, transforms.lookup), gyroscope)
         elif parameters.mode == 'mono':
             self.get_logger().info('one camera knows no scale: no odometry (odometry.scale)')
         warn = self.get_logger().warning
-        processor = Processor(matcher, parameters, self._refuse, transforms.lookup, warn, odometry)
+        lookup = transforms.lookup
+        processor = Processor(matcher, parameters, self._refuse, lookup, warn, odometry, gyroscope)
         dispatcher = None
         if parameters.aligns:
             dispatcher = Dispatcher(
@@ -221,6 +224,9 @@ class LoftrNode(ManagedNode):
             self._odometry_inputs = OdometryInputs(
                 self, self.parameters, pipeline.set_pose, pipeline.set_speed, self._refuse
             )
+        if pipeline is not None and self.parameters.has_gyroscope:
+            timeout = self.parameters.input.silent_timeout
+            self._imu_input = ImuInput(self, pipeline.processor.add_imu, self._refuse, timeout)
 
     @transition('deactivating', 'inactive', failure=TransitionCallbackReturn.ERROR)
     def on_deactivate(self, state: LifecycleState) -> None:
@@ -260,6 +266,9 @@ class LoftrNode(ManagedNode):
         odometry_inputs, self._odometry_inputs = self._odometry_inputs, None
         if odometry_inputs is not None:
             odometry_inputs.close()
+        imu_input, self._imu_input = self._imu_input, None
+        if imu_input is not None:
+            imu_input.close()
         if self._pipeline is not None:
             self._pipeline.clear()
             self._pipeline.worker.call(self._pipeline.reset)
@@ -493,6 +502,9 @@ class LoftrNode(ManagedNode):
                 'device': matcher.device,
                 'size': pipeline.processor.network_size,
             }
+        if self._imu_input is not None and pipeline is not None:
+            problem = self._imu_input.problem(pipeline.processor.session.gyroscope)
+            problems = [*problems, *filter(None, [problem])]
         odometry = None if pipeline is None or not pipeline.odometry else pipeline.odometry.report
         if odometry is not None and odometry.problem:
             problems.append(odometry.problem)

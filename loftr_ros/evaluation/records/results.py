@@ -132,6 +132,7 @@ class FrameRecord:
         nees_dof: 6 for metric poses, 5 without scale, 3 for rotations.
         odom_T_base: Pose of the camera in the trajectory's frame.
         gap: Whether the trajectory was broken before this frame.
+        bridged: Whether the pose in the trajectory is that of the gyroscope and the last velocity.
         world_T_camera: True pose.
 
     """
@@ -165,6 +166,7 @@ class FrameRecord:
     nees_dof: int | None = None
     odom_T_base: Values | None = None
     gap: bool = False
+    bridged: bool = False
     world_T_camera: Values | None = None
 
 

@@ -56,6 +56,7 @@ from loftr_ros.evaluation.replay.inputs import (
     describe,
     open_input,
     problem_of,
+    read_imu,
     topics_of,
     warnings_of,
 )
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from loftr_ros.data.imu import ImuSamples
     from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
     from loftr_ros.settings.parameters import NodeParameters
     from loftr_ros.visualization.rerun_recording import RerunRecording
@@ -153,6 +155,8 @@ class _State:
     worst: list[tuple[float, int, MatchArrays]] = field(default_factory=list)
     schedule: Schedule | None = None
     next_index: int = 0
+    next_imu: int = 0
+    refused_samples: int = 0
     bytes_written: dict[str, int] = field(default_factory=lambda: {FRAMES: 0, FRAME_TIMES: 0})
 
 
@@ -186,12 +190,13 @@ def run_sequence(
     write_json(task.folder / SEQUENCE, replace(unopened, error='it was not opened'))
     try:
         sequence = open_input(task.path, task.mode, task.topics, task.camera, task.parameters)
+        imu = read_imu(task.path, sequence, task.topics.imu, task.camera, task.parameters)
     except DatasetError as error:
         info = replace(unopened, error=str(error))
         write_json(task.folder / SEQUENCE, info)
         return info
     listener.opened(describe(sequence))
-    return _Run(task, matcher, sequence).run(listener)
+    return _Run(task, matcher, sequence, imu).run(listener)
 
 
 def _finished(task: SequenceTask) -> SequenceInfo | None:
@@ -210,8 +215,10 @@ class _Run:
         task: SequenceTask,
         matcher: Any,  # noqa: ANN401 - of any features
         sequence: GroundTruthSequence,
+        imu: ImuSamples | None,
     ) -> None:
         self._task = task
+        self._imu = imu
         self._matcher = matcher
         self._sequence = sequence
         total = len(sequence)
@@ -234,13 +241,18 @@ class _Run:
         pace = self._task.pace
         if pace is not None:
             options = replace(options, follow=pace.align)
-        session = Session(self._matcher, options, masks, BaseOdometry())
+        gyroscope = parameters.make_gyroscope()
+        if gyroscope is not None and gyroscope.camera_R_imu is None and self._imu is not None:
+            gyroscope.camera_R_imu = self._imu.camera_R_imu
+        odometry = BaseOdometry(gyroscope=gyroscope)
+        session = Session(self._matcher, options, masks, odometry, gyroscope)
         if self._task.places is not None:
             most = parameters.loop.memory
             session.load_places(load_places(self._task.places, self._matcher.weights_hash, most))
         if pace is None:
             return _State(session)
-        return _State(session, schedule=Schedule(session, Between(options, masks), pace))
+        between = Between(options, masks, gyroscope)
+        return _State(session, schedule=Schedule(session, between, pace))
 
     def run(self, listener: Listener) -> SequenceInfo:
         write_json(self._task.folder / SEQUENCE, self._info)
@@ -308,6 +320,8 @@ class _Run:
         """Take a frame; yields it, or the frames whose turn has come by then."""
         state, item = self._state, key[1]
         problem = self._problem(item)
+        if not problem and not isinstance(item, RefusedFrame):
+            self._feed(item.frame.stamp_ns)
         if state.schedule is not None and not problem and not isinstance(item, RefusedFrame):
             yield from state.schedule.process(key, item.frame)
         elif state.schedule is not None:
@@ -319,6 +333,18 @@ class _Run:
                 yield Outcome(key, state.session.process(item.frame))
             except FrameError as error:
                 yield Outcome(key, None, str(error))
+
+    def _feed(self, stamp_ns: int) -> None:
+        """Give the gyroscope its samples up to the time of a frame, as they come on a robot."""
+        state = self._state
+        for number, sample_ns, rate in (
+            () if self._imu is None else self._imu.until(state.next_imu, stamp_ns)
+        ):
+            state.next_imu = number + 1
+            try:
+                state.session.add_imu(sample_ns, rate)
+            except ValueError:
+                state.refused_samples += 1
 
     def _problem(self, item: GroundTruthFrame | RefusedFrame) -> str:
         """Return why a frame is refused before it is processed; '' if it is not."""
@@ -333,6 +359,8 @@ class _Run:
         if order is Order.JUMPED:
             # As in the node: frames of the same stamps as before would be taken for those.
             state.session.reset()
+            if self._imu is not None:
+                state.next_imu = self._imu.restarted(state.next_imu)
             if state.schedule is not None:
                 state.schedule.reset()
             state.restarted = True
@@ -489,12 +517,19 @@ class _Run:
             write_records(folder / PLACES, self._state.places)
         write_json(folder / SUMMARY, summary)
         total = self._total if status == 'complete' else None
-        warnings = [*self._state.notices, *warnings_of(self._sequence, records, total)]
+        warnings = [*self._state.notices, *self._imu_warnings()]
+        warnings += warnings_of(self._sequence, records, total)
         if status == 'complete' and self._task.mode != 'mono' and self._state.partners.missing:
             warnings.append(self._state.partners.text(self._task.mode, self._slop_ns()))
         info = replace(self._info, status=status, error=error, warnings=tuple(warnings))
         write_json(folder / SEQUENCE, info)
         return info
+
+    def _imu_warnings(self) -> list[str]:
+        count, imu = self._state.refused_samples, self._imu
+        if imu is None or not count:
+            return []
+        return [f'{count} samples of {imu.source} were refused: late, or not finite']
 
     def _slop_ns(self) -> int:
         return round(self._task.parameters.input.sync_slop * 1e9)
