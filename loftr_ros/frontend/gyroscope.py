@@ -11,17 +11,15 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+from loftr_ros.geometry import KnownRotation, PoseState, RelativePose
+from loftr_ros.geometry.known_rotation import HIDDEN
 from loftr_ros.geometry.rotations import rotation_vector
 from loftr_ros.geometry.types import Array
-
-if TYPE_CHECKING:
-    from loftr_ros.frontend.tracker import TrackingResult
 
 MOST_SAMPLES = 10_000
 """Samples that are kept: 50 s at 200 Hz, 10 s at 1000 Hz."""
@@ -29,6 +27,8 @@ LATEST_NS = 1_000_000_000
 """A sample that is older than the last by more than this belongs to a clock that went back."""
 OBSERVED_NS = 150_000_000
 """Least time between two frames whose rotation corrects the bias."""
+STANDING_NS = 2_000_000_000
+"""The same where they show no translation: what a rotation hides must not look like a bias."""
 AGREEING = 7.81
 """Squared error of three degrees of freedom, in deviations, that 95 % do not exceed (chi-square):
 rotations farther off weigh less (P. J. Huber, Robust Statistics, 1981)."""
@@ -206,6 +206,20 @@ class Gyroscope:
             mounted @ (bias + integral.rate_variance * np.eye(3)) @ mounted.T,
         )
 
+    def known_between(self, reference_ns: int, query_ns: int) -> KnownRotation | None:
+        """Return the rotation for estimates; None also where the images disagree altogether."""
+        found = None if self.problem else self.between(reference_ns, query_ns)
+        return None if found is None else KnownRotation(found.start_R_end, found.covariance)
+
+    def fused(self, pose: RelativePose, reference_ns: int, query_ns: int) -> RelativePose:
+        """Return the pose of a frame in its reference that takes account of the rotation.
+
+        A pose in metres stays as it is: depth tells rotation and translation apart, and the error
+        of the bias, which all frames share, would add up from one to the next.
+        """
+        known = None if pose.metric else self.known_between(reference_ns, query_ns)
+        return pose if known is None else known.fused(pose)
+
     def missing(self, start_ns: int, end_ns: int) -> str:
         """Say why there is no rotation between two times; '' where there is one."""
         if self.camera_R_imu is None:
@@ -224,21 +238,18 @@ class Gyroscope:
         first, last = (stamp / 1e9 for stamp in widest)
         return f'no sample of the gyroscope from {first:.3f} to {last:.3f} s'
 
-    def learn(self, result: TrackingResult) -> None:
-        """Correct the bias by the rotation of a frame, where it is believed."""
-        pose, reference = result.pose, result.reference.stamp_ns
+    def learn(self, pose: RelativePose, reference_ns: int, query_ns: int) -> None:
+        """Correct the bias by the pose of a frame in its reference, where it is believed."""
         if pose.reference_T_query is None or pose.covariance is None:
             return
-        now = _Seen(
-            result.query.stamp_ns,
-            reference,
-            pose.reference_T_query[:3, :3],
-            pose.covariance[3:, 3:],
-        )
-        last = self._seen
-        if last is None or last.reference_ns != reference or last.stamp_ns >= now.stamp_ns:
-            last = _Seen(reference, reference, np.eye(3), np.zeros((3, 3)))
-        if now.stamp_ns - last.stamp_ns >= OBSERVED_NS:
+        rotation, covariance = pose.reference_T_query[:3, :3], pose.covariance[3:, 3:]
+        least = OBSERVED_NS
+        if pose.state is PoseState.ROTATION_ONLY:
+            least, covariance = STANDING_NS, covariance + HIDDEN**2 * np.eye(3)
+        now, last = _Seen(query_ns, reference_ns, rotation, covariance), self._seen
+        if last is None or last.reference_ns != reference_ns or last.stamp_ns >= query_ns:
+            last = _Seen(reference_ns, reference_ns, np.eye(3), np.zeros((3, 3)))
+        if now.stamp_ns - last.stamp_ns >= least:
             back = last.rotation.T
             covariance = back @ (last.covariance + now.covariance) @ back.T
             self.observe(last.stamp_ns, now.stamp_ns, back @ now.rotation, covariance)

@@ -98,6 +98,7 @@ class Between:
         gyroscope: Gyroscope | None = None,
     ) -> None:
         """Start with nothing to follow; the gyroscope, if there is one, is that of the session."""
+        self._gyroscope = gyroscope
         self._follower = Follower((options or SessionOptions()).tracker, gyroscope=gyroscope)
         self._masks = masks or Masks()
         self._start: Start | None = None
@@ -122,6 +123,7 @@ class Between:
         result = self._follower.follow(self._masks.put_on(frame), start.anchor)
         if result is None:
             return None
+        result = _fused(self._gyroscope, result)
         return Step(result, None if self._odometry is None else self._odometry.update(result))
 
     def replace_options(self, options: SessionOptions) -> None:
@@ -165,7 +167,7 @@ class Session(Generic[Features]):
             gyroscope: Of the camera, which the odometry was given, too; None for none.
         """
         options = options or SessionOptions()
-        self.tracker = Tracker(matcher, options.tracker)
+        self.tracker = Tracker(matcher, options.tracker, gyroscope=gyroscope)
         self.odometry = odometry
         self.gyroscope = gyroscope
         self.loops: LoopCloser[Features] | None = None
@@ -208,8 +210,7 @@ class Session(Generic[Features]):
         if result is None:
             return Step(None)
         before = self.odometry.branch() if self._follow and self.odometry is not None else None
-        if self.gyroscope is not None:
-            self.gyroscope.learn(result)
+        result = _fused(self.gyroscope, result, learning=True)
         estimate = None if self.odometry is None else self.odometry.update(result)
         if estimate is not None and estimate.bridged and result.state is TrackingState.SEARCHING:
             result = replace(result, state=TrackingState.BRIDGED)
@@ -411,3 +412,15 @@ class Session(Generic[Features]):
         else:
             self.loops.replace_options(options)
             self.localizer.options = options
+
+
+def _fused(
+    gyroscope: Gyroscope | None, result: TrackingResult, *, learning: bool = False
+) -> TrackingResult:
+    """Return a result whose pose takes account of the gyroscope, which may learn from it first."""
+    if gyroscope is None:
+        return result
+    stamps = result.reference.stamp_ns, result.query.stamp_ns
+    if learning:  # from the images alone
+        gyroscope.learn(result.pose, *stamps)
+    return replace(result, pose=gyroscope.fused(result.pose, *stamps))

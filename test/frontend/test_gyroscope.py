@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loftr_ros.frontend.gyroscope import Gyroscope, GyroscopeOptions
+from loftr_ros.geometry import RelativePose
 from loftr_ros.geometry.rotations import rotation_from_vector, rotation_vector
 from loftr_ros.rendering.gyroscope import SimulatedGyroscope
 
@@ -114,6 +115,44 @@ def test_a_wrong_rotation_of_the_images_hardly_moves_the_bias() -> None:
     wrong = rotation_from_vector(np.array([0.0, 0.3, 0.0])) @ true_rotation(8.0, 8.2)
     gyroscope.observe(8 * SECOND_NS, 8 * SECOND_NS + SECOND_NS // 5, wrong, 1e-6 * np.eye(3))
     assert np.linalg.norm(gyroscope.bias - before) < 2e-3
+
+
+def rotation_alone(rotation: Array) -> RelativePose:
+    none = np.zeros(0, np.bool_)
+    return RelativePose.rotation_only(
+        rotation,
+        1e-8 * np.eye(3),
+        method='homography',
+        inliers=none,
+        median_residual=0.1,
+        reason='-',
+    )
+
+
+def constant(rate: Array, seconds: int = 10) -> Gyroscope:
+    gyroscope = Gyroscope(np.eye(3))
+    for stamp in range(0, seconds * SECOND_NS, 5_000_000):
+        gyroscope.add(stamp, rate)
+    return gyroscope
+
+
+def test_a_camera_that_stands_still_tells_the_bias() -> None:
+    bias = np.array([0.01, -0.02, 0.005])
+    gyroscope = constant(bias)
+    for stamp in range(SECOND_NS // 10, 9 * SECOND_NS, SECOND_NS // 10):
+        gyroscope.learn(rotation_alone(np.eye(3)), 0, stamp)
+    assert np.linalg.norm(gyroscope.bias - bias) < 2e-3
+    assert np.trace(gyroscope.bias_covariance) < 3 * 2e-3**2
+
+
+def test_what_a_rotation_alone_hides_is_within_the_covariance_of_the_bias() -> None:
+    gyroscope = constant(np.zeros(3))
+    # A translation that looks like 1 mrad a second.
+    for stamp in range(SECOND_NS // 10, 3 * SECOND_NS, SECOND_NS // 10):
+        hidden = rotation_from_vector(np.array([0.0, 1e-3 * stamp / SECOND_NS, 0.0]))
+        gyroscope.learn(rotation_alone(hidden), 0, stamp)
+    error = gyroscope.bias
+    assert error @ np.linalg.solve(gyroscope.bias_covariance, error) < 16.3
 
 
 def test_a_wrong_mounting_is_reported() -> None:
