@@ -130,7 +130,8 @@ def test_in_the_dark_the_rotation_goes_on(views: list[RenderedView], bridged: Ru
         step = bridged.steps[number]
         assert step.estimate is not None
         assert step.estimate.bridged
-        assert np.rad2deg(np.linalg.norm(errors[number][3:])) < 1.0
+        grown = errors[number][3:] - errors[DARK.start - 1][3:]
+        assert np.rad2deg(np.linalg.norm(grown)) < 0.4
 
 
 def test_without_a_gyroscope_there_is_nothing_in_the_dark(views: list[RenderedView]) -> None:
