@@ -12,7 +12,7 @@ unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH RMW_I
 export ROS
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test env messages docs format lint type audit clean
+.PHONY: help demo test smoke env messages docs format lint type audit clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
@@ -24,7 +24,11 @@ test: env  ## set up, then run the tests (minutes); ARGS='test/geometry -x' for 
 	@$(PYTHON) scripts/setup_env.py --extras
 	@$(BIN)/python -m pytest $(if $(filter 1,$(JOBS)),,-n $(or $(JOBS),auto) --dist loadfile --no-loadscope-reorder) $(ARGS)
 
-env:  ## make .venv: Python packages, ROS 2 wheels (ROS=kilted or jazzy), this package's messages
+smoke:  ## build the messages and run the node on another distribution (ROS=kilted), with what .venv has besides
+	@$(MAKE) --no-print-directory env ROS=
+	@$(PYTHON) scripts/smoke.py
+
+env:  ## make .venv: Python packages, ROS 2 wheels (of Jazzy; ROS=kilted), this package's messages
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Debian or Ubuntu: sudo apt install python3 python3-dev python3-venv" >&2; exit 1; }
 	@$(PYTHON) scripts/setup_env.py
 
@@ -51,7 +55,7 @@ type: env  ## check types
 audit:  ## look for dangerous calls and for vulnerable versions; fetches bandit and pip-audit
 	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet bandit pip-audit; }
 	@build/audit/bin/bandit --quiet --severity-level medium --recursive loftr_ros launch scripts benchmarks examples setup.py
-	@build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+	@build/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt $(addprefix --requirement ,$(wildcard requirements/ros2-*.txt))
 
 clean:  ## remove the environment, builds and generated messages
 	rm -rf .venv build docs/_build docs/generated install log loftr_ros.egg-info loftr_ros/msg loftr_ros/srv loftr_ros/*.so

@@ -1,8 +1,8 @@
 """Install loftr_ros where there is no ROS: `pip install -e .`.
 
 On a ROS installation `colcon build` uses CMakeLists.txt instead. The client library of ROS 2 and
-its messages are not requirements here: a ROS installation brings its own, and requirements/ros2.txt
-lists the wheels for machines without one.
+its messages are not requirements here: a ROS installation brings its own, and for machines without
+one requirements/ros2-jazzy.txt lists wheels.
 """
 
 from pathlib import Path
@@ -43,7 +43,7 @@ setup(
     install_requires=read_requirements('runtime'),
     extras_require={
         name: read_requirements(name)
-        for name in ('benchmark', 'dev', 'docs', 'gtsam', 'onnx', 'ray', 'rerun', 'ros2')
+        for name in ('benchmark', 'dev', 'docs', 'gtsam', 'onnx', 'ray', 'rerun', 'ros2-jazzy')
     },
     entry_points={
         'console_scripts': [

@@ -4,7 +4,7 @@
 
 Each is a process of its own that holds its weights ready; the processes take turns, so that what
 else the machine does hits all alike. Time of the processor does not count what others take from
-it: with one thread it tells the work of each even on a busy machine. The full model has random
+it: with one thread it shows the work of each even on a busy machine. The full model has random
 weights and a threshold at which it finds 1,500 matches; `lite` has its own.
 """
 

@@ -32,9 +32,9 @@ from loftr_ros.geometry import (
     TwoViewOptions,
     estimate_relative_pose,
 )
+from loftr_ros.geometry.constants import SHARP
 from loftr_ros.geometry.robust import robust_estimator
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
-from loftr_ros.geometry.start import START_SIGMA
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.matches import Matches
 
@@ -113,9 +113,7 @@ def robust_alone(pair: Pair, options: TwoViewOptions) -> tuple[Array | None, flo
     query = pair.camera.normalize(pair.matches.query_points)
     estimator = robust_estimator(options.estimator)
     start = time.process_time()
-    found = estimator.relative_pose(
-        reference, query, pair.camera.focal_length, START_SIGMA, options.seed
-    )
+    found = estimator.relative_pose(reference, query, pair.camera.focal_length, SHARP, options.seed)
     seconds = time.process_time() - start
     if found is None:
         return None, seconds

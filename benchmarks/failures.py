@@ -67,7 +67,7 @@ def faint(image: NDArray[np.uint8], levels: float) -> NDArray[np.uint8]:
 
 
 def between_views(name: str, first: RenderedView, second: RenderedView) -> Failure:
-    """Two views of the room; depth and poses tell where a point went."""
+    """Two views of the room; depth and poses say where a point went."""
     second_T_first = np.linalg.inv(second.world_T_camera) @ first.world_T_camera
 
     def truth(points: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -90,8 +90,8 @@ def table_of(found: dict[Setting, dict[str, Any]]) -> Table:
     for setting, figures in found.items():
         rate = figures['rate [Hz]']
         matched = rate * figures['matched'] / max(figures['poses'], 1)
-        values = rate, matched, figures['p50 [ms]'], figures['p95 [ms]']
-        values += figures['cores at work'], figures['load average']
+        names = 'p50 [ms]', 'p95 [ms]', 'cores at work', 'load average'
+        values = [rate, matched, *(figures[name] for name in names)]
         shown = ['-' if math.isnan(value) else f'{value:.1f}' for value in values]
         table.add_row(str(setting.longer_side), setting.every_frame, *shown)
     return table

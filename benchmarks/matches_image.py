@@ -40,7 +40,15 @@ def make_result(count: int, width: int, height: int) -> TrackingResult:
         reason='made up',
     )
     first, second = (Frame(index, image, 'camera') for index, image in enumerate(views))
-    return TrackingResult(first, second, matches, ids, pose, False, {})
+    return TrackingResult(
+        reference=first,
+        query=second,
+        matches=matches,
+        track_ids=ids,
+        pose=pose,
+        new_keyframe=False,
+        seconds={},
+    )
 
 
 def measure(function: Callable[[], object], rounds: int) -> dict[str, float]:

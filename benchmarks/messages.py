@@ -34,7 +34,16 @@ def make_correspondences(count: int) -> Correspondences:
     reference, query = rng.uniform(0, 480, (2, count, 2)).astype(np.float32)
     confidence, sigma = rng.uniform(0, 1, (2, count)).astype(np.float32)
     ids = np.arange(count, dtype=np.int64)
-    return Correspondences(view, view, reference, query, confidence, sigma, confidence > 0.5, ids)
+    return Correspondences(
+        reference=view,
+        query=view,
+        reference_points=reference,
+        query_points=query,
+        confidence=confidence,
+        sigma=sigma,
+        inliers=confidence > 0.5,
+        track_ids=ids,
+    )
 
 
 def measure(function: Callable[[], object], rounds: int) -> dict[str, float]:

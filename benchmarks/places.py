@@ -183,8 +183,8 @@ def depth_of(frame: Frame) -> npt.NDArray[np.floating]:
 
 def overlap(first: View, second: View) -> float:
     """Return the share of the pixels of either view that the other one sees, the smaller one."""
-    turned = first.world_T_camera[:3, :3].T @ second.world_T_camera[:3, :3]
-    if np.linalg.norm(rotation_vector(turned)) > WIDEST:
+    rotation = first.world_T_camera[:3, :3].T @ second.world_T_camera[:3, :3]
+    if np.linalg.norm(rotation_vector(rotation)) > WIDEST:
         return 0.0
     return min(seen_share(first, second), seen_share(second, first))
 

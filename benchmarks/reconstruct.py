@@ -5,7 +5,7 @@ The poses of a dataset come from somewhere, and may be worse than what is measur
 those of KITTI, by satellites, jump where the drive starts. COLMAP reconstructs all frames together,
 from SIFT and with the calibration as given. OUT is the same dataset with its poses, in the scale of
 the given ones. Of some reconstructions from different seeds the one that explains most is taken;
-the others tell how far to trust it.
+the others show how far to trust it.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Subject:
         return ' '.join(self.columns())
 
     def columns(self) -> tuple[str, ...]:
-        """What tells a row from the others."""
+        """What distinguishes a row from the others."""
         weights = self.weights if self.weights == 'lite' else f'{self.weights} (random)'
         numbers = f'{self.precision} graphs' if self.graphs else self.precision
         return self.package, weights, self.mode, self.device, numbers

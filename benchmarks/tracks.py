@@ -1,6 +1,6 @@
 """Tracks over keyframes: `python benchmarks/tracks.py [data/kitti ...] --picture tracks.png`.
 
-A rendered room tells how far the observations of each id lie from one point of the scene: the one
+A rendered room shows how far the observations of each id lie from one point of the scene: the one
 that the first keyframe of the id saw there. For sequences from disk there are only the lengths.
 """
 

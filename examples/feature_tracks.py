@@ -2,7 +2,7 @@
 
 Plain Python: no ROS here. What the estimators expect is read from their sources: a feature is a
 number that returns in every frame from its first to its last (feature_manager.cpp counts its
-observations to tell their frames), seen on the undistorted plane z = 1 with its velocity there.
+observations to identify their frames), seen on the undistorted plane z = 1 with its velocity there.
 T. Qin, P. Li and S. Shen, "VINS-Mono: a robust and versatile monocular visual-inertial state
 estimator", IEEE Transactions on Robotics, 2018.
 """

@@ -19,12 +19,12 @@ from feature_tracks import FeatureOptions, Features, FeatureTracks
 from geometry_msgs.msg import Point32
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
-from run_node import run_node
 from sensor_msgs.msg import ChannelFloat32, PointCloud
 from std_msgs.msg import Bool
 
 from loftr_ros.codecs.conversions import correspondences_from_msg, header_to_msg, stamp_from_msg
 from loftr_ros.msg import Correspondences
+from loftr_ros.ros.running import run_node
 
 QUEUE_SIZE = 10
 FRAME = 'world'
@@ -115,4 +115,4 @@ def channel(name: str, values: Sequence[float] | npt.NDArray[Any]) -> ChannelFlo
 
 
 if __name__ == '__main__':
-    sys.exit(run_node(FeatureTracksNode, 'feature_tracker'))
+    sys.exit(run_node(lambda _: FeatureTracksNode(), 'feature_tracker'))

@@ -21,13 +21,13 @@ from nav_msgs.msg import Path as PathMsg
 from pose_graph import GraphOptions, Motion, PoseGraph
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
-from run_node import run_node
 from std_srvs.srv import Trigger
 
 from loftr_ros.codecs.conversions import header_to_msg, pose_from_msg, pose_to_msg, stamp_from_msg
 from loftr_ros.codecs.stamps import Order, StampOrder
 from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.msg import RelativePose
+from loftr_ros.ros.running import run_node
 from loftr_ros.ros.transforms import TransformSender
 from loftr_ros.settings.declarations import transform_from_pose
 
@@ -215,4 +215,4 @@ def pose_stamped(stamp_ns: int, frame: str, pose: Array) -> PoseStamped:
 
 
 if __name__ == '__main__':
-    sys.exit(run_node(PoseGraphNode, 'pose_graph'))
+    sys.exit(run_node(lambda _: PoseGraphNode(), 'pose_graph'))

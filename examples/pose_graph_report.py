@@ -31,7 +31,7 @@ MIN_POSES = 3
 """Fewer positions determine no alignment."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """What a pose graph holds, and what it is worth.
 
@@ -75,22 +75,34 @@ def write_report(graph: PoseGraph, folder: Path, truth_file: Path | None = None)
         raise ValueError('there is no keyframe yet')
     before = trajectory(graph.stamps, graph.chained_poses)
     after = trajectory(graph.stamps, graph.poses)
-    paths, truth = (before, after), None if truth_file is None else read_truth(truth_file)
+    truth = None if truth_file is None else read_truth(truth_file)
     loops = graph.loops
     summary = Summary(
-        len(graph),
-        len(loops),
-        sum(loop.weight > 0.5 for loop in loops),
-        graph.gaps,
-        float(after.path_length),
-        *([] if truth is None else [error(each, truth) for error in ERRORS for each in paths]),
+        keyframes=len(graph),
+        loops=len(loops),
+        believed=sum(loop.weight > 0.5 for loop in loops),
+        gaps=graph.gaps,
+        length_m=float(after.path_length),
+        **({} if truth is None else errors(before, after, truth)),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    for name, each in zip((BEFORE, AFTER), paths, strict=True):
+    for name, each in zip((BEFORE, AFTER), (before, after), strict=True):
         file_interface.write_tum_trajectory_file(str(folder / name), each)
     (folder / SUMMARY).write_text(json.dumps(asdict(summary), indent=2) + '\n', encoding='utf-8')
     _draw(folder / PICTURE, graph, truth, summary)
     return summary
+
+
+def errors(
+    before: PoseTrajectory3D, after: PoseTrajectory3D, truth: PoseTrajectory3D
+) -> dict[str, float]:
+    """Return the errors of `Summary` without and with loop closures."""
+    return {
+        'ate_before_m': absolute_error(before, truth),
+        'ate_after_m': absolute_error(after, truth),
+        'end_before_m': end_error(before, truth),
+        'end_after_m': end_error(after, truth),
+    }
 
 
 def trajectory(stamps: Sequence[int], poses: Array) -> PoseTrajectory3D:
@@ -132,9 +144,6 @@ def end_error(estimate: PoseTrajectory3D, truth: PoseTrajectory3D) -> float:
     reference, estimate = _associate(truth, estimate)
     estimate.align_origin(reference)
     return float(np.linalg.norm(estimate.positions_xyz[-1] - reference.positions_xyz[-1]))
-
-
-ERRORS = absolute_error, end_error
 
 
 def _associate(

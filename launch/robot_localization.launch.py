@@ -14,7 +14,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from loftr_ros.settings.topics import odometry_topic
+from loftr_ros.settings.topics import output_topic
 
 # Both forms in which a file of the filter may name the odometry of a node that is called loftr.
 ODOMETRY = ('/loftr/odometry', 'loftr/odometry')
@@ -48,7 +48,7 @@ def describe_filter(context: LaunchContext) -> list[Node]:
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    odometry = odometry_topic(value('node_name'), value('remappings'))
+    odometry = output_topic('odometry', value('node_name'), value('remappings'))
     sim_time = ParameterValue(LaunchConfiguration('use_sim_time'), value_type=bool)
     return [
         Node(

@@ -4,8 +4,9 @@
     git clone https://github.com/introlab/rtabmap_ros /tmp/rtabmap_ros
     python scripts/check_consumers.py /tmp/robot_localization /tmp/rtabmap_ros
 
-Prints where each parameter is declared. A node says nothing of a parameter that it does not
-know, so a misspelt name goes unnoticed.
+Prints where each parameter is declared, and the topics, services and fields of messages that
+examples/rtabmap_loops_node.py uses. A node says nothing of a parameter that it does not know, so a
+misspelt name goes unnoticed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,20 @@ FILES = {
         'rtabmap_odometry.yaml',
         ('rtabmap_slam/src/CoreWrapper.cpp', 'rtabmap_sync/src/CommonDataSubscriber.cpp'),
     ),
+}
+# Sources of rtabmap_ros -> what examples/rtabmap_loops_node.py relies on, as written there.
+RELIED_ON = {
+    'rtabmap_msgs/msg/Info.msg': ('std_msgs/Header header', 'int32 ref_id'),
+    'rtabmap_msgs/msg/MapGraph.msg': (
+        *('std_msgs/Header header', 'geometry_msgs/Transform map_to_odom', 'int32[] poses_id'),
+        *('geometry_msgs/Pose[] poses', 'Link[] links'),
+    ),
+    'rtabmap_msgs/msg/Link.msg': (
+        *('int32 from_id', 'int32 to_id', 'int32 type', 'geometry_msgs/Transform transform'),
+        'float64[36] information',
+    ),
+    'rtabmap_msgs/srv/AddLink.srv': ('Link link',),
+    'rtabmap_slam/src/CoreWrapper.cpp': ('"info"', '"mapGraph"', 'servicePrefix + "add_link"'),
 }
 # What robot_localization puts before the names of the settings of an input.
 INPUT = re.compile(r'^(odom|pose|twist|imu)\d+')
@@ -59,7 +74,8 @@ def declaration_of(name: str, sources: Mapping[str, str]) -> str | None:
     """Return file and line of the call that declares a parameter; None where there is none."""
     suffix = INPUT.sub('', name)
     if suffix == name:
-        pattern = rf'declare_parameter(<\w+>)?\(\s*"{re.escape(name)}"'
+        # load_covariance of robot_localization declares what it is given.
+        pattern = rf'(declare_parameter(<\w+>)?|load_covariance)\(\s*"{re.escape(name)}"'
     elif suffix:
         # Declared with the number of the input: declare_parameter(odom_topic_name + "_relative").
         pattern = rf'\+\s*(std::string\()?"{re.escape(suffix)}"'
@@ -89,8 +105,24 @@ def check(package: str, checkout: Path) -> int:
     return missing
 
 
+def check_loops(checkout: Path) -> int:
+    """Print where RTAB-Map has what the example of loop closures uses; returns how much it lacks.
+
+    Raises:
+        CheckError: The checkout lacks a source.
+    """
+    missing = 0
+    for path, text in read_sources(checkout, RELIED_ON).items():
+        for wanted in RELIED_ON[path]:
+            pattern = r'\s+'.join(map(re.escape, wanted.split()))
+            place = next(_places(pattern, {path: text}), None)
+            missing += place is None
+            print(f'rtabmap_loops_node.py: {wanted}: {place or "NOT THERE"}')
+    return missing
+
+
 def main() -> int:
-    """Check both files.
+    """Check both files and the example.
 
     Returns:
         Exit code: 0 if all names are declared.
@@ -103,6 +135,7 @@ def main() -> int:
     options = vars(parser.parse_args())
     try:
         missing = sum(check(package, options[package]) for package in FILES)
+        missing += check_loops(options['rtabmap_ros'])
     except CheckError as error:
         print(error, file=sys.stderr)
         return 2

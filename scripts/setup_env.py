@@ -33,6 +33,7 @@ import subprocess
 import sysconfig
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,13 +44,20 @@ STAMPS = VENV / 'stamps'
 LOG = VENV / 'setup.log'
 PACKAGE = 'loftr_ros'
 VERSION = '{}.{}'.format(*sys.version_info[:2])
+PIP = (
+    PYTHON,
+    '-m',
+    'pip',
+    'install',
+    '--disable-pip-version-check',
+    '--constraint=constraints.txt',
+)
 
 # A sourced ROS installation must not leak into the environment of the wheels.
 FOREIGN_VARIABLES = ('AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH', 'PYTHONPATH', 'PYTHONHOME')
 
-# Distribution of ROS 2 -> its wheels. That of the environment stays unless ROS names another.
-DISTRIBUTIONS = {'kilted': 'ros2', 'jazzy': 'ros2-jazzy'}
-DEFAULT_DISTRIBUTION = 'kilted'
+# Distributions of ROS 2 that there are wheels of; without ROS=... the first.
+DISTRIBUTIONS = ('jazzy', 'kilted')
 REQUIREMENTS = ('dev', 'docs', 'runtime')
 EXTRAS = ('gtsam', 'onnx', 'ray', 'rerun')
 
@@ -90,14 +98,12 @@ def machine_problems() -> Iterator[str]:
 
 
 def distribution() -> str:
-    """Return the distribution of ROS 2 that is asked for, or that the environment has.
+    """Return the distribution of ROS 2 that ROS names, or that it named before.
 
     Raises:
         SetupError: it is none that there are wheels of.
     """
-    made = STAMPS / 'distribution'
-    present = made.read_text(encoding='utf-8') if made.is_file() else DEFAULT_DISTRIBUTION
-    wanted = os.environ.get('ROS', '') or present
+    wanted = os.environ.get('ROS', '') or read_stamp('asked') or DISTRIBUTIONS[0]
     if wanted not in DISTRIBUTIONS:
         raise SetupError(f'ROS={wanted}: there are wheels of {" and ".join(DISTRIBUTIONS)} alone')
     return wanted
@@ -135,10 +141,15 @@ def hash_of(*parts: str | Path) -> str:
     return digest.hexdigest()
 
 
+def read_stamp(name: str) -> str:
+    """Return what a stamp of the environment says; nothing where there is none."""
+    stamp = STAMPS / name
+    return stamp.read_text(encoding='utf-8') if stamp.is_file() else ''
+
+
 def is_done(step: str, key: str) -> bool:
     """Return whether a step was completed with this key."""
-    stamp = STAMPS / step
-    return stamp.is_file() and stamp.read_text(encoding='utf-8') == key
+    return read_stamp(step) == key
 
 
 def mark_done(step: str, key: str) -> None:
@@ -197,47 +208,68 @@ def announce(text: str) -> None:
 
 def make_venv(key: str) -> None:
     """Make an empty environment."""
+    present = read_stamp('distribution')
+    if present not in ('', distribution()):
+        announce(
+            f'.venv has ROS 2 {present.title()} and is made again with {distribution().title()}; '
+            f'ROS={present} makes one of {present.title()}'
+        )
     announce('Making a Python environment in .venv (10 seconds)')
     shutil.rmtree(VENV, ignore_errors=True)
     VENV.mkdir()
     run([sys.executable, '-m', 'venv', VENV])
+    mark_done('distribution', distribution())
     mark_done('venv', key)
 
 
 def install_packages(key: str) -> None:
     """Install all that the package, its tests and its checks need, at the versions tried."""
-    announce('Installing PyTorch, ROS 2 and other packages into .venv (1 to 5 minutes, 600 MB)')
-    pip: list[str | Path] = [PYTHON, '-m', 'pip', 'install', '--disable-pip-version-check']
-    pip += ['--constraint', write_constraints()]
-    run([*pip, '--upgrade', 'pip', 'setuptools', 'wheel'])
-    install_torch(pip)
-    names = (*REQUIREMENTS, DISTRIBUTIONS[distribution()])
-    run([*pip, *(f'--requirement=requirements/{name}.txt' for name in names)])
-    run([*pip, '--no-build-isolation', '--no-deps', '--editable', '.'])
-    mark_done('distribution', distribution())
+    announce(
+        f'Installing PyTorch, ROS 2 {distribution().title()} and other packages into .venv '
+        '(1 to 5 minutes, 600 MB)'
+    )
+    run([*PIP, '--upgrade', 'pip', 'setuptools', 'wheel'])
+    install_torch()
+    install_requirements(*REQUIREMENTS, *ros_requirements())
+    install_this_package()
     mark_done('packages', key)
 
 
-def write_constraints() -> Path:
-    """Write the versions that were tried, without those of Kilted's wheels for another."""
-    lines = (ROOT / 'constraints.txt').read_text(encoding='utf-8').splitlines(keepends=True)
-    if distribution() != DEFAULT_DISTRIBUTION:
-        lines = [line for line in lines if not line.startswith('ros-')]
-    path = VENV / 'constraints.txt'
-    path.write_text(''.join(lines), encoding='utf-8')
-    return path
+def install_beside(base: Path, key: str) -> None:
+    """Install ROS 2 alone; all else is seen in another environment, which loses to this one."""
+    announce(f'Installing ROS 2 {distribution().title()} beside the packages of {base} (1 minute)')
+    packages = Path('lib', f'python{VERSION}', 'site-packages')
+    seen = VENV / packages / 'beside.pth'
+    seen.unlink(missing_ok=True)  # what pip sees it would not install
+    install_requirements(*ros_requirements())
+    install_this_package()
+    seen.write_text(f'{base / packages}\n', encoding='utf-8')
+    mark_done('packages', key)
+
+
+def ros_requirements() -> tuple[str, str]:
+    """Return the requirements of ROS 2 and of building messages."""
+    return f'ros2-{distribution()}', 'build'
+
+
+def install_requirements(*names: str) -> None:
+    """Install what requirements/<name>.txt list."""
+    run([*PIP, *(f'--requirement=requirements/{name}.txt' for name in names)])
+
+
+def install_this_package() -> None:
+    """Install this checkout, to be edited."""
+    run([*PIP, '--no-build-isolation', '--no-deps', '--editable', '.'])
 
 
 def install_extras(key: str) -> None:
     """Install what only some commands need, so that the tests have it all."""
     announce('Installing GTSAM, ONNX, Ray and Rerun, which some tests use (1 minute, 350 MB)')
-    pip: list[str | Path] = [PYTHON, '-m', 'pip', 'install', '--disable-pip-version-check']
-    pip += ['--constraint', write_constraints()]
-    run([*pip, *(f'--requirement=requirements/{name}.txt' for name in EXTRAS)])
+    install_requirements(*EXTRAS)
     mark_done('extras', key)
 
 
-def install_torch(pip: Sequence[str | Path]) -> None:
+def install_torch() -> None:
     """Install the build of PyTorch that fits this machine.
 
     On Linux PyPI serves the CUDA build: gigabytes that a machine without an NVIDIA GPU cannot use.
@@ -245,21 +277,21 @@ def install_torch(pip: Sequence[str | Path]) -> None:
     """
     if 'TORCH_INDEX_URL' in os.environ:
         index = os.environ['TORCH_INDEX_URL']
-        run([*pip, *(['--index-url', index] if index else []), 'torch'])
+        run([*PIP, *(['--index-url', index] if index else []), 'torch'])
         return
-    if not Path('/proc/driver/nvidia/version').exists() and is_torch_for_cuda(pip):
+    if not Path('/proc/driver/nvidia/version').exists() and is_torch_for_cuda():
         announce(f'No NVIDIA GPU here: PyTorch for the CPU, from {TORCH_CPU_INDEX}')
         try:
-            run([*pip, '--index-url', TORCH_CPU_INDEX, 'torch'])
+            run([*PIP, '--index-url', TORCH_CPU_INDEX, 'torch'])
         except SetupError:
             announce('That failed: PyTorch for CUDA instead, from the usual index (3 GB)')
-    run([*pip, 'torch'])
+    run([*PIP, 'torch'])
 
 
-def is_torch_for_cuda(pip: Sequence[str | Path]) -> bool:
+def is_torch_for_cuda() -> bool:
     """Return whether pip, left alone, would install PyTorch for NVIDIA GPUs."""
     plan = VENV / 'torch.json'
-    run([*pip, '--dry-run', '--report', plan, 'torch'])
+    run([*PIP, '--dry-run', '--report', plan, 'torch'])
     names = [item['metadata']['name'] for item in json.loads(plan.read_bytes())['install']]
     return any(name.startswith(('nvidia', 'cuda')) for name in names)
 
@@ -353,11 +385,14 @@ def main() -> int:
         '--rebuild-messages', action='store_true', help='even where they are up to date'
     )
     parser.add_argument('--extras', action='store_true', help='what only some commands need, too')
+    parser.add_argument(
+        '--beside', metavar='ENVIRONMENT', type=Path, help='install ROS 2 alone, see the rest there'
+    )
     options = parser.parse_args()
     start = time.monotonic()
     functions = {
         'venv': make_venv,
-        'packages': install_packages,
+        'packages': partial(install_beside, options.beside) if options.beside else install_packages,
         'messages': build_messages,
         'extras': install_extras,
     }
@@ -366,15 +401,17 @@ def main() -> int:
         steps = pending_steps(keys)
         if options.rebuild_messages and not steps:
             steps = ['messages']
-        if not steps:
-            return 0
-        check_prerequisites()
+        if steps:
+            check_prerequisites()
         for step in steps:
             functions[step](keys[step])
+        if os.environ.get('ROS'):
+            mark_done('asked', distribution())
     except SetupError as error:
         print(f'\nSet-up stopped.\n{error}', file=sys.stderr)
         return 1
-    announce(f'The environment is ready after {time.monotonic() - start:.0f} s')
+    if steps:
+        announce(f'The environment is ready after {time.monotonic() - start:.0f} s')
     return 0
 
 

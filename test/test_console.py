@@ -48,7 +48,7 @@ def test_a_terminal_still_has_colours_and_lines() -> None:
 
 
 @given(st.text(max_size=100))
-def test_whatever_the_text_a_terminal_is_told_nothing(text: str) -> None:
+def test_whatever_the_text_a_terminal_gets_no_command(text: str) -> None:
     plain = shown_by(text, markup=False, soft_wrap=True)
     assert all(c.isprintable() or c in '\n\t' for c in plain)
 

@@ -1,4 +1,4 @@
-"""The header of an encoded image tells its size; its end tells that it is whole."""
+"""The header of an encoded image states its size; its end shows that it is whole."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ def test_what_is_cut_says_how_long_it_was() -> None:
     assert shortened('short') == 'short'
 
 
-def test_a_terminal_is_told_nothing() -> None:
+def test_a_terminal_gets_no_command() -> None:
     assert printable('/topic\x1b[2J\x07\n') == r'/topic\x1b[2J\x07\n'
     assert printable('a\nb\t', keep='\n') == 'a\nb\\t'
     assert printable('K\u00fcche') == 'K\u00fcche'

@@ -33,7 +33,7 @@ class Region:
     do_rectify: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class FileCalibration:
     """Calibration of one camera, with the fields of sensor_msgs/CameraInfo."""
 
@@ -128,13 +128,13 @@ def _of_matrices(content: dict[str, Any]) -> FileCalibration:
     projection = content.get('projection_matrix')
     rectification = content.get('rectification_matrix')
     return FileCalibration(
-        int(content['image_width']),
-        int(content['image_height']),
-        str(content.get('distortion_model', 'plumb_bob')),
-        _numbers(content['distortion_coefficients']),
-        _numbers(content['camera_matrix'], 9),
-        np.eye(3).ravel() if rectification is None else _numbers(rectification, 9),
-        np.zeros(12) if projection is None else _numbers(projection, 12),
+        width=int(content['image_width']),
+        height=int(content['image_height']),
+        distortion_model=str(content.get('distortion_model', 'plumb_bob')),
+        d=_numbers(content['distortion_coefficients']),
+        k=_numbers(content['camera_matrix'], 9),
+        r=np.eye(3).ravel() if rectification is None else _numbers(rectification, 9),
+        p=np.zeros(12) if projection is None else _numbers(projection, 12),
     )
 
 
@@ -147,7 +147,13 @@ def _of_intrinsics(content: dict[str, Any], coefficients: str) -> FileCalibratio
     fx, fy, cx, cy = _numbers(content['intrinsics'], 4).tolist()
     distortion = _numbers(content.get(coefficients) or [])
     k = np.array([fx, 0, cx, 0, fy, cy, 0, 0, 1])
-    return FileCalibration(width, height, str(content.get('distortion_model', '')), distortion, k)
+    return FileCalibration(
+        width=width,
+        height=height,
+        distortion_model=str(content.get('distortion_model', '')),
+        d=distortion,
+        k=k,
+    )
 
 
 def _pose_in_left(content: dict[str, Any]) -> NDArray[np.float64] | None:

@@ -121,7 +121,7 @@ def _matrix(msg: CameraInfo, rectified: bool) -> npt.NDArray[np.float64] | None:
 
 
 def _distortion(msg: CameraInfo) -> tuple[str, npt.NDArray[np.float64]]:
-    """Return model and coefficients as OpenCV takes them: their number tells more than the name.
+    """Return model and coefficients as OpenCV takes them: their number says more than the name.
 
     Raises:
         CameraInfoError: The model is not known, or contradicts its coefficients.

@@ -111,18 +111,18 @@ def correspondences_from_msg(msg: CorrespondencesMsg) -> Correspondences:
             is unknown.
     """
     return Correspondences(
-        view_from_msg(msg.reference_camera_info),
-        view_from_msg(msg.query_camera_info),
-        _points(msg.reference_points),
-        _points(msg.query_points),
-        np.asarray(msg.confidence, np.float32),
-        np.asarray(msg.sigma, np.float32),
-        np.asarray(msg.inlier, np.uint8) != 0,
-        np.asarray(msg.track_ids, np.int64),
-        msg.new_keyframe,
-        msg.weights_name,
-        msg.weights_hash,
-        _source_of(msg.source),
+        reference=view_from_msg(msg.reference_camera_info),
+        query=view_from_msg(msg.query_camera_info),
+        reference_points=_points(msg.reference_points),
+        query_points=_points(msg.query_points),
+        confidence=np.asarray(msg.confidence, np.float32),
+        sigma=np.asarray(msg.sigma, np.float32),
+        inliers=np.asarray(msg.inlier, np.uint8) != 0,
+        track_ids=np.asarray(msg.track_ids, np.int64),
+        new_keyframe=msg.new_keyframe,
+        weights_name=msg.weights_name,
+        weights_hash=msg.weights_hash,
+        source=_source_of(msg.source),
     )
 
 
@@ -174,14 +174,14 @@ def relative_pose_from_msg(msg: RelativePoseMsg, inliers: Array | None = None) -
     state = states[msg.state]
     transform, covariance = pose_from_msg(msg.pose) if state.has_pose else (None, None)
     return RelativePose(
-        state,
-        transform,
-        covariance,
-        msg.metric,
-        msg.method,
-        np.asarray(inliers, np.bool_),
-        msg.median_residual,
-        msg.reason,
+        state=state,
+        reference_T_query=transform,
+        covariance=covariance,
+        metric=msg.metric,
+        method=msg.method,
+        inliers=np.asarray(inliers, np.bool_),
+        median_residual=msg.median_residual,
+        reason=msg.reason,
         check=_check_of(msg.check),
     )
 

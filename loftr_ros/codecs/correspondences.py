@@ -37,7 +37,7 @@ class View:
         return cls(frame.stamp_ns, frame.frame_id, (height, width), frame.camera)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Correspondences:
     """N matches between two images.
 
@@ -92,18 +92,18 @@ class Correspondences:
         """Take the matches from what the tracker found."""
         matches = result.matches
         return cls(
-            View.of(result.reference),
-            View.of(result.query),
-            matches.reference_points,
-            matches.query_points,
-            matches.confidence,
-            matches.sigma,
-            np.asarray(result.pose.inliers, np.bool_),
-            result.track_ids,
-            result.new_keyframe,
-            weights_name,
-            weights_hash,
-            result.source,
+            reference=View.of(result.reference),
+            query=View.of(result.query),
+            reference_points=matches.reference_points,
+            query_points=matches.query_points,
+            confidence=matches.confidence,
+            sigma=matches.sigma,
+            inliers=np.asarray(result.pose.inliers, np.bool_),
+            track_ids=result.track_ids,
+            new_keyframe=result.new_keyframe,
+            weights_name=weights_name,
+            weights_hash=weights_hash,
+            source=result.source,
         )
 
 

@@ -207,7 +207,7 @@ def _colour_to_rgb(pixels: Array, encoding: str) -> Array:
 
 
 def size_of(msg: Image | CompressedImage) -> tuple[int, int] | None:
-    """Return (height, width), px, as far as a message tells without being decoded."""
+    """Return (height, width), px, as far as a message states it without being decoded."""
     if not hasattr(msg, 'format'):
         return msg.height, msg.width
     size = encoded_size(bytes(msg.data))

@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from loftr_ros.evaluation.replay.command import EvaluateCommand
     from loftr_ros.evaluation.replay.inputs import read_list
     from loftr_ros.evaluation.replay.schedule import MATCH_SECONDS, Pace
+    from loftr_ros.evaluation.replay.task import InputChoice, ReplayOptions
 
     arguments = tracking(options)
 
@@ -66,10 +67,19 @@ def run(options: argparse.Namespace) -> int:
         align = arguments['parameters'].every_frame == 'aligned'
         pace = Pace(options.rate, options.cores, seconds, align)
     listed = [] if options.bags is None else read_list(options.bags)
-    names = 'output camera frames worst resume jobs ray rerun places save_places'
     return EvaluateCommand(
-        (*options.inputs, *listed),
-        **arguments,
-        pace=pace,
-        **{name: getattr(options, name) for name in names.split()},
+        inputs=(*options.inputs, *listed),
+        output=options.output,
+        parameters=arguments.pop('parameters'),
+        choice=InputChoice(**arguments, camera=options.camera, frames=options.frames),
+        options=ReplayOptions(
+            worst=options.worst,
+            resume=options.resume,
+            rerun=options.rerun,
+            pace=pace,
+            places=options.places,
+            save_places=options.save_places,
+        ),
+        jobs=options.jobs,
+        ray=options.ray,
     ).run()

@@ -51,7 +51,9 @@ def open_colmap(path: Path, camera: str | None = None) -> ImageSequence:
     used = {image.camera for image in model.images}
     first = cameras[next(iter(sorted(used)))]
     same = all(_equal(first, cameras[number]) for number in used)
-    return ImageSequence(path.name, 'colmap', entries, first if same else None)
+    return ImageSequence(
+        name=path.name, layout='colmap', entries=entries, camera=first if same else None
+    )
 
 
 def _model_folder(path: Path) -> Path | None:
@@ -68,9 +70,9 @@ def _entries(
     for number, image in enumerate(sorted(model.images, key=lambda one: natural_order(one.name))):
         entries.append(
             FrameEntry(
-                (number + 1) * STEP_NS,
-                root / image.name,
-                image.world_T_camera,
+                stamp_ns=(number + 1) * STEP_NS,
+                image_path=root / image.name,
+                world_T_camera=image.world_T_camera,
                 camera=cameras[image.camera],
             )
         )

@@ -35,7 +35,7 @@ BASE_R_OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 SAME_DIRECTION = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConvertCommand:
     """What to convert, and into what.
 

@@ -69,13 +69,20 @@ def open_euroc(path: Path, camera: str | None = None) -> ImageSequence:
     for stamp, name in _read_image_list(folder / 'data.csv'):
         world_T_body = None if body is None else body.at(stamp, MAX_GAP_NS)
         pose = None if world_T_body is None else world_T_body @ body_T_camera
-        entries.append(FrameEntry(stamp, folder / 'data' / name, pose))
+        entries.append(
+            FrameEntry(stamp_ns=stamp, image_path=folder / 'data' / name, world_T_camera=pose)
+        )
     entries.sort(key=lambda entry: entry.stamp_ns)
     calibration = _camera(sensor, source)
     name = path.parent.name if path.name == 'mav0' else path.name
     span = None if body is None else body.span_ns
     return ImageSequence(
-        name, 'euroc', tuple(entries), calibration, folder.name, truth_span_ns=span
+        name=name,
+        layout='euroc',
+        entries=tuple(entries),
+        camera=calibration,
+        frame_id=folder.name,
+        truth_span_ns=span,
     )
 
 

@@ -51,11 +51,13 @@ def open_kitti(path: Path, camera: str | None = None) -> ImageSequence:
     if poses is not None:
         poses = poses @ _camera_in_first(projection)
     entries = (
-        FrameEntry(stamp, image, None if poses is None else poses[index])
+        FrameEntry(
+            stamp_ns=stamp, image_path=image, world_T_camera=None if poses is None else poses[index]
+        )
         for index, (stamp, image) in enumerate(zip(stamps, images, strict=True))
     )
     calibration = camera_of_images(images, projection[:, :3], source=path / 'calib.txt')
-    return ImageSequence(path.name, 'kitti', tuple(entries), calibration)
+    return ImageSequence(name=path.name, layout='kitti', entries=tuple(entries), camera=calibration)
 
 
 def open_kitti_stereo(path: Path, camera: str | None = None) -> ImageSequence:

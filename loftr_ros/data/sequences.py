@@ -126,7 +126,7 @@ def good_frames(
         yield item
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class FrameEntry:
     """Where to find one frame of a dataset on disk.
 
@@ -166,7 +166,7 @@ class RightCamera:
     left_T_right: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ImageSequence:
     """A dataset on disk: an index of frames, each read when it is asked for.
 

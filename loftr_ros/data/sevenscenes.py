@@ -49,7 +49,7 @@ def open_sevenscenes(path: Path, camera: str | None = None) -> ImageSequence:
     entries = tuple(_entry(number, images[number]) for number in sorted(images))
     files = [entry.image_path for entry in entries]
     calibration = camera_of_images(files, _intrinsics(path), source=path)
-    return ImageSequence(path.name, 'sevenscenes', entries, calibration)
+    return ImageSequence(name=path.name, layout='sevenscenes', entries=entries, camera=calibration)
 
 
 def _intrinsics(path: Path) -> NDArray[np.float64]:
@@ -81,10 +81,10 @@ def _entry(number: int, image: Path) -> FrameEntry:
     stem = image.name.split('.')[0]
     pose, depth = image.with_name(f'{stem}.pose.txt'), image.with_name(f'{stem}.depth.png')
     return FrameEntry(
-        number * 10**9 // RATE_HZ,
-        image,
-        _read_pose(pose) if pose.is_file() else None,
-        depth if depth.is_file() else None,
+        stamp_ns=number * 10**9 // RATE_HZ,
+        image_path=image,
+        world_T_camera=_read_pose(pose) if pose.is_file() else None,
+        depth_path=depth if depth.is_file() else None,
     )
 
 

@@ -69,13 +69,21 @@ def open_tum(path: Path, camera: str | None = None) -> ImageSequence:
     for stamp, image in images:
         depth, apart_ns = nearest_in_time(depths, stamp)
         pose = None if truth is None else truth.at(stamp, MAX_GAP_NS)
-        entries.append(FrameEntry(stamp, image, pose, depth, depth_apart_ns=apart_ns))
+        entries.append(
+            FrameEntry(
+                stamp_ns=stamp,
+                image_path=image,
+                world_T_camera=pose,
+                depth_path=depth,
+                depth_apart_ns=apart_ns,
+            )
+        )
     calibration = _camera(path, [image for _, image in images])
     return ImageSequence(
-        path.name,
-        'tum',
-        tuple(entries),
-        calibration,
+        name=path.name,
+        layout='tum',
+        entries=tuple(entries),
+        camera=calibration,
         depth_scale=DEPTH_SCALE,
         truth_span_ns=None if truth is None else truth.span_ns,
     )

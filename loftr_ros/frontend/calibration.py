@@ -7,20 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from loftr_ros.geometry import FocalError, PoseState, RelativePose
-from loftr_ros.geometry.focal import MODEL_SIGMA
+from loftr_ros.geometry.constants import FOCAL_SIGMA, MEMORY, SURELY
 from loftr_ros.geometry.pose import Check
-
-_LARGEST_ERROR = 0.1
-"""Error of the focal length that is one of calibration, not of what the model leaves out."""
-_DEVIATIONS = 3.0
-"""False alarms of one in 370 estimates (two-sided normal), which have to be off by 10 % as well."""
-_MEMORY = 0.9
-"""Weight of what earlier frames measured, by each later frame."""
 
 
 @dataclass(frozen=True)
 class CalibrationCheck:
-    """What the frames so far tell about the focal length.
+    """What the frames so far say about the focal length.
 
     Attributes:
         information: Sum of the inverse variances of the estimates.
@@ -34,10 +27,10 @@ class CalibrationCheck:
         """Return what is known with one more estimate."""
         if error is None or not np.isfinite(error.sigma):
             return self
-        inverse = 1.0 / (error.sigma**2 + MODEL_SIGMA**2)
+        inverse = 1.0 / (error.sigma**2 + FOCAL_SIGMA**2)
         return CalibrationCheck(
-            _MEMORY * self.information + inverse,
-            _MEMORY * self.weighted + inverse * error.log_ratio,
+            MEMORY * self.information + inverse,
+            MEMORY * self.weighted + inverse * error.log_ratio,
         )
 
     @property
@@ -46,7 +39,7 @@ class CalibrationCheck:
         if not self.information > 0:
             return ''
         error = self.weighted / self.information
-        if abs(error) < max(_LARGEST_ERROR, _DEVIATIONS / np.sqrt(self.information)):
+        if abs(error) < max(2.0 * FOCAL_SIGMA, SURELY / np.sqrt(self.information)):
             return ''
         return (
             f'the focal length seems to be {np.exp(error):.2f} times that of the calibration: '

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from loftr_ros.frontend.frame import Frame, RightView
 from loftr_ros.geometry import MetricOptions
+from loftr_ros.geometry.constants import SURELY
 from loftr_ros.geometry.depth import PointDepths, sample_depth
 from loftr_ros.geometry.stereo import triangulate_depth
 from loftr_ros.geometry.transforms import inverse_transform
@@ -18,13 +19,6 @@ from loftr_ros.matching.matches import Matches
 Features = TypeVar('Features')
 Indices = npt.NDArray[np.int64]
 MatchRight = Callable[[Features, RightView], Matches]
-
-CLEAR = 3.0
-"""Inverse depth of a point that is clearly in front of the cameras, standard deviations."""
-FEWEST_SWAPPED = 20
-"""So many points clearly in front of swapped cameras are no chance."""
-SWAPPED_RATIO = 10
-"""By so much they outnumber those that are clearly in front of the cameras as given."""
 
 
 class ReferenceDepths(Generic[Features]):
@@ -86,7 +80,8 @@ class ReferenceDepths(Generic[Features]):
         right_T_left = inverse_transform(right.left_T_right)
         exchanged = triangulate_depth(*points, *cameras[::-1], right_T_left, sigma, options)
         before, after = _in_front(depths), _in_front(exchanged)
-        self.swapped = after >= max(FEWEST_SWAPPED, SWAPPED_RATIO * before)
+        # A sign test: of points that may be anywhere as many lie on each side.
+        self.swapped = after - before > SURELY * np.sqrt(after + before)
         if self.swapped:
             self.problem = (
                 f'left and right look swapped: {after} of {len(matches)} matches between them have '
@@ -98,7 +93,7 @@ class ReferenceDepths(Generic[Features]):
 def _in_front(depths: PointDepths) -> int:
     """Count the points that are clearly in front of the cameras, and not at infinity."""
     with np.errstate(invalid='ignore'):
-        return int(np.count_nonzero(depths.inverse > CLEAR * depths.sigma))
+        return int(np.count_nonzero(depths.inverse > SURELY * depths.sigma))
 
 
 def common_points(first: Matches, second: Matches) -> tuple[Indices, Indices]:

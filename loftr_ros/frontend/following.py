@@ -237,7 +237,7 @@ def best_points(anchor: Anchor, most: int) -> Indices:
 
 
 def _comparable(frame: Frame, anchor: Anchor) -> bool:
-    """Tell if a frame comes after an anchor, from the same camera."""
+    """Return whether a frame comes after an anchor, from the same camera."""
     size = anchor.query.image.shape[:2]
     calibrated = (frame.camera is None) == (anchor.query.camera is None)
     return frame.stamp_ns > anchor.query.stamp_ns and frame.image.shape[:2] == size and calibrated
@@ -263,14 +263,14 @@ def _result(
         query_points=(matches.query_points + shift).astype(np.float32),
     )
     return TrackingResult(
-        anchor.reference,
-        frame,
-        tracked,
-        anchor.track_ids[which],
-        pose,
-        False,
-        {},
-        problem,
+        reference=anchor.reference,
+        query=frame,
+        matches=tracked,
+        track_ids=anchor.track_ids[which],
+        pose=pose,
+        new_keyframe=False,
+        seconds={},
+        scale_problem=problem,
         source=Source.ALIGNED,
     )
 

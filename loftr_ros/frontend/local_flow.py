@@ -34,7 +34,7 @@ _STIFFNESS = 1e-3
 """Weight of unknown slopes being zero, in units of the neighbours': a lone match just shifts."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class LocalFlow:
     """For each of N matches the affine motion that its neighbours agree on.
 
@@ -85,15 +85,15 @@ class LocalFlow:
             robust = weight / (1.0 + (distance / scale) ** 2)
         square = np.sum(robust * distance**2, axis=1) / np.sum(robust, axis=1) / 2.0
         return cls(
-            pitch,
-            solution[:, 0],
-            np.swapaxes(solution[:, 1:], 1, 2) / max(pitch, 1.0),
-            np.sqrt(square),
-            np.linalg.norm(residual, axis=1) * sigma / _median(sigma),
-            scale,
-            square / (square + sigma**2),
-            residual,
-            np.sum(weight > 0, axis=1),
+            pitch=pitch,
+            offset=solution[:, 0],
+            slope=np.swapaxes(solution[:, 1:], 1, 2) / max(pitch, 1.0),
+            spread=np.sqrt(square),
+            misfit=np.linalg.norm(residual, axis=1) * sigma / _median(sigma),
+            scale=scale,
+            trust=square / (square + sigma**2),
+            residual=residual,
+            neighbours=np.sum(weight > 0, axis=1),
         )
 
     def moved(self, points: Array, shifts: Array) -> Array:

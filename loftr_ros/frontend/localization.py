@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.frontend.frame import Frame, FrameError
-from loftr_ros.frontend.loop_options import LoopOptions
+from loftr_ros.frontend.keyframe_search import Features, KeyframeSearch
 from loftr_ros.frontend.loops import LoopClosure, doubt
 from loftr_ros.frontend.places import Located, Place, Signature, in_map
 from loftr_ros.frontend.states import TrackingState
-from loftr_ros.frontend.tracker import Timer, Tracker, TrackingResult
+from loftr_ros.frontend.tracker import TrackingResult
 from loftr_ros.geometry.rotations import rotation_vector
 from loftr_ros.geometry.transforms import compound, inverse_transform
 from loftr_ros.geometry.types import Array
-
-Features = TypeVar('Features')
 
 _NO_COVARIANCE = np.zeros((6, 6))
 
@@ -113,7 +109,8 @@ class PlaceSearch:
         return f'none of {self.matched} places that look like {self.query} fits: {reasons}'
 
 
-class Localizer(Generic[Features]):
+@dataclass(eq=False)
+class Localizer(KeyframeSearch[Features]):
     """Find the keyframes of a tracker in saved places.
 
     The places that look most alike are matched to the keyframe, and judged as loops are. A pose on
@@ -122,33 +119,16 @@ class Localizer(Generic[Features]):
     same time.
 
     Attributes:
-        options: Of the search.
         typical_step: Of the saved places.
     """
 
-    def __init__(
-        self,
-        tracker: Tracker[Features],
-        signature: Callable[[Features], Signature],
-        options: LoopOptions | None = None,
-        timer: Timer = time.perf_counter,
-    ) -> None:
-        """Start without places; the arguments are those of `LoopCloser`."""
-        self.options = options or LoopOptions()
-        self._tracker = tracker
-        self._signature = signature
-        self._timer = timer
-        self._places: tuple[Place, ...] = ()
-        self._signatures: npt.NDArray[np.float32] = np.empty((0, 0), np.float32)
-        self.typical_step: float | None = None
-        self._searched_ns: int | None = None
-        self._before: tuple[Located, Array] | None = None
-        self._lost = True
-
-    @property
-    def _lenient(self) -> LoopOptions:
-        """Options for a place that another one is to agree with."""
-        return replace(self.options, min_inliers=self.options.place_inliers)
+    typical_step: float | None = field(default=None, init=False)
+    _places: tuple[Place, ...] = field(default=(), init=False)
+    _signatures: npt.NDArray[np.float32] = field(
+        default_factory=lambda: np.empty((0, 0), np.float32), init=False
+    )
+    _before: tuple[Located, Array] | None = field(default=None, init=False)
+    _lost: bool = field(default=True, init=False)
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -206,21 +186,19 @@ class Localizer(Generic[Features]):
         return search
 
     def _search_now(self, odom_T_camera: Array | None) -> PlaceSearch | None:
-        if self._tracker.keyframe is None:
+        if self.tracker.keyframe is None:
             return None
-        frame, features = self._tracker.keyframe
-        last = self._searched_ns
-        if last is not None and 0 <= frame.stamp_ns - last < self.options.interval_s * 1e9:
+        frame, features = self.tracker.keyframe
+        if not self._is_due(frame):
             return None
-        self._searched_ns = frame.stamp_ns
-        start = self._timer()
-        signature = self._signature(features)
-        pooled = self._timer()
-        near = self._most_alike(signature, self.options.place_candidates if self._lost else 1)
-        searched = self._timer()
+        start = self.timer()
+        signature = self.signature(features)
+        pooled = self.timer()
+        near = self._most_alike(signature, self.options.places.candidates if self._lost else 1)
+        searched = self.timer()
         found, rejections, matched = self._verify(frame, near, odom_T_camera)
         self._lost = self._lost and found is None
-        end = self._timer()
+        end = self.timer()
         seconds = {
             'signature': pooled - start,
             'search': searched - pooled,
@@ -237,7 +215,7 @@ class Localizer(Generic[Features]):
         step = self.typical_step or np.inf
         steps = np.maximum(0.0, 1.0 - self._signatures @ signature) / step
         near = np.argsort(steps, kind='stable')[:count]
-        limit = self.options.place_steps
+        limit = self.options.places.max_steps
         return [(self._places[i], float(steps[i])) for i in near if steps[i] <= limit]
 
     def _verify(
@@ -254,7 +232,7 @@ class Localizer(Generic[Features]):
             except FrameError as error:
                 rejections.append(str(error))
                 continue
-            rejection = rejection or doubt(closure, self._lenient, self.options.place_coverage)
+            rejection = rejection or doubt(closure, self.options.places.verification)
             if rejection:
                 rejections.append(rejection)
                 continue
@@ -271,16 +249,16 @@ class Localizer(Generic[Features]):
     def _matched(self, place: Place, frame: Frame, steps: float) -> tuple[LoopClosure, str]:
         """Match a place to the present keyframe; whichever has a depth gives the pose scale."""
         if frame.mode == 'mono' and place.depth is not None:
-            result = self._tracker.match_pair(place.frame_in_metres, frame)
+            result = self.tracker.match_pair(place.frame_in_metres, frame)
             matches, pose = result.matches, result.pose
             return LoopClosure(place.frame, frame, matches, pose, steps), result.scale_problem
-        result = self._tracker.match_keyframe(place.frame)
+        result = self.tracker.match_keyframe(place.frame)
         return LoopClosure.backward(result, steps), result.scale_problem
 
     def _is_certain(
         self, sighting: Localization, before: list[Localization], odom_T_camera: Array | None
     ) -> bool:
-        if int(sighting.closure.pose.inliers.sum()) >= self.options.certain_inliers:
+        if int(sighting.closure.pose.inliers.sum()) >= self.options.places.certain_inliers:
             return True
         here = sighting.located
         if here is None:
@@ -300,8 +278,8 @@ class Localizer(Generic[Features]):
         first, second = here.chain_T_camera, there.chain_T_camera
         angle = np.linalg.norm(rotation_vector(first[:3, :3].T @ second[:3, :3]))
         miss = float(np.linalg.norm(first[:3, 3] - second[:3, 3]))
-        allowed = self.options.distance_noise + self.options.max_distance_error * length
-        return bool(angle <= self.options.max_rotation_error and miss <= allowed)
+        limits = self.options.agreement
+        return bool(angle <= limits.max_rotation and miss <= limits.allowed_distance(length))
 
 
 def _distance(sighting: Localization) -> float:

@@ -1,13 +1,105 @@
-"""Options of the search for loops."""
+"""Options of the search for loops, and of that among saved places."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from loftr_ros.ranges import (
+    require_at_least,
+    require_not_negative,
+    require_positive,
+    require_share,
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """When the pose of two images of the same place is believed.
+
+    Attributes:
+        min_inliers: Least matches that the pose must explain.
+        min_inlier_ratio: Least share of the matches that it must explain, 0..1.
+        min_coverage: Least share of either image in which these lie (in 8 x 8 tiles), 0..1.
+        max_rotation_sigma: Largest standard deviation of the rotation, rad.
+
+    Raises:
+        ValueError: A field is out of its range.
+    """
+
+    min_inliers: int = 50
+    min_inlier_ratio: float = 0.3
+    min_coverage: float = 0.25
+    max_rotation_sigma: float = 0.03
+
+    def __post_init__(self) -> None:
+        """Check all ranges."""
+        require_at_least(8, self, 'min_inliers')
+        require_share(self, 'min_inlier_ratio', 'min_coverage')
+        require_positive(self, 'max_rotation_sigma')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far two sightings of a place may disagree with the motion between them.
+
+    Attributes:
+        max_rotation: Largest angle, rad.
+        max_distance: The same for the translation of metric poses, as a share of the length of the
+            triangle of the three.
+        distance_noise: What is always allowed of that, m.
+        max_direction: The same for the directions of poses without scale, rad.
+
+    Raises:
+        ValueError: A field is out of its range.
+    """
+
+    max_rotation: float = 0.05
+    max_distance: float = 0.1
+    distance_noise: float = 0.05
+    max_direction: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check all ranges."""
+        require_positive(self, 'max_rotation', 'max_distance', 'max_direction')
+        require_not_negative(self, 'distance_noise')
+
+    def allowed_distance(self, length: float) -> float:
+        """Return how far two positions may be apart after paths of a length, m."""
+        return self.distance_noise + self.max_distance * length
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceOptions:
+    """Options of the search among saved places.
+
+    Attributes:
+        candidates: Most places that are matched to a keyframe as long as it is not known where in
+            them the camera is; one afterwards.
+        max_steps: As that of `LoopOptions`.
+        verification: When the pose of a place is believed.
+        certain_inliers: A place that so many matches agree on needs no second one.
+
+    Raises:
+        ValueError: A field is out of its range.
+    """
+
+    candidates: int = 3
+    max_steps: float = 3.0
+    verification: Verification = field(
+        default_factory=lambda: Verification(min_inliers=30, min_coverage=0.15)
+    )
+    certain_inliers: int = 80
+
+    def __post_init__(self) -> None:
+        """Check all ranges."""
+        require_at_least(1, self, 'candidates')
+        require_positive(self, 'max_steps')
+        require_at_least(8, self, 'certain_inliers')
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoopOptions:
-    """Options of `LoopCloser`.
+    """Options of `LoopCloser` and of `Localizer`.
 
     Attributes:
         capacity: Most places that are remembered.
@@ -15,22 +107,10 @@ class LoopOptions:
         interval_s: Least time between two searches, s; keyframes in between are passed over.
         max_steps: A place is a candidate if its view differs from the present one by no more than
             so many typical steps from one keyframe to the next.
-        min_inliers: Least matches that the pose must explain.
-        min_inlier_ratio: Least share of the matches that it must explain, 0..1.
-        min_coverage: Least share of either image in which these lie (in 8 x 8 tiles), 0..1.
-        max_rotation_sigma: Largest standard deviation of the rotation, rad.
-        max_rotation_error: Largest angle by which two verifications of the same place, by keyframes
-            that follow each other, may disagree with the motion between these, rad.
-        max_distance_error: The same for the translation of metric poses, as a share of the
-            length of the triangle of the three.
-        distance_noise: What is always allowed of that, m.
-        max_direction_error: The same for the directions of poses without scale, rad.
-        place_candidates: Most places of a file that are matched to a keyframe as long as it is not
-            known where in them the camera is; one afterwards.
-        place_steps: As `max_steps`, of places of a file.
-        place_coverage: As `min_coverage`, of places of a file.
-        place_inliers: Least matches that the pose of a place of a file must explain.
-        certain_inliers: A place of a file that so many matches agree on needs no second one.
+        verification: When the pose of a loop is believed.
+        agreement: How far two verifications of the same place, by keyframes that follow each
+            other, may disagree with the motion between these.
+        places: Of the search among saved places.
 
     Raises:
         ValueError: A field is out of its range.
@@ -40,40 +120,12 @@ class LoopOptions:
     min_age_s: float = 10.0
     interval_s: float = 0.5
     max_steps: float = 1.5
-    min_inliers: int = 50
-    min_inlier_ratio: float = 0.3
-    min_coverage: float = 0.25
-    max_rotation_sigma: float = 0.03
-    max_rotation_error: float = 0.05
-    max_distance_error: float = 0.1
-    distance_noise: float = 0.05
-    max_direction_error: float = 0.2
-    place_candidates: int = 3
-    place_steps: float = 3.0
-    place_coverage: float = 0.15
-    place_inliers: int = 30
-    certain_inliers: int = 80
+    verification: Verification = field(default_factory=Verification)
+    agreement: Agreement = field(default_factory=Agreement)
+    places: PlaceOptions = field(default_factory=PlaceOptions)
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        self._check('capacity', self.capacity >= 3, '3 or more')
-        self._check('place_candidates', self.place_candidates >= 1, '1 or more')
-        for name in ('min_inliers', 'place_inliers', 'certain_inliers'):
-            self._check(name, getattr(self, name) >= 8, '8 or more')
-        for name in ('min_inlier_ratio', 'min_coverage', 'place_coverage'):
-            self._check(name, 0 <= getattr(self, name) <= 1, 'between 0 and 1')
-        for name in ('min_age_s', 'interval_s', 'distance_noise'):
-            self._check(name, 0 <= getattr(self, name) < float('inf'), '0 or more, and finite')
-        for name in (
-            'max_steps',
-            'place_steps',
-            'max_rotation_sigma',
-            'max_rotation_error',
-            'max_distance_error',
-            'max_direction_error',
-        ):
-            self._check(name, 0 < getattr(self, name) < float('inf'), 'positive and finite')
-
-    def _check(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ValueError(f'{name} must be {expected}, not {getattr(self, name)!r}')
+        require_at_least(3, self, 'capacity')
+        require_not_negative(self, 'min_age_s', 'interval_s')
+        require_positive(self, 'max_steps')

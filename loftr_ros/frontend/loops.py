@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from loftr_ros.frontend.frame import Frame, FrameError
+from loftr_ros.frontend.keyframe_search import Features, KeyframeSearch
 from loftr_ros.frontend.keyframes import TILES, covered_tiles
-from loftr_ros.frontend.loop_options import LoopOptions
+from loftr_ros.frontend.loop_options import LoopOptions, Verification
 from loftr_ros.frontend.places import Located, Place, PlaceMemory, Signature
-from loftr_ros.frontend.tracker import Timer, Tracker, TrackingResult
+from loftr_ros.frontend.tracker import TrackingResult
 from loftr_ros.geometry import RelativePose
 from loftr_ros.geometry.rotations import rotation_vector
 from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.geometry.types import Array
 from loftr_ros.matching.matches import Matches
-
-Features = TypeVar('Features')
 
 _SMALLEST_STEP = 1e-6
 """Keeps the step of a camera that sees nothing but the same from being zero."""
@@ -100,39 +96,27 @@ class _Sighting:
     confirmed: bool
 
 
-class LoopCloser(Generic[Features]):
+@dataclass(eq=False)
+class LoopCloser(KeyframeSearch[Features]):
     """Remember the keyframes of a tracker, and find those that show a place again.
 
     One place is verified at a keyframe: the one that looks most alike is matched to the present
     keyframe, and the pose estimated as any other. It counts only after a second keyframe in a row
     was matched to the same place, and both poses agree with the motion in between. A keyframe whose
     place is known is not remembered. Not for use by several threads at the same time.
+
+    Attributes:
+        memory: The keyframes that are remembered.
     """
 
-    def __init__(
-        self,
-        tracker: Tracker[Features],
-        signature: Callable[[Features], Signature],
-        options: LoopOptions | None = None,
-        timer: Timer = time.perf_counter,
-    ) -> None:
-        """Find loops for `tracker`.
+    memory: PlaceMemory = field(init=False)
+    _keyframe_ns: int | None = field(default=None, init=False)
+    _motion: _Motion | None = field(default=None, init=False)
+    _sighting: _Sighting | None = field(default=None, init=False)
 
-        Args:
-            tracker: Its keyframes are remembered, and matched.
-            signature: Returns float32 (D,) of length 1 for the features of an image.
-            options: Options of the search.
-            timer: Returns seconds, and is only used for `seconds`.
-        """
-        self.options = options or LoopOptions()
+    def __post_init__(self) -> None:
+        """Start without places."""
         self.memory = PlaceMemory(self.options.capacity)
-        self._tracker = tracker
-        self._signature = signature
-        self._timer = timer
-        self._keyframe_ns: int | None = None
-        self._searched_ns: int | None = None
-        self._motion: _Motion | None = None
-        self._sighting: _Sighting | None = None
 
     def replace_options(self, options: LoopOptions) -> None:
         """Use other options from the next keyframe on; places stay as far as there is room."""
@@ -161,7 +145,7 @@ class LoopCloser(Generic[Features]):
         Returns:
             What the search came to; None if the frame is no keyframe, or one that follows too soon.
         """
-        present = self._tracker.keyframe
+        present = self.tracker.keyframe
         if present is None or not (result is None or result.new_keyframe):
             return None
         frame, features = present
@@ -172,10 +156,8 @@ class LoopCloser(Generic[Features]):
             self.memory.locate(result.reference.stamp_ns, reference)
         self._motion = self._moved(result)
         self._keyframe_ns = frame.stamp_ns
-        interval_ns = self.options.interval_s * 1e9
-        if self._searched_ns is not None and frame.stamp_ns - self._searched_ns < interval_ns:
+        if not self._is_due(frame):
             return None
-        self._searched_ns = frame.stamp_ns
         remembered = frame.stamp_ns != known_ns
         return self._search(frame, features, located, remembered)
 
@@ -193,12 +175,12 @@ class LoopCloser(Generic[Features]):
     def _search(
         self, frame: Frame, features: Features, located: Located | None, remembered: bool
     ) -> LoopSearch:
-        start = self._timer()
-        signature = self._signature(features)
-        pooled = self._timer()
+        start = self.timer()
+        signature = self.signature(features)
+        pooled = self.timer()
         self.memory.note_step(signature)
         found = self._candidate(frame, signature)
-        seconds = {'signature': pooled - start, 'search': self._timer() - pooled}
+        seconds = {'signature': pooled - start, 'search': self.timer() - pooled}
         sighting, rejection = None, ''
         if found is not None:
             sighting, rejection, spent = self._verify(*found)
@@ -209,7 +191,7 @@ class LoopCloser(Generic[Features]):
             if remembered:
                 self.memory.add(Place.of(frame, signature, located))
         self._motion = _NO_MOTION
-        seconds['total'] = self._timer() - start
+        seconds['total'] = self.timer() - start
         candidate = None if sighting is None else sighting.closure
         return LoopSearch(frame, candidate, rejection, closures, seconds)
 
@@ -232,11 +214,11 @@ class LoopCloser(Generic[Features]):
     def _verify(self, place: Place, steps: float) -> tuple[_Sighting | None, str, dict[str, float]]:
         """Match the present keyframe, which has the depth, to a place."""
         try:
-            result = self._tracker.match_keyframe(place.frame)
+            result = self.tracker.match_keyframe(place.frame)
         except FrameError as error:
             return None, str(error), {}
         closure = LoopClosure.backward(result, steps)
-        rejection = result.scale_problem or doubt(closure, self.options, self.options.min_coverage)
+        rejection = result.scale_problem or doubt(closure, self.options.verification)
         before, confirmed = self._sighting, False
         if not rejection and before is not None and before.place is place and self._motion:
             rejection = self._contradiction(before.closure.pose, self._motion, closure.pose)
@@ -259,14 +241,14 @@ class LoopCloser(Generic[Features]):
         expected = first.reference_T_query @ motion.pose
         found = second.reference_T_query
         angle = np.linalg.norm(rotation_vector(found[:3, :3] @ expected[:3, :3].T))
-        if angle > self.options.max_rotation_error:
+        if angle > self.options.agreement.max_rotation:
             return f'two sightings of the place differ by {np.rad2deg(angle):.1f} deg'
         if not (first.metric and second.metric and motion.metric):
             return self._crossing(first.reference_T_query, motion, found)
         steps = (first.reference_T_query, motion.pose, found)
         length = sum(float(np.linalg.norm(step[:3, 3])) for step in steps)
         miss = float(np.linalg.norm(found[:3, 3] - expected[:3, 3]))
-        if miss > self.options.distance_noise + self.options.max_distance_error * length:
+        if miss > self.options.agreement.allowed_distance(length):
             return f'two sightings of the place differ by {miss:.2f} m'
         return ''
 
@@ -281,24 +263,24 @@ class LoopCloser(Generic[Features]):
             return ''
         start, end, direction = (side / np.linalg.norm(side) for side in sides)
         miss = _off_arc(direction, start, end)
-        if miss > self.options.max_direction_error:
+        if miss > self.options.agreement.max_direction:
             return f'the directions of two sightings contradict by {np.rad2deg(miss):.0f} deg'
         return ''
 
 
-def doubt(closure: LoopClosure, options: LoopOptions, min_coverage: float) -> str:
+def doubt(closure: LoopClosure, limits: Verification) -> str:
     """Return why the pose of one pair of images is not believed, or nothing."""
     pose = closure.pose
     if not pose.state.has_pose or pose.covariance is None:
         return pose.reason
     inliers = int(pose.inliers.sum())
-    if inliers < max(options.min_inliers, options.min_inlier_ratio * len(closure.matches)):
+    if inliers < max(limits.min_inliers, limits.min_inlier_ratio * len(closure.matches)):
         return f'the pose explains only {inliers} of {len(closure.matches)} matches'
     coverage = min(_coverage(closure, True), _coverage(closure, False))
-    if coverage < min_coverage:
+    if coverage < limits.min_coverage:
         return f'the matches cover only {coverage:.0%} of an image'
     sigma = float(np.sqrt(np.linalg.eigvalsh(pose.covariance[3:, 3:])[-1]))
-    if sigma > options.max_rotation_sigma:
+    if sigma > limits.max_rotation_sigma:
         return f'the rotation is only known to {np.rad2deg(sigma):.1f} deg'
     return ''
 

@@ -26,6 +26,7 @@ from loftr_ros.geometry.transforms import (
     make_transform,
     move_covariance,
 )
+from loftr_ros.ranges import require_positive
 
 Array = npt.NDArray[np.float64]
 
@@ -33,7 +34,7 @@ _STILL_SHARE = 0.003
 """A translation by less than this share of the depth passes for a mere rotation: 1.5 px of 500."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OdometryOptions:
     """Options of `Odometry`.
 
@@ -60,12 +61,10 @@ class OdometryOptions:
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        for name, value in vars(self).items():
-            if not 0 < value < float('inf'):
-                raise ValueError(f'{name} must be positive and finite, not {value!r}')
+        require_positive(self, *vars(self))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class OdometryEstimate:
     """Pose and velocity of the base at the time of one frame.
 
@@ -219,7 +218,13 @@ class Odometry:
         )
         twist, twist_covariance = self._twist(reference, motion)
         estimate = OdometryEstimate(
-            motion.stamp_ns, pose, covariance, twist, twist_covariance, motion.metric, self._gap
+            stamp_ns=motion.stamp_ns,
+            odom_T_base=pose,
+            covariance=covariance,
+            twist=twist,
+            twist_covariance=twist_covariance,
+            metric=motion.metric,
+            gap=self._gap,
         )
         self._last, self._last_motion, self._gap = estimate, motion, False
         if result.new_keyframe:
@@ -279,8 +284,16 @@ class Odometry:
         twist[3:] = base_R_camera @ rotated.rate
         covariance[:3, :3] = self._gap_speed(last.twist) ** 2 * np.eye(3)
         covariance[3:, 3:] = base_R_camera @ rotated.rate_covariance @ base_R_camera.T
-        pose = now.odom_T_base, now.covariance
-        return OdometryEstimate(stamp_ns, *pose, twist, covariance, last.metric, False, True)
+        return OdometryEstimate(
+            stamp_ns=stamp_ns,
+            odom_T_base=now.odom_T_base,
+            covariance=now.covariance,
+            twist=twist,
+            twist_covariance=covariance,
+            metric=last.metric,
+            gap=False,
+            bridged=True,
+        )
 
     def _predicted(self, before: _Placed, twist: Array, stamp_ns: int) -> _Placed:
         """Let the base go on by its last velocity, and rotate as the gyroscope says if it can."""

@@ -66,7 +66,7 @@ class EvenImage:
         return cls(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
 
     def equals(self, other: EvenImage) -> bool:
-        """Tell if both images are the same in every pixel."""
+        """Return whether both images are the same in every pixel."""
         return np.array_equal(self.grey, other.grey)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from loftr_ros.geometry import MetricOptions, TwoViewOptions
+from loftr_ros.ranges import require, require_at_least, require_not_negative, require_share
 
 REFERENCES = ('previous', 'keyframe')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrackerOptions:
     """Options of `Tracker`.
 
@@ -50,13 +51,7 @@ class TrackerOptions:
         """Check all ranges."""
         if self.reference not in REFERENCES:
             raise ValueError(f'reference must be {" or ".join(REFERENCES)}, not {self.reference!r}')
-        for name in ('min_survival', 'min_overlap'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f'{name} must be between 0 and 1, not {getattr(self, name)!r}')
-        if not self.max_parallax > 0:
-            raise ValueError(f'max_parallax must be positive, not {self.max_parallax!r}')
-        for name in ('min_matches', 'max_failures'):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f'{name} must be at least 1, not {getattr(self, name)!r}')
-        if not 0 <= self.track_tolerance < float('inf'):
-            raise ValueError(f'track_tolerance must be 0 or more, not {self.track_tolerance!r}')
+        require_share(self, 'min_survival', 'min_overlap')
+        require(self, ('max_parallax',), lambda value: value > 0, 'positive')
+        require_at_least(1, self, 'min_matches', 'max_failures')
+        require_not_negative(self, 'track_tolerance')

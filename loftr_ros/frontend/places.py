@@ -47,7 +47,7 @@ class Place:
     Attributes:
         frame: The keyframe with its image in grey, and without depth and right view: the present
             keyframe, which it is matched to, has them.
-        signature: float32 (D,) of length 1; the dot product of two tells how alike they look.
+        signature: float32 (D,) of length 1; the dot product of two says how alike they look.
         located: Where the camera was; None if unknown.
         depth: float16 (H / 4, W / 4), every fourth pixel of the depth image, m, for a camera that
             comes back without depth; None where the keyframe had none.

@@ -32,7 +32,7 @@ class SessionMatcher(Matcher[Features], Protocol[Features]):
     """What a session needs of a matcher; `loftr_ros.matching.Matcher` is one."""
 
     def signature(self, features: Features, /) -> npt.NDArray[np.float32]:
-        """Return float32 (D,) of length 1: the dot product of two tells how alike images are."""
+        """Return float32 (D,) of length 1: the dot product of two says how alike images are."""
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ class Session(Generic[Features]):
         """Pose (4, 4) of the odometry frame in the map, m.
 
         The map is that of the saved places, and without any it is the odometry frame. None while
-        nothing tells where the camera is in it: after places were loaded, and after a gap.
+        it is unknown where the camera is in it: after places were loaded, and after a gap.
         """
         return None if self._chain else self._chain_T_odom
 

@@ -50,5 +50,5 @@ def next_state(failures: int, failed: bool, new_keyframe: bool) -> TrackingState
 
 
 def checksum(image: npt.NDArray[Any]) -> int:
-    """Return a number that tells apart all images that a camera with noise delivers."""
+    """Return a number that distinguishes all images that a camera with noise delivers."""
     return zlib.crc32(np.ascontiguousarray(image).view(np.uint8).data)

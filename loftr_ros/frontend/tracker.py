@@ -53,7 +53,7 @@ class Matcher(Protocol[Features]):
         """
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TrackingResult:
     """What is known about a frame with respect to its reference.
 
@@ -88,7 +88,7 @@ class TrackingResult:
     swapped: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Anchor:
     """A matched frame whose pose is believed: later frames are aligned with it.
 
@@ -189,8 +189,16 @@ class Tracker(Generic[Features]):
             depths = attempt.reference.depths.at(
                 attempt.matches, self._match_right, self._options.metric
             )
-        matches = attempt.matches, tracked.matches, tracked.ids
-        return Anchor(frame, query, *matches, attempt.pose, depths, attempt.problem)
+        return Anchor(
+            reference=frame,
+            query=query,
+            matches=attempt.matches,
+            tracked=tracked.matches,
+            track_ids=tracked.ids,
+            pose=attempt.pose,
+            depths=depths,
+            problem=attempt.problem,
+        )
 
     def replace_options(self, options: TrackerOptions) -> None:
         """Use other options from the next frame on; reference and tracks stay."""
@@ -281,15 +289,15 @@ class Tracker(Generic[Features]):
         new_keyframe = self._choose_keyframe(needed, attempt.failed, frame, features)
         seconds = {'encode': encoding, **attempt.seconds, 'total': self._timer() - start}
         return TrackingResult(
-            reference.frame,
-            frame,
-            tracked.matches,
-            tracked.ids,
-            attempt.pose,
-            new_keyframe,
-            seconds,
-            attempt.problem,
-            next_state(failures, attempt.failed, new_keyframe),
+            reference=reference.frame,
+            query=frame,
+            matches=tracked.matches,
+            track_ids=tracked.ids,
+            pose=attempt.pose,
+            new_keyframe=new_keyframe,
+            seconds=seconds,
+            scale_problem=attempt.problem,
+            state=next_state(failures, attempt.failed, new_keyframe),
             swapped=reference.depths.swapped,
         )
 
@@ -335,7 +343,16 @@ class Tracker(Generic[Features]):
         seconds = {'encode': encoding + encoding_query, 'match': matching, **solving}
         seconds['total'] = self._timer() - start
         ids = np.arange(len(matches))
-        return TrackingResult(reference.frame, query, matches, ids, pose, False, seconds, problem)
+        return TrackingResult(
+            reference=reference.frame,
+            query=query,
+            matches=matches,
+            track_ids=ids,
+            pose=pose,
+            new_keyframe=False,
+            seconds=seconds,
+            scale_problem=problem,
+        )
 
     def _check_stamp(self, frame: Frame) -> None:
         if self._last_stamp_ns is not None and frame.stamp_ns <= self._last_stamp_ns:
@@ -425,12 +442,12 @@ class Tracker(Generic[Features]):
 def _frozen(reference: Frame, query: Frame, seconds: float) -> TrackingResult:
     reason = 'the image is frozen: it equals the last one in every pixel'
     return TrackingResult(
-        reference,
-        query,
-        Matches.empty(),
-        np.empty(0, dtype=np.int64),
-        RelativePose.failed(PoseState.LOST, reason),
-        False,
-        {'encode': 0.0, 'match': 0.0, 'pose': 0.0, 'total': seconds},
+        reference=reference,
+        query=query,
+        matches=Matches.empty(),
+        track_ids=np.empty(0, dtype=np.int64),
+        pose=RelativePose.failed(PoseState.LOST, reason),
+        new_keyframe=False,
+        seconds={'encode': 0.0, 'match': 0.0, 'pose': 0.0, 'total': seconds},
         state=TrackingState.FROZEN,
     )

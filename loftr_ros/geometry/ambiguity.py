@@ -10,15 +10,13 @@ import numpy as np
 from loftr_ros.geometry.covariance import tile_members
 from loftr_ros.geometry.epipolar import Motion
 from loftr_ros.geometry.models import Model
+from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import angle_between, rotation_vector
 from loftr_ros.geometry.types import Array
 
-LIKE = np.deg2rad(3.0)
-"""Motions whose rotations and directions differ by less are one."""
 
-
-def spread(best: Model, rivals: Sequence[Model], pairs: RayPairs) -> Array:
+def spread(best: Model, rivals: Sequence[Model], pairs: RayPairs, options: TwoViewOptions) -> Array:
     """Return the covariance (6, 6), x y z rx ry rz, that the choice between motions adds.
 
     The pose is a mixture of the motions. The weight of a rival is the probability that it is the
@@ -30,11 +28,12 @@ def spread(best: Model, rivals: Sequence[Model], pairs: RayPairs) -> Array:
         best: The most likely motion.
         rivals: Other motions; those that are alike count once.
         pairs: The matches.
+        options: Motions are one if they differ by less than its `max_rotation_sigma`.
     """
     covariance, member = np.zeros((6, 6)), tile_members(pairs)
     different: list[Model] = []
     for rival in sorted(rivals, key=lambda model: -float(model.line_gains.sum())):
-        if any(are_alike(rival, other) for other in different):
+        if any(are_alike(rival, other, options.max_rotation_sigma) for other in different):
             continue
         different.append(rival)
         gains = member @ (best.line_gains - rival.line_gains)
@@ -44,10 +43,10 @@ def spread(best: Model, rivals: Sequence[Model], pairs: RayPairs) -> Array:
     return covariance
 
 
-def are_alike(one: Model, other: Model) -> bool:
-    """Return whether two models are hardly different motions."""
+def are_alike(one: Model, other: Model, angle: float) -> bool:
+    """Return whether rotations and directions of two models differ by less than an angle, rad."""
     step = _step(one.motion, other.motion)
-    return max(float(np.linalg.norm(step[:3])), float(np.linalg.norm(step[3:]))) < LIKE
+    return max(float(np.linalg.norm(step[:3])), float(np.linalg.norm(step[3:]))) < angle
 
 
 def _step(motion: Motion, other: Motion) -> Array:

@@ -13,30 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loftr_ros.geometry.likelihood import INLIER, Fit, MatchPrior
+from loftr_ros.geometry.constants import BLURRED, CLEAR_PARALLAX, INLIER, RIVAL, SURELY
+from loftr_ros.geometry.likelihood import Fit, MatchPrior
 from loftr_ros.geometry.models import Model, motion_model, parallax
 from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import Check, PoseState
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.start import first_motion
 from loftr_ros.geometry.types import Array, Flags
-
-RIVAL = 0.6
-"""Area of the image that follows a second motion, as a share of the first's, from which on nobody
-can tell which of the two is that of the scene."""
-UNITED = 0.5
-"""Share of the stray matches that state to be right which have to agree with a second motion: wrong
-ones hit the lines of some motion by chance, but most of them do not."""
-PRECISE = 0.5
-"""Sigma below which matches hardly differ in what they tell about the pair, px."""
-BLURRED = 1.5
-"""Median deviation of the matches of a motion from which on the images are blurred, px; it is 0.1
-to 0.6 px in sharp ones, and above 2 px in those that are smeared by 45 px."""
-CLEAR_PARALLAX = 30.0
-"""Median parallax, by that deviation, that tells the motion in spite of it: blur shifts whole parts
-of an image alike, by about as much, and no number of matches removes that."""
-CHANCE_WIDTH = 6.0
-"""Width of the band around an epipolar line in which a wrong match agrees, in units of sigma."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +81,7 @@ def supporters(weights: Array, prior: MatchPrior, dimensions: int = 1) -> float:
     A wrong match agrees by chance if it lies in the band around its epipolar line, or, where a
     model says where the point is, in a square.
     """
-    chance = np.minimum(CHANCE_WIDTH * prior.sigma / prior.side, 1.0) ** dimensions
+    chance = np.minimum(2.0 * SURELY * prior.sigma / prior.side, 1.0) ** dimensions
     return float(np.sum(weights - chance))
 
 
@@ -105,13 +89,13 @@ def agreement(weights: Array, prior: MatchPrior) -> float:
     """Return how many matches are right under a model, as a share of those that state to be.
 
     Precise matches count most, since a matcher that is precise is rarely wrong: each counts by the
-    inverse of its variance and that of `PRECISE`, which all have in common.
+    inverse of its variance.
 
     Args:
         weights: (N,), the probability that each match is right under the model.
         prior: Of the matches.
     """
-    value = 1.0 / (prior.sigma**2 + PRECISE**2)
+    value = 1.0 / prior.sigma**2
     return float(weights @ value / (prior.probability @ value))
 
 
@@ -158,7 +142,7 @@ def may_rival(first: Array, others: Flags, pairs: RayPairs) -> bool:
 def stray(fit: Fit[Any], weights: Array) -> Flags:
     """Return which matches (N,) do not follow a model, and are no inaccurate ones of it either."""
     errors = np.sqrt(np.sum(fit.errors**2, axis=1))
-    return np.asarray((weights < INLIER) & (errors > CHANCE_WIDTH * fit.scale))
+    return np.asarray((weights < INLIER) & (errors > 2.0 * SURELY * fit.scale))
 
 
 def rivals(
@@ -182,7 +166,7 @@ def rivals(
         options: Say what is support enough.
     """
     rest = prior.select(others)
-    if support(second, rest) < options.min_support or agreement(second, rest) < UNITED:
+    if support(second, rest) < options.min_support or agreement(second, rest) < INLIER:
         return False
     tiles = int(pairs.tiles.max()) + 1
     of_first = np.bincount(pairs.tiles, first, tiles)

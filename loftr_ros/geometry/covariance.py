@@ -31,17 +31,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.geometry.constants import SHARP, TILES
 from loftr_ros.geometry.likelihood import Fit
 from loftr_ros.geometry.options import TwoViewOptions
-from loftr_ros.geometry.rays import TILES, RayPairs
+from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.types import Array, Flags
 
 _REAL_SHARE = 0.1
 """Of the information in each direction at least this share is no noise."""
 _LEAST_DEPTH = 0.1
 """Smallest z of a rotated ray: beyond, it is hardly seen."""
-_SHARP = 0.6
-"""The sigma, px, above which neighbours share more than `shared_sigma`, in proportion to it."""
 _CONDITION = 1e12
 _LEAST_FREEDOM = 2.0
 """Degrees of freedom up to which a t-distribution has no variance."""
@@ -84,7 +83,7 @@ def fit_covariance(
     inverse = np.linalg.inv(_without(information, noise))
 
     member = tile_members(pairs)
-    shares = shared_sigma / np.minimum(sigma, _SHARP)
+    shares = shared_sigma / np.minimum(sigma, SHARP)
     shared = member @ (weighted * shares[:, None, None]).reshape(count, -1)
     shared = shared.reshape(-1, parameters)
     expected = fit.scale**2 * information + shared.T @ shared

@@ -1,9 +1,9 @@
-"""What the matches of two images tell about the focal length of their camera.
+"""What the matches of two images say about the focal length of their camera.
 
 A wrong focal length bends the motion, and leaves errors that no motion removes. With it as a sixth
 parameter of the motion, common to both images, it can be measured where the camera rotates while it
 moves, or has a distortion: A. Zisserman, D. Liebowitz and M. Armstrong, "Resolving ambiguities in
-auto-calibration", Philosophical Transactions of the Royal Society A, 1998, tell when it cannot be.
+auto-calibration", Philosophical Transactions of the Royal Society A, 1998, say when it cannot be.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from loftr_ros.geometry.camera import Camera
+from loftr_ros.geometry.constants import FOCAL_SIGMA
 from loftr_ros.geometry.covariance import fit_covariance
 from loftr_ros.geometry.epipolar import Motion, epipolar_errors
 from loftr_ros.geometry.likelihood import Fit
@@ -21,18 +22,10 @@ from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import tangent_basis
 from loftr_ros.geometry.types import Array
 
-MODEL_SIGMA = 0.05
-"""Error of one estimate that comes from distortion and shutter, as a share of the focal length. A
-frame with little motion promises less."""
-_FEWEST = 30
 _STEPS = 3
 _LARGEST_STEP = 0.2
-_LINEAR = 0.05
-"""Largest step after which the errors need not be linearized anew."""
 _DIFFERENCE = 1e-4
 """Change of the logarithm of the focal length over which the derivative is taken."""
-_CHANCE = 2.0
-"""What the square of the error reaches by chance, in units of its variance."""
 _SMALLEST_SQUARE = 1e-12
 
 
@@ -42,7 +35,7 @@ class FocalError:
 
     Attributes:
         log_ratio: Natural logarithm of the ratio of the two.
-        sigma: Its standard deviation; infinite where the matches tell nothing.
+        sigma: Its standard deviation; infinite where the matches say nothing.
         bend: float64 (6,), how the pose with a translation of length 1 moves with the focal length
             that fits best, x y z rx ry rz, 1 and rad; zero if not known.
     """
@@ -62,9 +55,9 @@ class FocalError:
         Returns:
             float64 (6, 6), x y z rx ry rz.
         """
-        chance = (self.sigma**2 + MODEL_SIGMA**2) / max(self.log_ratio**2, _SMALLEST_SQUARE)
+        chance = (self.sigma**2 + FOCAL_SIGMA**2) / max(self.log_ratio**2, _SMALLEST_SQUARE)
         bend = self.bend * np.repeat([length, 1.0], 3)
-        return max(0.0, 1.0 - _CHANCE * chance) * np.outer(bend, bend)
+        return max(0.0, 1.0 - chance) * np.outer(bend, bend)
 
 
 def estimate_focal_error(
@@ -86,7 +79,7 @@ def estimate_focal_error(
     Returns:
         The error, or None where too few matches agree.
     """
-    if len(pairs) < _FEWEST:
+    if len(pairs) < options.min_matches:
         return None
     state, log_ratio, seen = motion, 0.0, pairs
     for _ in range(_STEPS):
@@ -101,7 +94,7 @@ def estimate_focal_error(
         log_ratio += float(np.clip(step[5], -_LARGEST_STEP, _LARGEST_STEP))
         # An error that may be chance counts for nothing: it need not be exact.
         chance = float(np.mean(errors**2)) * inverse[5, 5]
-        if abs(log_ratio - before) < _LINEAR or log_ratio**2 < _CHANCE * chance:
+        if abs(log_ratio - before) < FOCAL_SIGMA or log_ratio**2 < chance:
             break
         seen = _seen_with(log_ratio, points, cameras, pairs.sigma)
     scale = float(np.sqrt(np.mean(errors**2)))

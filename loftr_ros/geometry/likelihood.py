@@ -22,24 +22,15 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.geometry.constants import REACH, SURE
 from loftr_ros.geometry.types import Array, Flags
 
 State = TypeVar('State')
 
-SURE = 0.98
-"""No match is surer than this, nor less sure than the rest: a stated certainty may be wrong."""
-REACH = 1 / 20
-"""D as a share of the image's side. The errors of wrong matches have a wide peak around zero, as a
-matcher prefers the neighbours of the right place. It decides how far a right match may lie from the
-model: 1.8 to 3.5 sigma for a confidence of 0.2 to 0.95, a sigma of 0.5 px and a side of 500 px."""
-SMALLEST_SCALE = 0.1
-"""The scale of the errors is at most 1: a pair whose errors are larger than stated has more wrong
-matches, and no more room for them."""
-INLIER = 0.5
-"""Posterior probability from which a match counts as one that the model explains."""
 
 MOST_STEPS = 12
 
+_SMALLEST_SCALE = 0.1
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2.0 * np.pi)
 _SHORTER = (1.0, 0.3, 0.1)
 _TOLERANCE = 0.05
@@ -185,7 +176,8 @@ def _rescaled(fit: Fit[State], prior: MatchPrior) -> Fit[State]:
     squares, dimensions = np.sum(fit.errors**2, axis=1), fit.errors.shape[1]
     total = max(float(fit.weights.sum()), 1e-9)
     scale = float(np.sqrt(fit.weights @ squares / (dimensions * total)))
-    scale = float(np.clip(scale, SMALLEST_SCALE, 1.0))
+    # A pair whose errors are larger than stated has more wrong matches, and no more room for them.
+    scale = float(np.clip(scale, _SMALLEST_SCALE, 1.0))
     weights, gains = prior.posterior(squares, dimensions, scale)
     return Fit(fit.state, fit.errors, fit.slopes, weights, scale, float(gains.sum()))
 

@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.checks import may_rival, rivals, stray, support
+from loftr_ros.geometry.constants import INLIER, SHARP, TWICE
 from loftr_ros.geometry.covariance import common_changes, fit_covariance, is_within
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.epipolar import Motion
 from loftr_ros.geometry.focal import estimate_focal_error
-from loftr_ros.geometry.likelihood import INLIER, Fit, MatchPrior, maximize
+from loftr_ros.geometry.likelihood import Fit, MatchPrior, maximize
 from loftr_ros.geometry.metric_options import MetricOptions
 from loftr_ros.geometry.models import Model, motion_model
 from loftr_ros.geometry.options import TwoViewOptions
@@ -33,13 +34,6 @@ from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.geometry.two_view import as_points, motion_covariance, usable_matches
 from loftr_ros.geometry.types import Array, Flags
 
-START_ERROR = 1.0
-"""Error from which a point costs no more in the first estimate, px."""
-CONTRADICTION = 2.0
-"""Scale of the errors in metres, by that of the errors across the epipolar lines, from which on the
-depth contradicts the matches: their variances differ fourfold, by chance never (F-test)."""
-LIKELIER = float(np.log(2.0))
-"""Log-likelihood that a motion without depth has to gain for each right match to contradict it."""
 _SMALLEST_STEP = 1e-6
 _FAR_ERROR = 1e4
 
@@ -83,7 +77,7 @@ class _Scene:
             sample.points(self.metric.depth_range[1]),
             sample.pairs.query[:, :2],
             self.focal_length,
-            START_ERROR,
+            SHARP,
             self.options.seed,
         )
         if found is None:
@@ -139,7 +133,7 @@ def estimate_metric_pose(
     cameras = reference_camera, query_camera
     chosen, scene = _scene_of(points, depths, cameras, sigma, confidence, options, metric)
     if scene is None:
-        return _too_few(chosen, len(points[0]), metric)
+        return _too_few(chosen, len(points[0]), options)
     pose = _estimate(scene, (points[0][chosen], points[1][chosen]), cameras)
     return _spread(pose, chosen, len(points[0]))
 
@@ -182,7 +176,7 @@ def follow_metric_pose(
     )
     chosen, scene = _scene_of(points, depths, cameras, sigma, confidence, options, metric)
     if scene is None:
-        return _too_few(chosen, len(points[0]), metric)
+        return _too_few(chosen, len(points[0]), options)
     fit = scene.solve()
     if fit is None or support(fit.weights, scene.prior, dimensions=2) < options.min_support:
         return _spread(_unsupported(scene), chosen, len(points[0]))
@@ -216,7 +210,7 @@ def _scene_of(
     usable, pairs, prior = usable_matches(points, cameras, sigma, confidence)
     known = depths.known()[usable]
     chosen = usable[known]
-    if len(chosen) < metric.min_points:
+    if len(chosen) < options.min_matches:
         return chosen, None
     prior = prior.select(known)
     # What sigma leaves out is part of the error of each point.
@@ -225,8 +219,8 @@ def _scene_of(
     return chosen, _Scene(seen, prior, focal_length, options, metric)
 
 
-def _too_few(chosen: npt.NDArray[np.int64], count: int, metric: MetricOptions) -> RelativePose:
-    reason = f'{len(chosen)} matches have a depth, {metric.min_points} are needed'
+def _too_few(chosen: npt.NDArray[np.int64], count: int, options: TwoViewOptions) -> RelativePose:
+    reason = f'{len(chosen)} matches have a depth, {options.min_matches} are needed'
     return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, count, Check.MATCHES)
 
 
@@ -332,7 +326,7 @@ def _contradicts(fit: Fit[Array], free: Model, scene: _Scene) -> bool:
     _, gains = scene.prior.posterior(squares, fit.errors.shape[1], fit.scale)
     # For a camera that stands still the two are the same.
     gained = float((free.gains - gains).sum()) / max(float(free.weights.sum()), 1.0)
-    return gained > LIKELIER or fit.scale > CONTRADICTION * free.fit.scale
+    return gained > np.log(TWICE) or fit.scale > TWICE * free.fit.scale
 
 
 def _disagreement(fit: Fit[Array], covariance: Array, free: Model, scene: _Scene) -> float:
@@ -376,8 +370,9 @@ def _largest_deviations(fit: Fit[Array], scene: _Scene) -> Array:
     """Return the largest standard deviations (6,) of x y z, m, and rx ry rz, rad."""
     nearness = float(np.median(scene.seen.depths.inverse[fit.weights >= INLIER]))
     distance = 1.0 / max(nearness, 1.0 / scene.metric.depth_range[1])
-    translation = scene.metric.max_translation_sigma * distance
-    return np.repeat([translation, scene.options.max_rotation_sigma], 3)
+    # A translation by a share of the distance moves points as a rotation by as many rad.
+    angle = scene.options.max_rotation_sigma
+    return np.repeat([angle * distance, angle], 3)
 
 
 def _motion(pose: Array) -> tuple[Motion | None, float]:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loftr_ros.ranges import (
+    require,
+    require_not_negative,
+    require_positive,
+)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class MetricOptions:
     """Options of depth and of the pose that is estimated with it.
 
@@ -24,13 +30,8 @@ class MetricOptions:
             since far points hold the rotation.
         depth_jump: Depths around a point that differ by a larger share of the depth than this lie
             on both sides of an edge, and the point has no depth.
-        epipolar_threshold: Largest distance of a right point from its epipolar line, px (and of
-            3.5 of its standard deviations).
         disparity_sigma: Standard deviation of the error that all disparities share, from the
             calibration of the pair, px.
-        min_points: With fewer points of known depth than this the estimate is without scale.
-        max_translation_sigma: The scale is not determined if the translation has a larger standard
-            deviation than this share of the median depth.
 
     Raises:
         ValueError: A field is out of its range.
@@ -42,27 +43,12 @@ class MetricOptions:
     depth_scale_sigma: float = 0.005
     depth_range: tuple[float, float] = (0.1, 200.0)
     depth_jump: float = 0.05
-    epipolar_threshold: float = 2.0
     disparity_sigma: float = 0.2
-    min_points: int = 20
-    max_translation_sigma: float = 0.1
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        for name in (
-            'depth_noise',
-            'depth_noise_growth',
-            'depth_nearest',
-            'depth_scale_sigma',
-            'disparity_sigma',
-        ):
-            self._check(name, 0 <= getattr(self, name) < float('inf'), '0 or more, and finite')
-        for name in ('depth_jump', 'epipolar_threshold', 'max_translation_sigma'):
-            self._check(name, 0 < getattr(self, name) < float('inf'), 'positive and finite')
-        nearest, farthest = self.depth_range
-        self._check('depth_range', 0 <= nearest < farthest, 'two rising depths, 0 m or more')
-        self._check('min_points', self.min_points >= 8, 'at least 8')
-
-    def _check(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ValueError(f'{name} must be {expected}, not {getattr(self, name)!r}')
+        require_not_negative(self, 'depth_noise', 'depth_noise_growth', 'depth_nearest')
+        require_not_negative(self, 'depth_scale_sigma', 'disparity_sigma')
+        require_positive(self, 'depth_jump')
+        rising = 'two rising depths, 0 m or more'
+        require(self, ('depth_range',), lambda value: 0 <= value[0] < value[1], rising)

@@ -1,8 +1,8 @@
 """The models that may explain the matches: a rotation alone, or a motion.
 
 Each is refined by the likelihood of its errors, and then scored by the density of the query points
-in the image, in which models of different dimension can be compared. A rotation tells where a point
-is; a motion tells only its epipolar line. Along that line a point moves by its parallax, from the
+in the image, in which models of different dimension can be compared. A rotation says where a point
+is; a motion says only its epipolar line. Along that line a point moves by its parallax, from the
 place of a point at infinity on, and right matches have positive depth. Their parallax is taken as
 exponentially distributed, with one mean for the pair. So a camera that stands still, far points and
 points behind the camera need no rules of their own: P. H. S. Torr, "An assessment of information
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from loftr_ros.geometry.constants import INLIER, SURE, SURELY
 from loftr_ros.geometry.epipolar import Motion, epipolar_errors
 from loftr_ros.geometry.homography import (
     decompose,
@@ -23,21 +24,15 @@ from loftr_ros.geometry.homography import (
     homography_errors,
     rotation_errors,
 )
-from loftr_ros.geometry.likelihood import INLIER, Fit, MatchPrior, maximize
+from loftr_ros.geometry.likelihood import Fit, MatchPrior, maximize
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import rotation_from_vector
 from loftr_ros.geometry.types import Array, Flags
 
 PARAMETERS = {'rotation': 3, 'essential': 6}
 """Unknowns of each model that the matches share; of a motion 5 and the mean parallax."""
-NEAR_SHARE = 0.01
-"""Share of right matches whose parallax is anything, as that of things close to the camera."""
-PLANAR_SHARE = 0.8
-"""Share of the matches of a motion that a plane has to explain to be asked for its motions."""
 
 _PLANE_ROUNDS = 3
-_PLANE_WIDTH = 4.0
-"""Errors of a plane that count half, in units of sigma."""
 _HALF_GAUSSIAN = np.sqrt(np.pi / 2.0)
 _FIRST_STEPS = 4
 """Steps before the sign of the translation is decided: its lines are near their place by then."""
@@ -45,7 +40,7 @@ _LEAST_DEPTH = 0.05
 """Smallest z of a rotated unit ray: beyond, the place of a point at infinity is not seen."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Model:
     """A model of the motion with what it says about N matches.
 
@@ -126,14 +121,14 @@ def rotation_model(starts: list[Array], pairs: RayPairs, prior: MatchPrior) -> M
     weights, gains = prior.posterior(squares, 2, fit.scale)
     motion = Motion(fit.state, np.array([0.0, 0.0, 1.0]))
     return Model(
-        'rotation',
-        motion,
-        fit,
-        gains,
-        gains,
-        np.zeros(len(pairs)),
-        weights,
-        np.sqrt(squares) * prior.sigma,
+        method='rotation',
+        motion=motion,
+        fit=fit,
+        gains=gains,
+        line_gains=gains,
+        log_parallax=np.zeros(len(pairs)),
+        weights=weights,
+        distances=np.sqrt(squares) * prior.sigma,
     )
 
 
@@ -150,11 +145,11 @@ def planar_motions(general: Model, pairs: RayPairs, prior: MatchPrior) -> list[M
         if homography is None:
             return []
         errors = homography_errors(homography, pairs) / prior.sigma[:, None]
-        near = np.sum(errors**2, axis=1) / _PLANE_WIDTH**2
+        near = np.sum(errors**2, axis=1) / SURELY**2
         # Cauchy weights: the points beside the plane may be few or many.
         weights = general.weights / (1.0 + near)
     explained = general.inliers & (near < 1.0)
-    few = not explained.any() or explained.sum() < PLANAR_SHARE * general.inliers.sum()
+    few = not explained.any() or explained.sum() < INLIER * general.inliers.sum()
     return [] if few or homography is None else decompose(homography, pairs, explained)
 
 
@@ -195,11 +190,21 @@ def _seen_along(fit: Fit[Motion], along: Array, prior: MatchPrior) -> Model:
     mean = float(right @ np.minimum(ahead, side)) / max(float(right.sum()), 1e-9)
     mean = max(mean, float(np.median(sigma)))
     near = np.exp(-ahead / mean - 0.5 * behind**2) / (mean + _HALF_GAUSSIAN * sigma)
-    density = (1.0 - NEAR_SHARE) * np.where(known, near, 0.0) + NEAR_SHARE / side
+    # The parallax of the exceptions is anything, as that of things close to the camera.
+    density = SURE * np.where(known, near, 0.0) + (1.0 - SURE) / side
     normal = -0.5 * across**2 - np.log(sigma * np.sqrt(2.0 * np.pi))
     normal += np.log(prior.reach)
     log_parallax = np.log(density * prior.reach)
     weights, gains = prior.weigh(normal + log_parallax)
     _, line_gains = prior.weigh(normal - 0.5 * behind**2)
     distances = np.abs(fit.errors[:, 0]) * prior.sigma
-    return Model('essential', fit.state, fit, gains, line_gains, log_parallax, weights, distances)
+    return Model(
+        method='essential',
+        motion=fit.state,
+        fit=fit,
+        gains=gains,
+        line_gains=line_gains,
+        log_parallax=log_parallax,
+        weights=weights,
+        distances=distances,
+    )

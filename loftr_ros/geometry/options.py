@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loftr_ros.ranges import (
+    require,
+    require_at_least,
+    require_not_negative,
+    require_positive,
+)
+
 ESTIMATORS = ('auto', 'poselib', 'opencv')
 CHECKS = ('support', 'blur', 'second_motion', 'depth')
 """Checks that refuse a pose which a model explains; see `checks` and docs/poses.md."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TwoViewOptions:
     """Options of `estimate_relative_pose`.
 
@@ -49,14 +56,8 @@ class TwoViewOptions:
         """Check all ranges."""
         if self.estimator not in ESTIMATORS:
             raise ValueError(f'estimator must be one of {ESTIMATORS}, not {self.estimator!r}')
-        for name in ('max_direction_sigma', 'max_rotation_sigma'):
-            self._check(name, 0 < getattr(self, name) < float('inf'), 'positive and finite')
-        for name in ('shared_sigma', 'shared_growth', 'min_support'):
-            self._check(name, 0 <= getattr(self, name) < float('inf'), '0 or more, and finite')
-        self._check('min_matches', self.min_matches >= 8, 'at least 8')
-        self._check('without', set(self.without) <= set(CHECKS), f'names of {CHECKS}')
-        self._check('seed', 0 <= self.seed < 2**31, 'between 0 and 2^31 - 1')
-
-    def _check(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ValueError(f'{name} must be {expected}, not {getattr(self, name)!r}')
+        require_positive(self, 'max_direction_sigma', 'max_rotation_sigma')
+        require_not_negative(self, 'shared_sigma', 'shared_growth', 'min_support')
+        require_at_least(8, self, 'min_matches')
+        require(self, ('without',), lambda names: {*names} <= {*CHECKS}, f'names of {CHECKS}')
+        require(self, ('seed',), lambda seed: 0 <= seed < 2**31, 'between 0 and 2^31 - 1')

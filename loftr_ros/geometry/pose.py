@@ -54,7 +54,7 @@ class Check(enum.IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RelativePose:
     """Pose of the query camera in the reference camera, or why there is none.
 
@@ -72,7 +72,7 @@ class RelativePose:
         inliers: bool (N,), the matches that the pose explains; all False without a pose.
         median_residual: Median distance of the inliers from the model, px; NaN without a pose.
         reason: Why there is no full pose; empty for OK.
-        focal_error: What the matches tell about the focal length; None where they were not asked.
+        focal_error: What the matches say about the focal length; None where they were not asked.
         check: Which check refused the pose; NONE with a pose.
 
     Raises:
@@ -123,7 +123,13 @@ class RelativePose:
         if not abs(length - 1.0) < 1e-6:
             raise ValueError(f'a translation without scale must have the length 1, not {length}')
         return cls(
-            PoseState.OK, reference_T_query, covariance, False, method, inliers, median_residual
+            state=PoseState.OK,
+            reference_T_query=reference_T_query,
+            covariance=covariance,
+            metric=False,
+            method=method,
+            inliers=inliers,
+            median_residual=median_residual,
         )
 
     @classmethod
@@ -138,7 +144,13 @@ class RelativePose:
     ) -> RelativePose:
         """Give a full pose whose translation is in metres."""
         return cls(
-            PoseState.OK, reference_T_query, covariance, True, method, inliers, median_residual
+            state=PoseState.OK,
+            reference_T_query=reference_T_query,
+            covariance=covariance,
+            metric=True,
+            method=method,
+            inliers=inliers,
+            median_residual=median_residual,
         )
 
     @classmethod
@@ -158,14 +170,14 @@ class RelativePose:
         covariance = np.diag([np.inf, np.inf, np.inf, 0.0, 0.0, 0.0])
         covariance[3:, 3:] = rotation_covariance
         return cls(
-            PoseState.ROTATION_ONLY,
-            transform,
-            covariance,
-            False,
-            method,
-            inliers,
-            median_residual,
-            reason,
+            state=PoseState.ROTATION_ONLY,
+            reference_T_query=transform,
+            covariance=covariance,
+            metric=False,
+            method=method,
+            inliers=inliers,
+            median_residual=median_residual,
+            reason=reason,
         )
 
     def inverse(self) -> RelativePose:
@@ -191,7 +203,17 @@ class RelativePose:
         if state.has_pose:
             raise ValueError(f'{state.name} is not a failure')
         inliers = np.zeros(matches, dtype=np.bool_)
-        return cls(state, None, None, False, 'none', inliers, float('nan'), reason, check=check)
+        return cls(
+            state=state,
+            reference_T_query=None,
+            covariance=None,
+            metric=False,
+            method='none',
+            inliers=inliers,
+            median_residual=float('nan'),
+            reason=reason,
+            check=check,
+        )
 
 
 def _check_covariance(covariance: Array) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.camera import Camera
+from loftr_ros.geometry.constants import TILES
 from loftr_ros.geometry.types import Array, Flags
 
 
@@ -67,10 +68,6 @@ class RayPairs:
         values = [self.reference, self.query, self.reference_pixel, self.query_pixel, self.sigma]
         finite = [np.isfinite(value).all(axis=tuple(range(1, value.ndim))) for value in values]
         return np.asarray(np.logical_and.reduce([*finite, self.sigma > 0]))
-
-
-TILES = 8
-"""Tiles along each side of the image."""
 
 
 def tile_indices(points: Array, size: tuple[int, int]) -> npt.NDArray[np.int64]:

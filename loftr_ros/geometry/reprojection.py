@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from loftr_ros.geometry.constants import SURELY
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import cross, rotation_from_vector
@@ -14,9 +15,6 @@ from loftr_ros.geometry.types import Array, Flags
 
 _DEPTH_STEPS = 2
 _IN_FRONT = 1e-3
-_CERTAIN = 3.0
-"""A depth that is not so many times its standard deviation says nothing about a translation: the
-information would be that of the squared noise, and pull the translation to zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +87,7 @@ def reproject(pose: Array, seen: DepthPairs) -> Reprojection:
     errors, by_pose, by_inverse = _all_errors(pose, inverse, seen)
     measured = np.zeros_like(errors)
     measured[:, -1] = -1.0 / depths.sigma
-    certain = depths.inverse > _CERTAIN * depths.sigma
+    certain = depths.inverse > SURELY * depths.sigma
     by_pose[:, :, :3] *= certain[:, None, None]
     stacked = np.concatenate([errors[..., None], measured[..., None], by_pose], axis=2)
     reduced = _reflect(by_inverse, stacked)[:, 1:]

@@ -6,12 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.geometry.camera import Camera
+from loftr_ros.geometry.constants import SURELY
 from loftr_ros.geometry.depth import PointDepths
 from loftr_ros.geometry.metric_options import MetricOptions
 from loftr_ros.geometry.types import Array
-
-_GATE = 3.5
-_BEHIND_SIGMA = 3.0
 
 
 def triangulate_depth(
@@ -27,7 +25,7 @@ def triangulate_depth(
 
     A point at the inverse depth w on the left ray r is seen by the right camera in the direction
     `R^T (r - w t)`, which moves along the epipolar line with w. The right point's distance from
-    that line tells if the match can be right, its place on the line gives w.
+    that line shows whether the match can be right, its place on the line gives w.
 
     Args:
         left_points: (N, 2) px of the left image.
@@ -62,8 +60,8 @@ def triangulate_depth(
         distance /= np.sqrt(square) * np.abs(forward)
         deviation = np.abs(forward) / np.sqrt(square)
         spread = deviation * sigmas
-        wrong = ~(distance <= np.minimum(options.epipolar_threshold, _GATE * sigmas))
+        wrong = ~(distance <= SURELY * sigmas)
         wrong |= ~(sigmas > 0) | ~(forward > 0)
-        wrong |= ~(inverse + _BEHIND_SIGMA * spread >= 0) | (inverse * options.depth_range[0] > 1)
+        wrong |= ~(inverse + SURELY * spread >= 0) | (inverse * options.depth_range[0] > 1)
     inverse[wrong], spread[wrong] = np.nan, np.nan
     return PointDepths(inverse, spread, options.disparity_sigma * deviation)

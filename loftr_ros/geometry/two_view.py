@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from loftr_ros.geometry.ambiguity import spread
 from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.checks import Evidence, doubt, support
+from loftr_ros.geometry.constants import ENOUGH, LEAST_SIGMA, SURELY, UNKNOWN
 from loftr_ros.geometry.covariance import common_changes, fit_covariance, is_within
 from loftr_ros.geometry.epipolar import Motion, epipolar_errors, slope_noise
 from loftr_ros.geometry.focal import estimate_focal_error
@@ -33,21 +34,11 @@ from loftr_ros.geometry.options import TwoViewOptions
 from loftr_ros.geometry.pose import Check, PoseState, RelativePose
 from loftr_ros.geometry.rays import RayPairs
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
-from loftr_ros.geometry.start import first_motion, other_motions, understatement
+from loftr_ros.geometry.start import first_motion, other_motions
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.geometry.types import Array
 
-UNKNOWN = 0.8
-"""Confidence of matches whose matcher states none."""
-EASY = 100.0
-"""Support beyond which other starts lead to the same motion."""
 _UNDETERMINED = 'the matches do not determine the motion'
-LEAST_SIGMA = 0.1
-"""No match is more accurate than this, px: what sigma leaves out, added in quadrature."""
-CLEAR = 10.0
-"""Median error, in standard deviations, from which on a rotation alone explains nothing."""
-FAR = np.deg2rad(15.0)
-"""Two motions that a plane allows, or a wrong one, differ by more from the pose just before."""
 
 
 def estimate_relative_pose(
@@ -108,7 +99,7 @@ def follow_relative_pose(
     The likelihood is that of `estimate_relative_pose`, and so are the rotation without a
     translation and the limits of the covariance. What does not change between two frames is not
     asked again: the focal length, other motions of a plane, and the second motion. A pose that is
-    far from the one before (`FAR`) is estimated with all checks.
+    far from the one before is estimated with all checks.
 
     Args:
         reference_points: (N, 2) px of the distorted reference image.
@@ -129,7 +120,7 @@ def follow_relative_pose(
         reason = f'{len(chosen)} usable matches, {options.min_matches} are needed'
         return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, len(points[0]), Check.MATCHES)
     pose = _follow(pairs, prior, cameras, options)
-    if _is_far(pose, before):
+    if _is_far(pose, before, options.max_direction_sigma):
         return estimate_relative_pose(*points, *cameras, sigma, confidence, options)
     inliers = np.zeros(len(points[0]), dtype=np.bool_)
     inliers[chosen[pose.inliers]] = True
@@ -144,7 +135,6 @@ def _follow(
     if start is None:
         reason = 'no motion explains the matches'
         return RelativePose.failed(PoseState.LOST, reason, len(pairs), Check.SUPPORT)
-    prior = prior.scaled(understatement(start, pairs, prior.sigma))
     model = motion_model(start, pairs, prior)
     if not _is_clear(model, pairs, prior):
         pure_rotation = rotation_model([model.motion.rotation], pairs, prior)
@@ -167,23 +157,23 @@ def _is_clear(model: Model, pairs: RayPairs, prior: MatchPrior) -> bool:
     rays = pairs.select(kept)
     rotation, _ = Rotation.align_vectors(_unit(rays.reference), _unit(rays.query))
     errors, _ = rotation_errors(rotation.as_matrix(), rays, prior.sigma[kept])
-    return bool(np.median(np.hypot(*errors.T)) > CLEAR)
+    return bool(np.median(np.hypot(*errors.T)) > SURELY)
 
 
 def _unit(rays: Array) -> Array:
     return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
 
-def _is_far(pose: RelativePose, before: RelativePose) -> bool:
+def _is_far(pose: RelativePose, before: RelativePose, farthest: float) -> bool:
     """Return whether a pose differs from the one before so much that it may be another motion."""
     one, other = pose.reference_T_query, before.reference_T_query
     if one is None or other is None or pose.state is not before.state:
         return True
     angle = float(np.linalg.norm(rotation_vector(one[:3, :3] @ other[:3, :3].T)))
     if pose.state is PoseState.ROTATION_ONLY:
-        return angle > FAR
+        return angle > farthest
     cosine = float(one[:3, 3] @ other[:3, 3])
-    return angle > FAR or cosine < np.cos(FAR) * float(np.linalg.norm(other[:3, 3]))
+    return angle > farthest or cosine < np.cos(farthest) * float(np.linalg.norm(other[:3, 3]))
 
 
 def usable_matches(
@@ -221,7 +211,6 @@ def _estimate(
     if start is None:
         reason = 'no motion explains the matches'
         return RelativePose.failed(PoseState.LOST, reason, len(pairs), Check.SUPPORT)
-    prior = prior.scaled(understatement(start, pairs, prior.sigma))
     pure_rotation, motions = explain(start, pairs, prior, focal_length, options)
     best = max(motions, key=lambda model: float(model.line_gains.sum()))
     model = best
@@ -242,7 +231,8 @@ def _estimate(
     if focal_error is not None:
         covariance = covariance + focal_error.covariance()
     rivals = [model for model in motions if model is not best]
-    pose = _believed(best, covariance, spread(best, rivals, pairs), options, known)
+    choice = spread(best, rivals, pairs, options)
+    pose = _believed(best, covariance, choice, options, known)
     return replace(pose, focal_error=focal_error)
 
 
@@ -273,7 +263,7 @@ def explain(
     There is no rotation where it is out of the question.
     """
     motions = [motion_model(start, pairs, prior)]
-    easy = support(motions[0].weights, prior) >= EASY
+    easy = support(motions[0].weights, prior) >= ENOUGH
     if not easy:
         others = other_motions(pairs, focal_length, options)
         motions += [motion_model(motion, pairs, prior) for motion in others]

@@ -37,7 +37,7 @@ FLAT = 1e-3
 LEAST_DIFFERENCE = 0.03
 """Squared difference of normalised patches that even equal ones may hide by interpolation."""
 REACH = 2
-"""Cells around a match whose matches tell its affine motion."""
+"""Cells around a match whose matches give its affine motion."""
 ALIGNED_TOGETHER = 4096
 
 

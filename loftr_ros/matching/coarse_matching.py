@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from loftr_ros.matching.blocks import BLOCK_SCORES, KEPT_SCORES
 from loftr_ros.matching.precision import exact_products
 from loftr_ros.matching.transformer import pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-BLOCK_SCORES = 2**23
-"""Scores that are looked at together: small enough for caches, large enough for full speed."""
-
-KEPT_SCORES = 2**26
-"""Up to this number all scores are kept (256 MB); of larger images they are computed twice."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +38,14 @@ class CoarseMatches:
         columns = (self.batch, self.cells0, self.cells1, self.confidence)
         blocks = zip(*(column.split(count) for column in columns), strict=True)
         return [CoarseMatches(*block) for block in blocks]
+
+    def filled_up(self, multiple: int) -> CoarseMatches:
+        """The matches, and the first one repeated until their number is a multiple."""
+        missing = -len(self.batch) % multiple
+        if not missing or not len(self.batch):
+            return self
+        columns = (self.batch, self.cells0, self.cells1, self.confidence)
+        return CoarseMatches(*(torch.cat([one, one[:1].expand(missing)]) for one in columns))
 
 
 def strongest(

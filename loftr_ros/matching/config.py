@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Stem = Literal['conv7', 'unshuffle']
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MatchingConfig:
     """What the networks of both families have in common.
 
@@ -120,7 +120,7 @@ class MatchingConfig:
         return cls(**tuples)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoFTRConfig(MatchingConfig):
     """Everything that fixes LoFTR's weights and the meaning of its output.
 
@@ -208,7 +208,7 @@ class LoFTRConfig(MatchingConfig):
         return self.fine_window // 2 * self.resolution[1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EfficientConfig(MatchingConfig):
     """What may differ between weights of EfficientLoFTR, and the meaning of its output.
 

@@ -20,7 +20,7 @@ LEAST_SHARED = 0.995
 """Share of matches that must be the same; ties and the threshold decide about the others."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Agreement:
     """How alike the matches of two matchers are.
 
@@ -66,10 +66,10 @@ def agreement(matches0: Matches, matches1: Matches, same_place: float) -> Agreem
     same = shift <= same_place
     confidence = np.abs(matches0.confidence[index0] - matches1.confidence[index1])
     return Agreement(
-        (len(matches0), len(matches1)),
-        int(same.sum()),
-        float(shift[same].max(initial=0.0)),
-        float(confidence[same].max(initial=0.0)),
+        matches=(len(matches0), len(matches1)),
+        shared=int(same.sum()),
+        shift=float(shift[same].max(initial=0.0)),
+        confidence=float(confidence[same].max(initial=0.0)),
     )
 
 

@@ -16,11 +16,9 @@ from loftr_ros.matching.transformer import Pointwise, pointwise
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REFINED_TOGETHER = 2048
-"""Matches whose windows stand at once: large images have tens of thousands of matches."""
-
-CACHED_VALUES = 2**20
-"""Values of such windows that the caches of a CPU hold beside what is made of them."""
+WINDOWS_APART = 64
+"""Windows are refined in multiples of so many. The library that multiplies matrices on a CPU
+compiles code for each number of rows and keeps it, up to a gigabyte of it."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +37,17 @@ class FineOffsets:
     start: Tensor | None = None
 
 
-def refined_together(config: MatchingConfig, device: str) -> int:
-    """How many matches are refined at once, on a device of type ``cpu`` or another."""
-    if device != 'cpu':
-        return REFINED_TOGETHER
-    return min(REFINED_TOGETHER, CACHED_VALUES // config.window_values)
-
-
 def refine_in_blocks(
     refine: Callable[[CoarseMatches], FineOffsets], matches: CoarseMatches, block: int
 ) -> FineOffsets:
     """Refine matches block by block; each is refined by itself, so that nothing changes."""
-    if len(matches.batch) <= block:
-        return refine(matches)
-    parts = [refine(part) for part in matches.split(block)]
+    count = len(matches.batch)
+    parts = [refine(part) for part in matches.filled_up(WINDOWS_APART).split(block)]
     starts = [part.start for part in parts if part.start is not None]
     return FineOffsets(
-        torch.cat([part.offset for part in parts]),
-        torch.cat([part.deviation for part in parts]),
-        torch.cat(starts) if starts else None,
+        torch.cat([part.offset for part in parts])[:count],
+        torch.cat([part.deviation for part in parts])[:count],
+        torch.cat(starts)[:count] if starts else None,
     )
 
 

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loftr_ros.matching.coarse_matching import BLOCK_SCORES, KEPT_SCORES
+from loftr_ros.matching.blocks import BLOCK_SCORES, KEPT_SCORES, refined_together
 from loftr_ros.matching.errors import ImageError
-from loftr_ros.matching.fine_matching import refined_together
 
 if TYPE_CHECKING:
     from loftr_ros.matching.config import MatchingConfig

@@ -256,7 +256,7 @@ class Matcher:
         return Support(matches, support, min(reference.cells, query.cells))
 
     def signature(self, features: ImageFeatures) -> NDArray[np.float32]:
-        """Signature (D,) of length 1 of the place; its dot product with others tells likeness."""
+        """Signature (D,) of length 1 of the place; its dot product with others is likeness."""
         used = features if features.views is None else features.views.features
         with torch.inference_mode():
             return covariance_signature(self.network.local_features(used.maps))

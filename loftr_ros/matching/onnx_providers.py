@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from loftr_ros.matching.blocks import REFINED_TOGETHER
 from loftr_ros.matching.config import EfficientConfig
 from loftr_ros.matching.errors import WeightsError
-from loftr_ros.matching.fine_matching import REFINED_TOGETHER
 from loftr_ros.matching.onnx_folder import COARSE, ENCODER, engine_folder
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from loftr_ros.matching.alignment import Aligned, Corners, align, find_corners
+from loftr_ros.matching.blocks import refined_together
 from loftr_ros.matching.coarse_matching import (
     CoarseMatches,
     calibrate,
@@ -25,7 +26,6 @@ from loftr_ros.matching.fine_matching import (
     FineOffsets,
     in_pixels,
     refine_in_blocks,
-    refined_together,
 )
 from loftr_ros.matching.precision import exact_products
 from loftr_ros.matching.reference_points import cells_of, take_over
@@ -94,7 +94,7 @@ class FeatureMaps:
         return self.coarse.flatten(2).transpose(1, 2).contiguous(), flat_mask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NetworkMatches:
     """Matches of a batch of pairs, px of the network's input images.
 
@@ -295,10 +295,18 @@ class PairNetwork(nn.Module, Generic[Config]):
         coarse = strongest(coarse, max_matches, None if tracked is None else tracked.any(dim=2))
         block = refined_together(self.config, coarse0.device.type)
         fine = refine_in_blocks(self.refiner(coarse0, coarse1, maps0, maps1), coarse, block)
-        points = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
+        points0, points1, sigma = in_pixels(self.config, coarse, fine, maps0.grid[1], maps1.grid[1])
         stated, found = calibrate(coarse, self._knots), coarse.confidence > 0
         matches = NetworkMatches(
-            stated, *points, found, coarse.cells0, torch.zeros_like(found), support, count
+            coarse=stated,
+            points0=points0,
+            points1=points1,
+            sigma=sigma,
+            found=found,
+            cells=coarse.cells0,
+            aligned=torch.zeros_like(found),
+            support=support,
+            count=count,
         )
         if not self.config.aligned_points or maps0.image is None or maps1.image is None:
             return matches

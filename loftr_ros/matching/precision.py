@@ -95,7 +95,7 @@ def select_precision(name: str, device: torch.device, *, aligned: bool = False) 
 
 @cache
 def cpu_capabilities() -> dict[str, Any]:
-    """Name of the CPU, and which instructions it has; empty where torch does not tell."""
+    """Name of the CPU, and which instructions it has; empty where torch does not say."""
     found: dict[str, Any] = getattr(torch.cpu, 'get_capabilities', dict)()
     return found
 

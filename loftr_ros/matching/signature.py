@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def covariance_signature(features: Tensor) -> NDArray[np.float32]:
-    """Pool local features to a signature whose dot product with another tells how alike they are.
+    """Pool local features to a signature whose dot product with another says how alike they are.
 
     The square root of the covariance of the features (P. Li et al., "Is second-order information
     helpful for large-scale visual recognition?", ICCV 2017): it knows which features occur

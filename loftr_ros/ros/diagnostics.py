@@ -11,7 +11,7 @@ from loftr_ros.ros.monitoring import HORIZON_S, TopicReport, WorkReport
 from loftr_ros.ros.odometry import OdometryReport
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NodeReport:
     """All that /diagnostics reports about the node.
 
@@ -82,33 +82,33 @@ def _inputs(report: NodeReport) -> DiagnosticStatus:
 
 
 def _processing(report: NodeReport) -> DiagnosticStatus:
-    work = report.work
+    work, last, errors = report.work, report.work.last, report.work.errors
     values = {
         'rate [Hz]': f'{work.rate:.2f}',
         'processed': str(work.processed),
         'dropped': str(work.dropped),
-        'errors': str(work.errors),
-        'last error': work.last_error,
+        'errors': str(errors.count),
+        'last error': errors.last,
         'latency p50 [ms]': f'{work.latency_p50 * 1e3:.1f}',
         'latency p95 [ms]': f'{work.latency_p95 * 1e3:.1f}',
         **{f'{name} [ms]': f'{seconds * 1e3:.1f}' for name, seconds in work.seconds.items()},
-        'matches': str(work.matches),
-        'rotation [deg]': str(work.rotation),
-        'inliers': str(work.inliers),
-        'state': work.state,
+        'matches': str(last.matches),
+        'rotation [deg]': str(last.rotation),
+        'inliers': str(last.inliers),
+        'state': last.state,
         **{f'state {name}': str(count) for name, count in work.states.items()},
-        'tracking': work.tracking,
+        'tracking': last.tracking,
         **{f'tracking {name}': str(count) for name, count in work.trackings.items()},
         'resets': str(work.resets),
     }
     if report.stuck:
         return _status(report, 'processing', DiagnosticStatus.ERROR, report.stuck, values)
-    if work.failing:
-        message = f'{work.errors} unexpected errors, the last: {work.last_error}'
+    if errors.recent:
+        message = f'{errors.count} unexpected errors, the last: {errors.last}'
         return _status(report, 'processing', DiagnosticStatus.ERROR, message, values)
     if report.fallback:
         return _status(report, 'processing', DiagnosticStatus.WARN, report.fallback, values)
-    return _status(report, 'processing', DiagnosticStatus.OK, work.state or 'no result yet', values)
+    return _status(report, 'processing', DiagnosticStatus.OK, last.state or 'no result yet', values)
 
 
 def _odometry(report: NodeReport, odometry: OdometryReport) -> DiagnosticStatus:

@@ -36,7 +36,7 @@ class Dispatcher:
             matching: The thread that matches.
             align: Aligns an arrival and publishes the result; false if it has to be matched.
             can_align: Whether there is a matched frame to align with.
-            on_error: Told of every exception of `align`.
+            on_error: Called with every exception of `align`.
         """
         self._matching = matching
         self._align = align

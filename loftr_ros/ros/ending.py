@@ -58,7 +58,7 @@ class Ending:
         self._thread.start()
 
     def is_set(self) -> bool:
-        """Tell whether the process is to end."""
+        """Return whether the process is to end."""
         return self._event.is_set()
 
     def spin(self, executor: Executor) -> None:

@@ -98,7 +98,7 @@ class FrameReader:
 
         Args:
             parameters: Mode, rectification and pose of the right camera.
-            refuse: Hears of the topic and the reason of each calibration that is not used.
+            refuse: Called with the topic and the reason of each calibration that is not used.
             lookup: Knows where the right camera stands if neither parameters nor calibration do.
             warn: Called with a text, once for each topic whose images seem to be rectified.
 

@@ -220,7 +220,7 @@ class Inputs:
             qos_overriding_options=options,
         )
 
-    def hear_latched(self) -> None:
+    def read_latched(self) -> None:
         """Ask for calibrations that were published before, where a driver latches them.
 
         To ask every driver would not do: those that do not latch would log a warning.

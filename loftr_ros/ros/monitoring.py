@@ -20,7 +20,7 @@ REPEAT_S = 10.0
 """The same refusal is logged again only after this time, s."""
 KEPT_S = 600.0
 MOST_KINDS = 10
-"""Kinds of refusals that are told apart for each topic."""
+"""Kinds of refusals that are distinguished for each topic."""
 DIFFERENT = re.compile(r"'[^']*'|-?\d[\d.]*")
 """What differs in the text of a kind: numbers, and names of others."""
 LONGEST_TEXT = 500
@@ -79,7 +79,7 @@ class Refusal:
         return f'{self.topic}: {self.reason}'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TopicReport:
     """State of one subscribed topic.
 
@@ -132,18 +132,65 @@ class TopicMonitor:
     ) -> TopicReport:
         """Return the state at `now`, s."""
         return TopicReport(
-            self.name,
-            self.received,
-            self.refused,
-            self._rate.rate(now),
-            now - self._last,
-            tuple(self._stamps),
-            publishers,
-            qos_problem,
+            name=self.name,
+            received=self.received,
+            refused=self.refused,
+            rate=self._rate.rate(now),
+            silence=now - self._last,
+            stamps=tuple(self._stamps),
+            publishers=publishers,
+            qos_problem=qos_problem,
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class LastResult:
+    """Figures of the last result.
+
+    Attributes:
+        matches: Its matches.
+        rotation: Degrees by which its query was rotated to match; see `Matches`.
+        inliers: Its inliers.
+        state: State of its pose; '' before the first.
+        tracking: How its frame hangs together with those before it; '' before the first.
+    """
+
+    matches: int = 0
+    rotation: int = 0
+    inliers: int = 0
+    state: str = ''
+    tracking: str = ''
+
+    @classmethod
+    def of(cls, result: TrackingResult | None) -> LastResult:
+        """Take them of a result; None before the first."""
+        if result is None:
+            return cls()
+        return cls(
+            matches=len(result.matches),
+            rotation=result.matches.rotation,
+            inliers=int(np.count_nonzero(result.pose.inliers)),
+            state=result.pose.state.name,
+            tracking=result.state.name,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorReport:
+    """Unexpected exceptions.
+
+    Attributes:
+        count: How many there were.
+        last: The last one; '' for none.
+        recent: Whether that was within the last `HORIZON_S` seconds.
+    """
+
+    count: int = 0
+    last: str = ''
+    recent: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkReport:
     """State of the processing.
 
@@ -151,40 +198,28 @@ class WorkReport:
         processed: Frames (or pairs) that came to a result.
         rate: Results per second, Hz.
         dropped: Frames that a newer one replaced before their turn.
-        errors: Frames that ended in an unexpected exception.
         latency_p50: Median time from arrival to publishing, s; NaN without recent results.
         latency_p95: 95th percentile of the same.
         seconds: Mean time of each step, s.
         states: How often each state of the pose came out.
-        matches: Matches of the last result.
-        rotation: Degrees by which its query was rotated to match; see `Matches`.
-        inliers: Inliers of the last result.
-        state: State of the last pose; '' before the first.
-        tracking: How the last frame hangs together with those before it; '' before the first.
-        trackings: How often each of these came out.
+        trackings: How often each state of the tracker came out.
+        last: The last result.
         last_refusal: The last input that was refused.
-        last_error: The last unexpected exception; '' for none.
-        failing: Whether that was within the last `HORIZON_S` seconds.
+        errors: Frames that ended in an unexpected exception.
         resets: How often everything was forgotten because time went back.
     """
 
     processed: int = 0
     rate: float = 0.0
     dropped: int = 0
-    errors: int = 0
     latency_p50: float = float('nan')
     latency_p95: float = float('nan')
     seconds: dict[str, float] = field(default_factory=dict)
     states: dict[str, int] = field(default_factory=dict)
-    matches: int = 0
-    rotation: int = 0
-    inliers: int = 0
-    state: str = ''
-    tracking: str = ''
     trackings: dict[str, int] = field(default_factory=dict)
+    last: LastResult = field(default_factory=LastResult)
     last_refusal: Refusal | None = None
-    last_error: str = ''
-    failing: bool = False
+    errors: ErrorReport = field(default_factory=ErrorReport)
     resets: int = 0
 
 
@@ -295,25 +330,19 @@ class WorkMonitor:
         with self._lock:
             recent = [latency for time, latency in self._latencies if now - time <= HORIZON_S]
             p50, p95 = np.percentile(recent, [50, 95]) if recent else (np.nan, np.nan)
-            last = self._last
+            recently = now - self._last_error_time <= HORIZON_S
             return WorkReport(
                 processed=self._processed,
                 rate=self._rate.rate(now),
                 dropped=dropped,
-                errors=self._errors,
                 latency_p50=float(p50),
                 latency_p95=float(p95),
                 seconds=dict(self._seconds),
                 states=dict(self._states),
-                matches=0 if last is None else len(last.matches),
-                rotation=0 if last is None else last.matches.rotation,
-                inliers=0 if last is None else int(np.count_nonzero(last.pose.inliers)),
-                state='' if last is None else last.pose.state.name,
-                tracking='' if last is None else last.state.name,
                 trackings=dict(self._trackings),
+                last=LastResult.of(self._last),
                 last_refusal=self._last_refusal,
-                last_error=self._last_error,
-                failing=now - self._last_error_time <= HORIZON_S,
+                errors=ErrorReport(count=self._errors, last=self._last_error, recent=recently),
                 resets=self._resets,
             )
 

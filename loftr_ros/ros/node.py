@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import wait
-from pathlib import Path
 from typing import Any, NoReturn
 
 import cv2
-import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import (  # type: ignore[attr-defined]  # where Humble has them all
+from rclpy.clock import (  # where Humble has them all
     Clock,
     ClockType,
     JumpThreshold,
@@ -23,51 +19,41 @@ from rclpy.clock import (  # type: ignore[attr-defined]  # where Humble has them
 )
 from rclpy.duration import Duration
 from rclpy.exceptions import InvalidNamespaceException, InvalidNodeNameException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
-from std_srvs.srv import SetBool, Trigger
 
 from loftr_ros.allocator import keep_freed_memory
-from loftr_ros.frontend import BaseOdometry, SavedPlaces, Step
-from loftr_ros.ros import services
+from loftr_ros.frontend import Step
+from loftr_ros.ros.configuring import Hooks, load_in_worker, new_pipeline
 from loftr_ros.ros.descriptors import declare
-from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
-from loftr_ros.ros.dispatch import Dispatcher
-from loftr_ros.ros.ending import Ending, ending_on_signals, leave
+from loftr_ros.ros.ending import Ending, leave
 from loftr_ros.ros.frames import Arrival, InputError
 from loftr_ros.ros.imu import ImuInput
 from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.memory import free_memory
-from loftr_ros.ros.monitoring import LONGEST_TEXT, LogLimit, Refusal, WorkMonitor
-from loftr_ros.ros.odometry import OdometryOutputs, check_extrinsics, extrinsics_of
+from loftr_ros.ros.monitoring import LONGEST_TEXT, Refusal, WorkMonitor
+from loftr_ros.ros.odometry import check_extrinsics
 from loftr_ros.ros.odometry_inputs import OdometryInputs
-from loftr_ros.ros.outputs import Outputs
 from loftr_ros.ros.pipeline import Pipeline
-from loftr_ros.ros.processing import Processor
-from loftr_ros.ros.transforms import TransformListener
+from loftr_ros.ros.running import run_node
+from loftr_ros.ros.services import Services, Waiting
 from loftr_ros.ros.transitions import ManagedNode, transition
+from loftr_ros.ros.watchdog import Watchdog
 from loftr_ros.ros.worker import Worker
 from loftr_ros.settings.declarations import ParameterError
 from loftr_ros.settings.matcher import NodeMatcher, load_matcher
 from loftr_ros.settings.names import name_problem
 from loftr_ros.settings.parameters import NodeParameters
-from loftr_ros.srv import MatchImages, PlacesFile
 from loftr_ros.texts import shortened
 from loftr_ros.waiting import wait_briefly
 
 MatcherFactory = Callable[[NodeParameters], NodeMatcher]
-
-WARM_UP_SIZE = 480, 640
-"""Height and width of the images that the model is warmed up with, px."""
 
 CLOCK_JUMP = Duration(seconds=-0.5)
 STOP_TIMEOUT_S = 10.0
 ENDING_TIMEOUT_S = 1.0
 """How long the worker is waited for when the process is to end, or the worker is stuck."""
 WATCHDOG_S = 1.0
-REMEDY = 'if it does not go on, clean up and configure the node, which starts another worker'
 
 
 class LoftrNode(ManagedNode):
@@ -96,16 +82,14 @@ class LoftrNode(ManagedNode):
         self.paused = False
         self._matcher_factory = matcher_factory
         self._is_ending = is_ending
-        self._pipeline: Pipeline | None = None
+        self.pipeline: Pipeline | None = None
         self._inputs: Inputs | None = None
         self._odometry_inputs: OdometryInputs | None = None
         self._imu_input: ImuInput | None = None
         self._failure = ''
-        self._reported: set[str] = set()
         self._work = WorkMonitor()
-        self._limit = LogLimit()
-        self._waiting = services.Waiting(lambda: self.executor)
-        self._stuck = ''
+        self._waiting = Waiting(lambda: self.executor)
+        self._watchdog = Watchdog(self, self._work, self._waiting.abandon)
         self.parameters = declare(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._serve()
@@ -114,19 +98,10 @@ class LoftrNode(ManagedNode):
     def _serve(self) -> None:
         # A service that waits for the worker must not keep callbacks of its group from running.
         group = ReentrantCallbackGroup()
-        for service_type, name, callback in (
-            (MatchImages, '~/match_images', self._on_match_images),
-            (Trigger, '~/reset', self._on_reset),
-            (Trigger, '~/set_keyframe', self._on_set_keyframe),
-            (SetBool, '~/pause', self._on_pause),
-            (PlacesFile, '~/save_places', self._on_save_places),
-            (PlacesFile, '~/load_places', self._on_load_places),
-            (Trigger, '~/relocalize', self._on_relocalize),
-        ):
-            self.create_service(service_type, name, callback, callback_group=group)
+        create = functools.partial(self.create_service, callback_group=group)
+        Services(self, create, self._waiting)
 
     def _watch(self) -> None:
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Simulated time may stand still: exactly then the watchdog must not.
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(WATCHDOG_S, self._on_watchdog, clock=clock)
@@ -168,50 +143,25 @@ class LoftrNode(ManagedNode):
             raise
 
     def _set_up(self, worker: Worker[Arrival], parameters: NodeParameters) -> None:
-        def load() -> tuple[NodeMatcher, float]:
-            matcher = self._matcher_factory(parameters)
-            return matcher, matcher.warm_up(*WARM_UP_SIZE)
-
-        # In the thread that will match: OpenMP keeps a team for each thread that loads or computes,
-        # and once the teams outnumber the cores it sends them to sleep after each operation.
-        loading = worker.call(load)
-        # The executor is here meanwhile, and a download may take minutes.
-        while wait([loading], timeout=WATCHDOG_S).not_done:
-            if self._is_ending() or not self.context.ok():
-                raise RuntimeError('the process is to end')
-            self._on_watchdog()
-        matcher, seconds = loading.result()
-        transforms = TransformListener(self if parameters.needs_transforms else None)
-        odometry, gyroscope = None, parameters.make_gyroscope()
-        if parameters.has_odometry:
-            odometry = BaseOdometry(extrinsics_of(parameters, transforms.lookup), gyroscope)
-        elif parameters.mode == 'mono':
-            self.get_logger().info('one camera knows no scale: no odometry (odometry.scale)')
-        warn = self.get_logger().warning
-        lookup = transforms.lookup
-        processor = Processor(matcher, parameters, self._refuse, lookup, warn, odometry, gyroscope)
-        dispatcher = None
-        if parameters.aligns:
-            dispatcher = Dispatcher(
-                worker, self._align, lambda: processor.start is not None, self._on_worker_error
-            )
-        self._pipeline = Pipeline(
-            processor,
-            worker,
-            Outputs(self, matcher.weights_name, matcher.weights_hash),
-            OdometryOutputs(self, parameters) if parameters.has_odometry else None,
-            transforms,
-            dispatcher,
+        matcher, seconds = load_in_worker(
+            worker, lambda: self._matcher_factory(parameters), self._while_loading, WATCHDOG_S
         )
+        hooks = Hooks(refuse=self._refuse, align=self._align, fail=self._on_worker_error)
+        self.pipeline = new_pipeline(self, parameters, matcher, worker, hooks)
         self.get_logger().info(
             f'weights {matcher.weights_name} on {matcher.device}; warm-up took {seconds:.1f} s'
         )
+
+    def _while_loading(self) -> None:
+        if self._is_ending() or not self.context.ok():
+            raise RuntimeError('the process is to end')
+        self._on_watchdog()
 
     @transition('activating', 'active', failure=TransitionCallbackReturn.ERROR)
     def on_activate(self, state: LifecycleState) -> None:
         """Subscribe."""
         super().on_activate(state)
-        pipeline, keep_all = self._pipeline, self.parameters.input.process_every_frame
+        pipeline, keep_all = self.pipeline, self.parameters.input.process_every_frame
         self._inputs = Inputs(
             self,
             self.parameters,
@@ -269,19 +219,19 @@ class LoftrNode(ManagedNode):
         imu_input, self._imu_input = self._imu_input, None
         if imu_input is not None:
             imu_input.close()
-        if self._pipeline is not None:
-            self._pipeline.clear()
-            self._pipeline.worker.call(self._pipeline.reset)
-        self._reported.clear()
+        if self.pipeline is not None:
+            self.pipeline.clear()
+            self.pipeline.worker.call(self.pipeline.reset)
+        self._watchdog.forget()
 
     def _release(self) -> None:
         self._unsubscribe()
-        pipeline, self._pipeline = self._pipeline, None
+        pipeline, self.pipeline = self.pipeline, None
         if pipeline is None:
             return
         if not pipeline.stop(self._patience()):
             self.get_logger().warning('the worker is still busy with its last frame')
-        self._stuck = ''
+        self._watchdog.released()
         pipeline.close()
         del pipeline
         free_memory()
@@ -289,7 +239,7 @@ class LoftrNode(ManagedNode):
     def _patience(self) -> float:
         """Return how long to wait for the end of the worker, s."""
         ending = self._is_ending() or not self.context.ok()
-        return ENDING_TIMEOUT_S if ending or self._stuck else STOP_TIMEOUT_S
+        return ENDING_TIMEOUT_S if ending or self._watchdog.stuck else STOP_TIMEOUT_S
 
     def destroy_node(self) -> None:
         """Give back everything and leave the graph."""
@@ -299,7 +249,7 @@ class LoftrNode(ManagedNode):
     # --- frames ---
 
     def _on_arrival(self, arrival: Arrival) -> None:
-        pipeline = self._pipeline
+        pipeline = self.pipeline
         if pipeline is not None and not self.paused:
             pipeline.submit(arrival)
 
@@ -309,7 +259,7 @@ class LoftrNode(ManagedNode):
             executor.wake()
 
     def _process(self, arrival: Arrival) -> None:
-        pipeline = self._pipeline
+        pipeline = self.pipeline
         if pipeline is None:
             return
         try:
@@ -321,7 +271,7 @@ class LoftrNode(ManagedNode):
         pipeline.close_loops(step)
 
     def _align(self, arrival: Arrival) -> bool:
-        pipeline = self._pipeline
+        pipeline = self.pipeline
         if pipeline is None:
             return True
         try:
@@ -358,6 +308,11 @@ class LoftrNode(ManagedNode):
 
     # --- time ---
 
+    def clear_inputs(self) -> None:
+        """Forget the messages that wait."""
+        if self._inputs is not None:
+            self._inputs.clear()
+
     def _on_clock_jump(self, jump: TimeJump) -> None:
         if self._inputs is not None:
             self._inputs.clear()
@@ -365,7 +320,7 @@ class LoftrNode(ManagedNode):
             self._reset_after_jump(f'the clock went back by {back:.3f} s')
 
     def _reset_after_jump(self, reason: str) -> None:
-        pipeline = self._pipeline
+        pipeline = self.pipeline
         if pipeline is None:
             return
         if not self.parameters.input.process_every_frame:
@@ -395,133 +350,31 @@ class LoftrNode(ManagedNode):
             return SetParametersResult(successful=False, reason=str(error))
         if self._inputs is not None:
             self._inputs.apply(self.parameters)
-        if self._pipeline is not None:
-            processor, changed = self._pipeline.processor, self.parameters
-            self._pipeline.worker.call(lambda: processor.apply(changed))
+        if self.pipeline is not None:
+            processor, changed = self.pipeline.processor, self.parameters
+            self.pipeline.worker.call(lambda: processor.apply(changed))
         return SetParametersResult(successful=True)
-
-    # --- services ---
-
-    async def _on_match_images(
-        self, request: MatchImages.Request, response: MatchImages.Response
-    ) -> MatchImages.Response:
-        pipeline, waiting = self._pipeline, self._waiting
-        return await services.match_images(request, response, pipeline, self.state, waiting)
-
-    async def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._inputs is not None:
-            self._inputs.clear()
-        return await self._between_frames(response, Pipeline.reset)
-
-    async def _on_set_keyframe(
-        self, _: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
-        return await self._between_frames(response, Pipeline.set_keyframe)
-
-    async def _between_frames(
-        self, response: Trigger.Response, action: Callable[[Pipeline], str | None]
-    ) -> Trigger.Response:
-        pipeline, waiting = self._pipeline, self._waiting
-        return await services.trigger(response, pipeline, action, self.state, waiting)
-
-    async def _on_relocalize(
-        self, _: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
-        return await self._between_frames(response, Pipeline.relocalize)
-
-    async def _on_save_places(
-        self, request: PlacesFile.Request, response: PlacesFile.Response
-    ) -> PlacesFile.Response:
-        return await self._use_places(request, response, Processor.save_places)
-
-    async def _on_load_places(
-        self, request: PlacesFile.Request, response: PlacesFile.Response
-    ) -> PlacesFile.Response:
-        most = self.parameters.loop.memory
-        return await self._use_places(
-            request, response, lambda processor, path: processor.load_places(path, most)
-        )
-
-    async def _use_places(
-        self,
-        request: PlacesFile.Request,
-        response: PlacesFile.Response,
-        action: Callable[[Processor, Path], SavedPlaces],
-    ) -> PlacesFile.Response:
-        arguments = self._pipeline, action, self.state, self._waiting
-        return await services.use_places(request, response, *arguments)
-
-    def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self.paused = request.data
-        response.success = True
-        response.message = 'paused' if self.paused else 'running'
-        return response
 
     # --- reports ---
 
     def _on_watchdog(self) -> None:
         if self._inputs is not None:
-            self._inputs.hear_latched()
-        if self._pipeline is not None:
-            self._pipeline.transforms.tend()
-            self._watch_worker(self._pipeline)
-        report = self._report()
-        self._diagnostics.publish(diagnostics_to_msg(report, self.get_clock().now().to_msg()))
-        for problem in report.problems:
-            key = problem.partition(':')[0]
-            if key not in self._reported and (line := self._limit.line('', problem, report.now)):
-                self.get_logger().warning(line)
-        if self._reported and not report.problems and report.topics:
-            again = 'all inputs are there again'
-            if line := self._limit.line('', again, report.now):
-                self.get_logger().info(line)
-        self._reported = {problem.partition(':')[0] for problem in report.problems}
-
-    def _watch_worker(self, pipeline: Pipeline) -> None:
-        problem = pipeline.problem()
-        if problem:
-            self._waiting.give_up(problem)
-            if not self._stuck:
-                self.get_logger().error(f'{problem}: {REMEDY}')
-        elif self._stuck:
-            self.get_logger().info('the worker goes on')
-        self._stuck = f'{problem}: {REMEDY}' if problem else ''
-
-    def _report(self) -> NodeReport:
-        now = time.monotonic()
-        inputs, pipeline = self._inputs, self._pipeline
-        topics, problems = ([], []) if inputs is None else inputs.report()
-        if self.get_parameter('use_sim_time').value and not self.get_clock().now().nanoseconds:
-            problems = ['/clock: use_sim_time is set, but no time has come yet', *problems]
-        model: dict[str, str] = {}
-        if pipeline is not None:
-            matcher = pipeline.processor.matcher
-            model = {
-                'weights': matcher.weights_name,
-                'weights sha256': matcher.weights_hash,
-                'device': matcher.device,
-                'size': pipeline.processor.network_size,
-            }
-        if self._imu_input is not None and pipeline is not None:
-            problem = self._imu_input.problem(pipeline.processor.session.gyroscope)
-            problems = [*problems, *filter(None, [problem])]
-        odometry = None if pipeline is None or not pipeline.odometry else pipeline.odometry.report
-        if odometry is not None and odometry.problem:
-            problems.append(odometry.problem)
-        return NodeReport(
-            name=self.get_fully_qualified_name().lstrip('/'),
-            state=self.state,
+            self._inputs.read_latched()
+        if self.pipeline is not None:
+            self.pipeline.transforms.update_subscription()
+            self._watchdog.check_worker(self.pipeline)
+        imu_problem = ''
+        if self._imu_input is not None and self.pipeline is not None:
+            imu_problem = self._imu_input.problem(self.pipeline.processor.session.gyroscope)
+        report = self._watchdog.report(
+            self.state,
+            self.pipeline,
+            self._inputs,
             paused=self.paused,
-            now=now,
-            problems=problems,
-            topics=topics,
-            work=self._work.report(now, 0 if pipeline is None else pipeline.dropped),
-            model=model,
             failure=self._failure,
-            fallback='' if pipeline is None else pipeline.processor.fallback,
-            odometry=odometry,
-            stuck=self._stuck,
+            imu_problem=imu_problem,
         )
+        self._watchdog.publish(report)
 
 
 def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_matcher) -> int:
@@ -532,37 +385,14 @@ def main(args: list[str] | None = None, matcher_factory: MatcherFactory = load_m
     """
     keep_freed_memory()
     wait_briefly()
-    with ending_on_signals() as ending:
-        try:
-            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        except RuntimeError as error:  # rclpy has several, of --ros-args that it cannot read
-            print(f'loftr: wrong argument: {error}', file=sys.stderr)
-            return 2
-        try:
-            node = LoftrNode(matcher_factory, ending.is_set)
-        except (ParameterError, InvalidNodeNameException, InvalidNamespaceException) as error:
-            rclpy.logging.get_logger('loftr').fatal(f'wrong parameter: {error}')
-            rclpy.try_shutdown()
-            return 2
+    refusals = ParameterError, InvalidNodeNameException, InvalidNamespaceException
+
+    def make_node(ending: Ending) -> LoftrNode:
+        node = LoftrNode(matcher_factory, ending.is_set)
         _limit_threads(node.parameters)
-        _spin(node, ending)
-    return 0
+        return node
 
-
-def _spin(node: LoftrNode, ending: Ending) -> None:
-    # Several threads would not help: the worker computes. Up to ROS 2 Kilted the executor for them
-    # spins while a callback waits for its thread, and the worker starves (rclpy issue 1452).
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        ending.spin(executor)
-    except ExternalShutdownException:
-        pass
-    finally:
-        # Services that wait for the worker are not waited for: there is no thread to answer in.
-        executor.shutdown(timeout_sec=0)
-        node.destroy_node()
-        rclpy.try_shutdown()
+    return run_node(make_node, 'loftr', refusals, args)
 
 
 def _limit_threads(parameters: NodeParameters) -> None:

@@ -90,8 +90,8 @@ def displacement_covariance(estimate: OdometryEstimate, last: OdometryEstimate |
         return estimate.twist_covariance * seconds**2
     growth = estimate.covariance - (0 if last is None else last.covariance)
     base_R_odom = estimate.odom_T_base[:3, :3].T
-    turn = np.kron(np.eye(2), base_R_odom)
-    values, vectors = np.linalg.eigh(turn @ growth @ turn.T)
+    rotation = np.kron(np.eye(2), base_R_odom)
+    values, vectors = np.linalg.eigh(rotation @ growth @ rotation.T)
     grown: Array = (vectors * values.clip(min=0)) @ vectors.T
     return grown
 
@@ -132,7 +132,7 @@ def extrinsics_of(parameters: NodeParameters, lookup: Lookup) -> FindExtrinsics:
 
 
 def missing_extrinsics(parameters: NodeParameters) -> str:
-    """Say why nothing can tell where the camera stands on the base; '' if something can.
+    """Say why it is unknown where the camera stands on the base; '' if something can.
 
     The default of base_T_camera is no knowledge: odometry by it would be that of another robot.
     """

@@ -31,7 +31,7 @@ class Pipeline:
         worker: The thread that does all of it.
         outputs: Publishes matches and poses.
         odometry: Publishes odometry; None where motion is not metric.
-        transforms: Hears the transforms of the robot.
+        transforms: Receives the transforms of the robot.
         dispatcher: Hands arrivals to the worker, or to a thread that aligns; None where the worker
             takes all of them.
     """
@@ -48,6 +48,16 @@ class Pipeline:
     def dropped(self) -> int:
         """How many arrivals were dropped for newer ones."""
         return self.worker.dropped if self.dispatcher is None else self.dispatcher.dropped
+
+    def model(self) -> dict[str, str]:
+        """Return name, hash and device of the weights, and the size that images are matched at."""
+        matcher = self.processor.matcher
+        return {
+            'weights': matcher.weights_name,
+            'weights sha256': matcher.weights_hash,
+            'device': matcher.device,
+            'size': self.processor.network_size,
+        }
 
     def submit(self, arrival: Arrival) -> None:
         """Hand over an arrival; from any thread."""

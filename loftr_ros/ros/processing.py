@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def ignore(_: str) -> None:
-    """Stand for somebody who listens."""
+    """Stand for a callback that does nothing."""
 
 
 def know_no_transform(_target: str, _source: str) -> None:
@@ -72,7 +72,7 @@ class Processor:
         Args:
             matcher: Matches the images.
             parameters: Mode and options.
-            refuse: Hears of the topic and the reason of each calibration that is not used.
+            refuse: Called with the topic and the reason of each calibration that is not used.
             lookup: Knows transforms between cameras.
             warn: Called with a text where images are matched at a smaller size than expected, or
                 seem to be rectified although the parameters say that they are not.

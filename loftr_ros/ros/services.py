@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rclpy.task import Future
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from loftr_ros.codecs.conversions import relative_pose_to_msg
 from loftr_ros.codecs.correspondences import View
@@ -19,6 +19,8 @@ from loftr_ros.msg import RelativePose as RelativePoseMsg
 from loftr_ros.ros.frames import ImageInput, InputError
 from loftr_ros.ros.monitoring import LONGEST_TEXT
 from loftr_ros.ros.outputs import result_to_msgs
+from loftr_ros.ros.pipeline import Pipeline
+from loftr_ros.ros.processing import Processor
 from loftr_ros.ros.worker import WorkerStoppedError
 from loftr_ros.srv import MatchImages, PlacesFile
 from loftr_ros.texts import shortened
@@ -29,10 +31,10 @@ if TYPE_CHECKING:
     from rclpy.executors import Executor
 
     from loftr_ros.frontend import SavedPlaces, TrackingResult
-    from loftr_ros.ros.pipeline import Pipeline
-    from loftr_ros.ros.processing import Processor
+    from loftr_ros.settings.parameters import NodeParameters
 
 Result = TypeVar('Result')
+CreateService = Callable[[type[Any], str, Callable[..., Any]], object]
 
 
 class Waiting:
@@ -69,12 +71,96 @@ class Waiting:
             raise WorkerStoppedError(f'{type(error).__name__}: {error}')
         return work.result()
 
-    def give_up(self, reason: str) -> None:
+    def abandon(self, reason: str) -> None:
         """Let all that wait fail; what the worker has not begun by now it will not do."""
         self._reason = reason
         for work, finished in self._works.items():
             if not work.cancel():
                 finished.set_result(None)
+
+
+class Served(Protocol):
+    """A node that has these services."""
+
+    state: str
+    paused: bool
+    parameters: NodeParameters
+    pipeline: Pipeline | None
+
+    def clear_inputs(self) -> None:
+        """Forget the messages that wait."""
+
+
+class Services:
+    """The services of a node, whose callbacks wait for the worker."""
+
+    def __init__(self, node: Served, create: CreateService, waiting: Waiting) -> None:
+        """Create them; `create` takes the type, the name and the callback of a service."""
+        self._node = node
+        self._waiting = waiting
+        for service_type, name, callback in (
+            (MatchImages, '~/match_images', self._match_images),
+            (Trigger, '~/reset', self._reset),
+            (Trigger, '~/set_keyframe', self._set_keyframe),
+            (SetBool, '~/pause', self._pause),
+            (PlacesFile, '~/save_places', self._save_places),
+            (PlacesFile, '~/load_places', self._load_places),
+            (Trigger, '~/relocalize', self._relocalize),
+        ):
+            create(service_type, name, callback)
+
+    async def _match_images(
+        self, request: MatchImages.Request, response: MatchImages.Response
+    ) -> MatchImages.Response:
+        node = self._node
+        return await match_images(request, response, node.pipeline, node.state, self._waiting)
+
+    async def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._node.clear_inputs()
+        return await self._between_frames(response, Pipeline.reset)
+
+    async def _set_keyframe(
+        self, _: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        return await self._between_frames(response, Pipeline.set_keyframe)
+
+    async def _relocalize(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return await self._between_frames(response, Pipeline.relocalize)
+
+    async def _between_frames(
+        self, response: Trigger.Response, action: Callable[[Pipeline], str | None]
+    ) -> Trigger.Response:
+        node = self._node
+        return await trigger(response, node.pipeline, action, node.state, self._waiting)
+
+    async def _save_places(
+        self, request: PlacesFile.Request, response: PlacesFile.Response
+    ) -> PlacesFile.Response:
+        return await self._use_places(request, response, Processor.save_places)
+
+    async def _load_places(
+        self, request: PlacesFile.Request, response: PlacesFile.Response
+    ) -> PlacesFile.Response:
+        most = self._node.parameters.loop.memory
+        return await self._use_places(
+            request, response, lambda processor, path: processor.load_places(path, most)
+        )
+
+    async def _use_places(
+        self,
+        request: PlacesFile.Request,
+        response: PlacesFile.Response,
+        action: Callable[[Processor, Path], SavedPlaces],
+    ) -> PlacesFile.Response:
+        node = self._node
+        arguments = node.pipeline, action, node.state, self._waiting
+        return await use_places(request, response, *arguments)
+
+    def _pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._node.paused = request.data
+        response.success = True
+        response.message = 'paused' if request.data else 'running'
+        return response
 
 
 async def match_images(

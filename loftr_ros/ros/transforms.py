@@ -34,8 +34,8 @@ def is_available() -> bool:
 class TransformListener:
     """Finds transforms between fixed parts of the robot on /tf and /tf_static, once each.
 
-    Without tf2_ros nothing is found. `tend` unsubscribes once all that was asked for is known: a
-    robot's hundreds of transforms a second would cost Python a quarter of a core.
+    Without tf2_ros nothing is found. `tend` unsubscribes once all that was asked for is known,
+    because the hundreds of transforms a second of a robot are work for Python (docs/node.md).
     """
 
     def __init__(self, node: Node | None) -> None:
@@ -59,7 +59,7 @@ class TransformListener:
             self._missing.discard(pair)
         return self._known[pair]
 
-    def tend(self) -> None:
+    def update_subscription(self) -> None:
         """Listen only while something asked for is missing; in the executor's thread."""
         if self._missing:
             self._subscribe()

@@ -67,7 +67,7 @@ class ManagedNode(LifecycleNode):
     def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:  # noqa: N802
         # The one door to all transitions: the service and the triggers share nothing else.
         try:
-            change_state = super()._LifecycleNodeMixin__change_state  # type: ignore[misc]
+            change_state = super()._LifecycleNodeMixin__change_state
             return change_state(transition_id)
         except rclpy_implementation.RCLError as error:
             self.get_logger().error(f'transition {transition_id} is not possible now: {error}')

@@ -19,7 +19,7 @@ def camera_info_beside(image: str, unmapped: str, default: str) -> str:
     return f'{namespace}{slash}camera_info'
 
 
-def odometry_topic(node_name: str, remappings: str) -> str:
-    """Return where the node publishes its odometry, relative to its namespace or not."""
+def output_topic(output: str, node_name: str, remappings: str) -> str:
+    """Return where the node publishes an output of its own, relative to its namespace or not."""
     rules = dict(part.split(':=', 1) for part in remappings.split() if ':=' in part)
-    return rules.get('~/odometry', f'{node_name}/odometry')
+    return rules.get(f'~/{output}', f'{node_name}/{output}')

@@ -32,7 +32,7 @@ def coarse_loss(scores: Tensor, labels: Labels, power: float = 0.0) -> Tensor:
         positive = -ALPHA * (1 - true.exp()) ** GAMMA * true
     negative = -ALPHA * confidence**GAMMA * torch.log1p(-confidence.clamp(max=1 - 1e-6))
     if labels.known0 is not None and labels.known1 is not None:
-        # A cell that is known to match something else, or nothing, tells about all others.
+        # A cell that is known to match something else, or nothing, says something about all others.
         negative = negative * (labels.known0[:, :, None] | labels.known1[:, None, :])
     true_negative = negative[labels.batch, labels.cells0, labels.cells1]
     return (positive.sum() + negative.sum() - true_negative.sum()) / count

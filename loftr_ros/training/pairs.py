@@ -219,7 +219,7 @@ def label_cells(truth: PairTruth, config: LoFTRConfig, size: tuple[int, int]) ->
     mutual |= _nearest_projections(offsets, cells1, valid0) & ~known1.gather(1, cells1)
     index, matched0 = torch.nonzero(mutual, as_tuple=True)
     matched1 = cells1[index, matched0]
-    # What falls on a cell that cannot tell may be its match.
+    # What falls on a cell that cannot decide may be its match.
     known1 = known1 & ~(valid1 & ~known0.gather(1, cells0))
     return Labels(index, matched0, matched1, offsets[index, matched0], known0, known1)
 

@@ -87,8 +87,12 @@ class TrainingData:
         return self._real(self._held_out_frames, self._held_out_models, generator)
 
     def held_out_reconstructions(self, seed: int = HELD_OUT_SEED) -> PairSource | None:
-        """Always the same pairs of scenes held out, as they are; None where there are none."""
-        if not self._held_out_models:
+        """Always the same pairs of scenes held out, as they are; None where there are none.
+
+        Why a scene has none is noted in `skipped`.
+        """
+        generator = self._generator(seed)
+        if all(self._of_model(one, generator, False) is None for one in self._held_out_models):
             return None
         return self._real([], self._held_out_models, self._generator(seed), degraded=False)
 

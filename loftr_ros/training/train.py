@@ -186,6 +186,7 @@ class Trainer:
             return
         # The step is part of the seed: a resumed piece draws new pairs, reproducibly.
         source = self.data.training(options.seed * 1_000_003 + self.step)
+        self.data.held_out_reconstructions()  # what it skips is known before hours of steps
         for reason in self.data.skipped:
             self.console.print(f'skipped: {reason}', soft_wrap=True, highlight=False)
         limit = self.seconds + 60 * options.minutes if options.minutes else math.inf

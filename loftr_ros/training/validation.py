@@ -156,7 +156,7 @@ def fit_sigma(samples: MatchSamples) -> tuple[float, float]:
         samples: With the heat map's deviation, px, as sigma.
 
     Returns:
-        The scale and the exponent; the exponent is 1 where few matches tell it.
+        The scale and the exponent; the exponent is 1 where few matches determine it.
     """
     correct = samples.select(samples.errors < CORRECT_PX)
     if not len(correct.sigma):
@@ -187,7 +187,7 @@ def fit_confidence(samples: MatchSamples) -> tuple[float, ...]:
         samples: With the dual softmax as confidence, from very small values on.
 
     Returns:
-        ``KNOTS`` values; none where there are too few matches to tell.
+        ``KNOTS`` values; none where there are too few matches to know.
     """
     if len(samples.confidence) < 100 * KNOTS:
         return ()

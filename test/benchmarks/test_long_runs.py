@@ -45,8 +45,8 @@ def test_a_soak_counts_poses_and_samples_the_process(tmp_path: Path) -> None:
 def test_a_fuzz_reaches_every_topic_and_the_node_answers(tmp_path: Path) -> None:
     code, found, shown = run('fuzz_node', tmp_path, '--seconds', '6', '--modes', 'rgbd')
     assert (code, found['problems']) == (0, []), shown
-    heard = {'/image', '/depth', '/camera_info', '/loftr0/set_pose'}
-    assert heard <= set(found['counts'])
+    subscribed = {'/image', '/depth', '/camera_info', '/loftr0/set_pose'}
+    assert subscribed <= set(found['counts'])
     assert found['latencies']
     assert sum(found['counts'].values()) == found['figures']['malformed messages'] > 20
 

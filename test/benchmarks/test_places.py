@@ -17,8 +17,8 @@ DEPTH = 2.0
 
 def view(x: float = 0.0, yaw: float = 0.0, depth: float = DEPTH) -> View:
     """Return a view of a wall; the image is 2 m wide there."""
-    turned = rotation_from_vector(np.array([0.0, yaw, 0.0]))
-    pose = make_transform(turned, np.array([x, 0.0, 0.0]))
+    rotated = rotation_from_vector(np.array([0.0, yaw, 0.0]))
+    pose = make_transform(rotated, np.array([x, 0.0, 0.0]))
     frame = Frame(0, np.zeros((120, 160), np.uint8), 'eye', CAMERA)
     return View(frame, pose, np.full((120, 160), depth, np.float32))
 

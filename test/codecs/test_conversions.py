@@ -42,14 +42,14 @@ def rotation(x: float, y: float, z: float) -> np.ndarray[Any, Any]:
 def correspondences(count: int) -> Correspondences:
     rng = np.random.default_rng(1)
     return Correspondences(
-        REFERENCE,
-        QUERY,
-        rng.uniform(0, 160, (count, 2)).astype(np.float32),
-        rng.uniform(0, 160, (count, 2)).astype(np.float32),
-        rng.uniform(0, 1, count).astype(np.float32),
-        rng.uniform(0, 1, count).astype(np.float32),
-        rng.uniform(0, 1, count) > 0.5,
-        np.arange(count, dtype=np.int64) + 2**40,
+        reference=REFERENCE,
+        query=QUERY,
+        reference_points=rng.uniform(0, 160, (count, 2)).astype(np.float32),
+        query_points=rng.uniform(0, 160, (count, 2)).astype(np.float32),
+        confidence=rng.uniform(0, 1, count).astype(np.float32),
+        sigma=rng.uniform(0, 1, count).astype(np.float32),
+        inliers=rng.uniform(0, 1, count) > 0.5,
+        track_ids=np.arange(count, dtype=np.int64) + 2**40,
         new_keyframe=True,
         weights_name='lite',
         weights_hash='ab' * 32,
@@ -134,7 +134,15 @@ def test_what_the_tracker_found_becomes_correspondences() -> None:
     query = Frame(6, np.zeros((10, 14, 3), np.uint8), 'b')
     matches = Matches.empty()
     failed = RelativePose.failed(PoseState.LOST, 'dark')
-    result = TrackingResult(frame, query, matches, np.zeros(0, np.int64), failed, True, {})
+    result = TrackingResult(
+        reference=frame,
+        query=query,
+        matches=matches,
+        track_ids=np.zeros(0, np.int64),
+        pose=failed,
+        new_keyframe=True,
+        seconds={},
+    )
     found = Correspondences.of(result, 'name', 'hash')
     assert (found.reference.size, found.query.size) == ((12, 16), (10, 14))
     assert (found.reference.stamp_ns, found.query.frame_id) == (5, 'b')

@@ -1,4 +1,4 @@
-"""Stamps are exact, and their order tells a late message from a clock that was set back."""
+"""Stamps are exact, and their order distinguishes a late message from a clock that was set back."""
 
 from __future__ import annotations
 

@@ -38,7 +38,9 @@ def test_a_converted_dataset_reads_back_as_it_was(
     compressed: bool,
 ) -> None:
     dataset = request.getfixturevalue(layout)
-    ConvertCommand(dataset, tmp_path / 'bag', storage, compressed).run()
+    ConvertCommand(
+        dataset=dataset, output=tmp_path / 'bag', storage=storage, compressed=compressed
+    ).run()
     before = list(open_sequence(dataset, mode=mode))
     after = list(open_bag(tmp_path / 'bag', mode=mode))
     assert len(before) == len(after)
@@ -62,7 +64,7 @@ def test_a_converted_dataset_reads_back_as_it_was(
 
 
 def test_evo_reads_the_truth(euroc: Path, tmp_path: Path) -> None:
-    ConvertCommand(euroc, tmp_path / 'bag').run()
+    ConvertCommand(dataset=euroc, output=tmp_path / 'bag').run()
     with Reader(tmp_path / 'bag') as reader:
         trajectory = file_interface.read_bag_trajectory(reader, '/ground_truth/odometry')
     truth = [item.world_T_camera for item in open_sequence(euroc)]
@@ -72,14 +74,14 @@ def test_evo_reads_the_truth(euroc: Path, tmp_path: Path) -> None:
 
 
 def test_the_truth_may_be_read_from_tf(euroc: Path, tmp_path: Path) -> None:
-    ConvertCommand(euroc, tmp_path / 'bag').run()
+    ConvertCommand(dataset=euroc, output=tmp_path / 'bag').run()
     sequence = open_bag(tmp_path / 'bag', TopicNames(ground_truth='/tf'))
     # Nothing joins the frame of the truth to that of the camera, on purpose.
     assert 'does not join' in sequence.topics.note
 
 
 def test_frames_form_one_tree_and_late_listeners_receive_it(kitti: Path, tmp_path: Path) -> None:
-    ConvertCommand(kitti, tmp_path / 'bag').run()
+    ConvertCommand(dataset=kitti, output=tmp_path / 'bag').run()
     with Reader(tmp_path / 'bag') as reader:
         (connection,) = [c for c in reader.connections if c.topic == '/tf_static']
         (qos,) = connection.ext.offered_qos_profiles  # type: ignore[union-attr]
@@ -109,14 +111,14 @@ def test_the_command_says_what_it_wrote(
 
 def test_what_a_dataset_lacks_is_said(euroc: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match='no depth images'):
-        ConvertCommand(euroc, tmp_path / 'bag', mode='rgbd').run()
+        ConvertCommand(dataset=euroc, output=tmp_path / 'bag', mode='rgbd').run()
 
 
 def test_files_that_cannot_be_read_are_counted_and_left_out(euroc: Path, tmp_path: Path) -> None:
     first, *_ = sorted((euroc / 'mav0' / 'cam0' / 'data').iterdir())
     first.unlink()
     console = Console(record=True, width=200, file=io.StringIO())
-    counts = ConvertCommand(euroc, tmp_path / 'bag', mode='mono').run(console)
+    counts = ConvertCommand(dataset=euroc, output=tmp_path / 'bag', mode='mono').run(console)
     assert counts['/camera/image_raw'] == 2
     text = console.export_text()
     assert '1 of 3 frames were left out, first: ' in text
@@ -126,4 +128,4 @@ def test_files_that_cannot_be_read_are_counted_and_left_out(euroc: Path, tmp_pat
 def test_a_bag_without_what_its_mode_needs_is_a_failure(tum: Path, tmp_path: Path) -> None:
     (tum / 'depth.txt').write_text('1.0 depth/1341847980.800000.png\n')
     with pytest.raises(DatasetError, match='none of 3 frames has what the mode rgbd needs'):
-        ConvertCommand(tum, tmp_path / 'bag', mode='rgbd').run(Console(quiet=True))
+        ConvertCommand(dataset=tum, output=tmp_path / 'bag', mode='rgbd').run(Console(quiet=True))

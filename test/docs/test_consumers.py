@@ -1,4 +1,4 @@
-"""What docs/consumers.md tells a reader to run is there."""
+"""What docs/consumers.md asks a reader to run is there."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_launch_arguments_and_files_exist() -> None:
     files = sorted((ROOT / 'launch').glob('*.launch.py'))
     launch = ''.join(file.read_text(encoding='utf-8') for file in files)
     named = [line for line in COMMANDS if line.startswith('ros2 launch loftr_ros')]
-    assert len(named) == 4
+    assert len(named) == 5
     for name in re.findall(r'([\w.]+):=', ' '.join(named)):
         # Each parameter of the node is an argument.
         assert f"'{name}'" in launch or name in parameter_fields()

@@ -43,14 +43,14 @@ def message(
     """Return matches whose points moved to the right by so many px since the reference."""
     points = spread_points(len(ids)) if 'points' not in fields else fields.pop('points')
     found = Correspondences(
-        view(reference),
-        view(query),
-        points.astype(np.float32),
-        (points + np.array([shift, 0.0])).astype(np.float32),
-        np.full(len(ids), 0.9, np.float32),
-        np.full(len(ids), 0.5, np.float32),
-        np.ones(len(ids), np.bool_),
-        np.array(ids, np.int64),
+        reference=view(reference),
+        query=view(query),
+        reference_points=points.astype(np.float32),
+        query_points=(points + np.array([shift, 0.0])).astype(np.float32),
+        confidence=np.full(len(ids), 0.9, np.float32),
+        sigma=np.full(len(ids), 0.5, np.float32),
+        inliers=np.ones(len(ids), np.bool_),
+        track_ids=np.array(ids, np.int64),
     )
     return replace(found, **fields)
 
@@ -95,7 +95,7 @@ def test_a_feature_keeps_its_number_whatever_the_order_and_the_keyframe() -> Non
 
 
 def test_a_feature_that_was_away_comes_back_under_another_number() -> None:
-    # VINS counts the observations of a number to tell their frames: none may be missing.
+    # VINS counts the observations of a number to identify their frames: none may be missing.
     tracks = FeatureTracks(OPTIONS)
     first = update(tracks, message([5, 6], 1))
     update(tracks, message([6], 2))

@@ -62,7 +62,7 @@ def square(side: int = 5) -> Array:
 
 
 def noisy(a: Array, b: Array, rng: np.random.Generator) -> Array:
-    """Measure b in a with an error that SPREAD tells."""
+    """Measure b in a with an error that SPREAD describes."""
     return stepped(inverse_transform(a) @ b, rng.multivariate_normal(np.zeros(6), SPREAD))
 
 
@@ -135,7 +135,7 @@ def test_gtsam_chains_covariances_as_the_odometry_does() -> None:
     assert np.allclose(covariance_from_gtsam(expected_pose, marginal), expected, rtol=1e-5)
 
 
-def test_a_loop_closure_mends_a_square() -> None:
+def test_a_loop_closure_corrects_a_square() -> None:
     poses, before, after = square(), [], []
     for seed in range(20):
         graph = PoseGraph()

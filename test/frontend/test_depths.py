@@ -171,7 +171,7 @@ def test_without_depth_the_pose_has_no_scale_and_says_why(metric: MetricWorld, c
 
 
 def swapped_stereo(metric: MetricWorld, index: int) -> Frame:
-    """Return a frame whose left image is that of the right camera, and the other way round."""
+    """Return a frame whose left image is that of the right camera, and the reverse."""
     frame = metric.frame(index + RIGHT)
     right = RightView(metric.frame(index).image, metric.camera, LEFT_T_RIGHT)
     return replace(frame, stamp_ns=metric.frame(index).stamp_ns, right=right)

@@ -19,6 +19,7 @@ from loftr_ros.frontend import (
     TrackerOptions,
 )
 from loftr_ros.frontend.localization import Localization, Localizer
+from loftr_ros.frontend.loop_options import PlaceOptions
 from loftr_ros.frontend.place_files import load_places, save_places
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.matching.matches import Matches
@@ -26,7 +27,7 @@ from test.frontend.conftest import STEP_NS, World
 from test.frontend.test_loops import CAMERA, STEP, Drive, signature
 
 LOOPS = LoopOptions(min_age_s=1000.0, interval_s=0.0)
-SUSPICIOUS = replace(LOOPS, certain_inliers=10**6)
+SUSPICIOUS = replace(LOOPS, places=PlaceOptions(certain_inliers=10**6))
 THERE, AWAY = [*range(1, 20, 2)], [*range(60, 80, 2)]
 
 
@@ -165,7 +166,7 @@ def test_once_found_one_place_is_matched_at_a_keyframe_and_more_when_lost(
     run.world.lie = misleading
     run.session.load_places(saved)
     assert not run.go([6])
-    assert run.searches[-1].matched == LOOPS.place_candidates
+    assert run.searches[-1].matched == LOOPS.places.candidates
     assert 'none of 3 places that look like' in str(run.searches[-1])
     assert len(run.go([8, 10])) == 2
     assert [search.matched for search in run.searches[1:]] == [1, 1]
@@ -188,7 +189,7 @@ def test_few_inliers_do_not_count_if_two_places_contradict_each_other(saved: Sav
 
 
 def test_few_inliers_count_if_the_next_keyframe_agrees(saved: SavedPlaces) -> None:
-    run = Run(replace(SUSPICIOUS, place_candidates=1))
+    run = Run(replace(SUSPICIOUS, places=replace(SUSPICIOUS.places, candidates=1)))
     run.session.load_places(saved)
     # Odometry begins with the second keyframe.
     assert not run.go([6, 8])
@@ -198,7 +199,7 @@ def test_few_inliers_count_if_the_next_keyframe_agrees(saved: SavedPlaces) -> No
 
 def test_few_inliers_do_not_count_if_the_motion_contradicts_them(saved: SavedPlaces) -> None:
     lies = iter([0, 6, -6, 6, -6])
-    run = Run(replace(SUSPICIOUS, place_candidates=1))
+    run = Run(replace(SUSPICIOUS, places=replace(SUSPICIOUS.places, candidates=1)))
     run.world.lie = lambda _, query: next(lies) if query in THERE else 0
     run.session.load_places(saved)
     assert not run.go([6, 8, 10, 12])
@@ -257,7 +258,7 @@ def test_after_a_gap_it_is_not_known_where_keyframes_are() -> None:
     assert run.session.map_T_odom is None
 
 
-def test_a_loop_tells_again_where_keyframes_are() -> None:
+def test_a_loop_locates_keyframes_again() -> None:
     run = Run(replace(LOOPS, min_age_s=0.5))
     run.go([1, 3, 5, 7, 9, *AWAY])
     unknown = run.session.map_T_odom

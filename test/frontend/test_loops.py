@@ -18,12 +18,15 @@ from loftr_ros.frontend import (
     Tracker,
     TrackerOptions,
 )
+from loftr_ros.frontend.loop_options import Agreement, PlaceOptions, Verification
 from loftr_ros.geometry import Camera, PoseState
 from loftr_ros.matching.matches import Matches
 from test.frontend.conftest import STEP_NS, World
 
 TRACKER = TrackerOptions(reference='previous')
-LOOPS = LoopOptions(min_age_s=1.0, interval_s=0.0, max_steps=3.0, min_coverage=0.2)
+LOOPS = LoopOptions(
+    min_age_s=1.0, interval_s=0.0, max_steps=3.0, verification=Verification(min_coverage=0.2)
+)
 THERE, BACK = [*range(1, 29, 2)], [*range(28, 0, -2)]
 ROUTE = THERE + BACK
 STEP = (0.08, 0.0, 0.01)
@@ -260,7 +263,7 @@ def test_directions_without_scale_that_contradict_each_other_are_no_loop() -> No
 
 
 def test_two_sightings_of_the_same_lie_are_taken_for_a_loop() -> None:
-    """What looks the same in every respect is the same: only odometry could tell them apart."""
+    """What looks the same in every respect is the same: only odometry could distinguish them."""
     world = Liar(camera=CAMERA, step=STEP, lies=[8, 8])
     drive = Drive(world, rgbd=True)
     drive.go(THERE)
@@ -288,7 +291,7 @@ def test_sightings_on_both_sides_of_a_gap_do_not_confirm_each_other(world: World
 
 
 @pytest.mark.parametrize(
-    ('options', 'reason'),
+    ('limits', 'reason'),
     [
         ({'min_inliers': 100_000}, 'the pose explains only'),
         ({'min_coverage': 1.0}, 'the matches cover only'),
@@ -296,10 +299,10 @@ def test_sightings_on_both_sides_of_a_gap_do_not_confirm_each_other(world: World
     ],
 )
 def test_a_doubtful_match_is_no_loop_and_the_reason_is_reported(
-    world: World, options: dict[str, Any], reason: str
+    world: World, limits: dict[str, Any], reason: str
 ) -> None:
     world.kept_rows = {number: slice(0, 12) for number in ROUTE}
-    drive = Drive(world, replace(LOOPS, **options))
+    drive = Drive(world, replace(LOOPS, verification=Verification(**limits)))
     assert not drive.go(ROUTE[:24])
     assert reason in drive.rejections
 
@@ -348,16 +351,29 @@ def test_the_present_keyframe_is_matched_beside_the_sequence(world: World) -> No
 @pytest.mark.parametrize(
     ('values', 'message'),
     [
-        ({'capacity': 2}, 'capacity must be 3 or more, not 2'),
-        ({'min_inliers': 7}, 'min_inliers must be 8 or more'),
-        ({'min_inlier_ratio': 1.5}, 'min_inlier_ratio must be between 0 and 1'),
-        ({'min_coverage': -0.1}, 'min_coverage must be between 0 and 1'),
+        ({'capacity': 2}, 'capacity must be at least 3, not 2'),
         ({'min_age_s': -1.0}, 'min_age_s must be 0 or more, and finite'),
         ({'interval_s': float('inf')}, 'interval_s must be 0 or more, and finite'),
         ({'max_steps': 0.0}, 'max_steps must be positive and finite'),
-        ({'max_rotation_error': float('nan')}, 'max_rotation_error must be positive and finite'),
     ],
 )
 def test_options_out_of_range_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LoopOptions(**values)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'values', 'message'),
+    [
+        (Verification, {'min_inliers': 7}, 'min_inliers must be at least 8'),
+        (Verification, {'min_inlier_ratio': 1.5}, 'min_inlier_ratio must be between 0 and 1'),
+        (Verification, {'min_coverage': -0.1}, 'min_coverage must be between 0 and 1'),
+        (Agreement, {'max_rotation': float('nan')}, 'max_rotation must be positive and finite'),
+        (PlaceOptions, {'candidates': 0}, 'candidates must be at least 1'),
+    ],
+)
+def test_limits_out_of_range_are_refused(
+    kind: type[Any], values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(**values)

@@ -35,7 +35,15 @@ def seen(
     )
     image = np.zeros((480, 640), np.uint8)
     frames = Frame(0, image, 'camera', CAMERA), Frame(int(step * 1e9), image, 'camera', CAMERA)
-    return TrackingResult(*frames, matches, cells, relative, False, {})
+    return TrackingResult(
+        reference=frames[0],
+        query=frames[1],
+        matches=matches,
+        track_ids=cells,
+        pose=relative,
+        new_keyframe=False,
+        seconds={},
+    )
 
 
 def remembered(depths: npt.NDArray[np.float64]) -> PointScale:
@@ -62,6 +70,6 @@ def test_many_uncertain_points_far_away_do_not_decide_it() -> None:
     assert found[0] == pytest.approx(0.5, rel=0.01)
 
 
-def test_too_few_shared_points_tell_no_length() -> None:
+def test_too_few_shared_points_give_no_length() -> None:
     depths = np.full(MIN_SHARED - 1, 5.0)
     assert remembered(depths).length_of(seen(depths, 0.5, 0.0)) is None

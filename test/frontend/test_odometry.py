@@ -63,7 +63,13 @@ def result(
         )
     ids = np.empty(0, np.int64)
     return TrackingResult(
-        frame(reference), frame(query), Matches.empty(), ids, relative, new_keyframe, {}
+        reference=frame(reference),
+        query=frame(query),
+        matches=Matches.empty(),
+        track_ids=ids,
+        pose=relative,
+        new_keyframe=new_keyframe,
+        seconds={},
     )
 
 

@@ -19,10 +19,13 @@ from loftr_ros.frontend import (
     Step,
     TrackerOptions,
 )
+from loftr_ros.frontend.loop_options import Verification
 from loftr_ros.geometry import Camera
 from test.frontend.conftest import STEP_NS, World
 
-LOOPS = LoopOptions(min_age_s=1.0, interval_s=0.0, max_steps=3.0, min_coverage=0.2)
+LOOPS = LoopOptions(
+    min_age_s=1.0, interval_s=0.0, max_steps=3.0, verification=Verification(min_coverage=0.2)
+)
 THERE_AND_BACK = [*range(1, 29, 2), *range(28, 0, -2)]
 CAMERA = Camera(160, 120, np.array([[125, 0, 79.5], [0, 125, 59.5], [0, 0, 1]]))
 FREQUENCIES = np.linspace(0.01, 0.12, 40)

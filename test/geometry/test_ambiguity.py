@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from loftr_ros.geometry import TwoViewOptions
 from loftr_ros.geometry.ambiguity import are_alike, spread
 from loftr_ros.geometry.epipolar import Motion
 from loftr_ros.geometry.likelihood import MatchPrior
@@ -17,6 +18,8 @@ from loftr_ros.geometry.rotations import rotation_from_vector
 
 if TYPE_CHECKING:
     from test.geometry.conftest import MakeScene
+
+OPTIONS = TwoViewOptions()
 
 
 @pytest.fixture
@@ -40,14 +43,14 @@ def rotated(model: Model, angle: float, gain: float = 0.0) -> Model:
 
 def test_one_motion_adds_nothing(found: tuple[Model, RayPairs]) -> None:
     model, pairs = found
-    np.testing.assert_array_equal(spread(model, [], pairs), np.zeros((6, 6)))
+    np.testing.assert_array_equal(spread(model, [], pairs, OPTIONS), np.zeros((6, 6)))
 
 
 def test_of_two_motions_equally_likely_each_may_be_the_right_one(
     found: tuple[Model, RayPairs],
 ) -> None:
     model, pairs = found
-    covariance = spread(model, [rotated(model, 0.2)], pairs)
+    covariance = spread(model, [rotated(model, 0.2)], pairs, OPTIONS)
     # With even odds the square of the distance is expected at half its value.
     assert covariance[4, 4] == pytest.approx(0.5 * 0.2**2)
     assert np.abs(covariance).sum() == pytest.approx(0.5 * 0.2**2)
@@ -56,8 +59,8 @@ def test_of_two_motions_equally_likely_each_may_be_the_right_one(
 def test_motions_that_are_alike_count_once(found: tuple[Model, RayPairs]) -> None:
     model, pairs = found
     alike = [rotated(model, 0.2), rotated(model, 0.21), rotated(model, 0.19)]
-    assert are_alike(alike[0], alike[1])
-    once, thrice = spread(model, alike[:1], pairs), spread(model, alike, pairs)
+    assert are_alike(alike[0], alike[1], OPTIONS.max_rotation_sigma)
+    once, thrice = spread(model, alike[:1], pairs, OPTIONS), spread(model, alike, pairs, OPTIONS)
     np.testing.assert_allclose(thrice, once)
 
 
@@ -65,4 +68,4 @@ def test_a_motion_that_all_parts_of_the_image_refuse_adds_nothing(
     found: tuple[Model, RayPairs],
 ) -> None:
     model, pairs = found
-    assert np.trace(spread(model, [rotated(model, 0.2, gain=1.0)], pairs)) < 1e-6
+    assert np.trace(spread(model, [rotated(model, 0.2, gain=1.0)], pairs, OPTIONS)) < 1e-6

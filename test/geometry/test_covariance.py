@@ -137,7 +137,7 @@ def test_many_matches_do_not_beat_the_smooth_error(scene: MakeScene) -> None:
     assert rotation_variance(4000) > 0.6 * rotation_variance(1000)
 
 
-def turned(scene: MakeScene, angle: float) -> RayPairs:
+def rotated(scene: MakeScene, angle: float) -> RayPairs:
     """Matches of a camera that rotates, without noise."""
     made = scene(noise=0.0, rotation=(0.0, angle, 0.0), translation=(1e-6, 0.0, 0.0))
     cameras, sigma = (made.camera, made.camera), np.ones(len(made.query_points))
@@ -153,7 +153,7 @@ def test_distortions_of_the_whole_image_grow_with_the_distance_that_points_move(
 ) -> None:
     sizes = []
     for angle in (0.05, 0.1):
-        pairs = turned(scene, angle)
+        pairs = rotated(scene, angle)
         everyone = np.ones(len(pairs), bool)
         changes = common_changes(query_rays, pairs, everyone, TwoViewOptions(shared_growth=0.02))
         sizes.append(float(np.sqrt(np.mean(changes**2))) * np.sqrt(2.0))
@@ -163,7 +163,7 @@ def test_distortions_of_the_whole_image_grow_with_the_distance_that_points_move(
 
 
 def test_distortions_are_a_shift_a_stretch_and_a_shear_along_each_axis(scene: MakeScene) -> None:
-    pairs = turned(scene, 0.1)
+    pairs = rotated(scene, 0.1)
     everyone = np.ones(len(pairs), bool)
     changes = common_changes(query_rays, pairs, everyone, TwoViewOptions())
     assert np.linalg.matrix_rank(changes.reshape(6, -1)) == 6
@@ -174,7 +174,7 @@ def test_distortions_are_a_shift_a_stretch_and_a_shear_along_each_axis(scene: Ma
 
 
 def test_without_agreeing_matches_a_distortion_has_no_bound(scene: MakeScene) -> None:
-    pairs = turned(scene, 0.1)
+    pairs = rotated(scene, 0.1)
     nobody = np.zeros(len(pairs), bool)
     assert np.isinf(common_changes(query_rays, pairs, nobody, TwoViewOptions())).all()
     sigma = np.ones(len(pairs))

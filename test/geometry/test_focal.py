@@ -1,4 +1,4 @@
-"""What matches tell about the focal length."""
+"""What matches say about the focal length."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_distortion_shows_it_without_a_rotation(scene: MakeScene) -> None:
     assert error.log_ratio < -3 * error.sigma
 
 
-def test_a_camera_that_only_goes_forward_does_not_tell(scene: MakeScene) -> None:
+def test_a_camera_that_only_goes_forward_does_not_determine_it(scene: MakeScene) -> None:
     made = scene(rotation=(0.0, 0.0, 0.0), translation=(0.0, 0.0, 0.5), count=800)
     error = measure(made, believed(PINHOLE, 1.3))
     assert error is None or error.sigma > 0.3
@@ -74,8 +74,8 @@ def test_the_errors_are_as_large_as_their_deviations(scene: MakeScene) -> None:
     assert np.mean(np.square(errors)) < 2.0
 
 
-def test_few_matches_do_not_tell(scene: MakeScene) -> None:
-    assert measure(scene(count=25, rotation=(0.03, 0.15, 0.05)), PINHOLE) is None
+def test_few_matches_do_not_determine_it(scene: MakeScene) -> None:
+    assert measure(scene(count=15, rotation=(0.03, 0.15, 0.05)), PINHOLE) is None
 
 
 def test_the_estimate_carries_what_was_measured(scene: MakeScene) -> None:
@@ -89,7 +89,7 @@ def test_the_estimate_carries_what_was_measured(scene: MakeScene) -> None:
 def test_a_focal_length_that_may_be_wrong_makes_the_pose_uncertain_along_its_bend() -> None:
     bend = np.array([0.1, 0.0, -0.05, 0.0, 0.02, 0.0])
     certain = FocalError(0.26, 0.0, bend).covariance()
-    np.testing.assert_allclose(certain, np.outer(bend, bend) * (1 - 2 * (0.05 / 0.26) ** 2))
+    np.testing.assert_allclose(certain, np.outer(bend, bend) * (1 - (0.05 / 0.26) ** 2))
     in_metres = FocalError(0.26, 0.0, bend).covariance(length=2.0)
     np.testing.assert_allclose(in_metres[:3, :3], 4 * certain[:3, :3])
     np.testing.assert_allclose(in_metres[3:, 3:], certain[3:, 3:])

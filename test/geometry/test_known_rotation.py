@@ -91,6 +91,9 @@ def test_a_rotation_that_contradicts_both_changes_nothing() -> None:
     after = wrong.fused(estimate(scene, wrong))
     assert after.state is before.state is PoseState.OK
     assert before.reference_T_query is not None
+    assert before.covariance is not None
+    assert after.reference_T_query is not None
+    assert after.covariance is not None
     np.testing.assert_array_equal(after.reference_T_query, before.reference_T_query)
     np.testing.assert_array_equal(after.covariance, before.covariance)
 
@@ -110,6 +113,7 @@ def test_the_information_of_both_adds_up(values: Array) -> None:
     known = KnownRotation(pose.reference_T_query[:3, :3], np.diag([1e-4, 2e-4, 3e-4]))
     fused = known.fused(pose)
     assert fused.covariance is not None
+    assert fused.reference_T_query is not None
     information = np.linalg.inv(covariance)
     information[3:, 3:] += np.linalg.inv(known.covariance)
     np.testing.assert_allclose(fused.covariance, np.linalg.inv(information), rtol=1e-6, atol=1e-9)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -255,7 +255,14 @@ def test_far_points_hold_the_rotation() -> None:
 
 
 def test_a_translation_less_certain_than_the_limit_is_none() -> None:
-    pose = estimate(see(noise=0.8), sigma=0.8, metric=MetricOptions(max_translation_sigma=1e-4))
+    seen = see(depths=(30.0, 60.0), noise=0.8)
+    believed = estimate(seen, sigma=0.8)
+    assert believed.covariance is not None
+    deviations = np.sqrt(np.diag(believed.covariance))
+    rotation, translation = deviations[3:].max(), deviations[:3].max() / np.median(seen.depth)
+    assert rotation < 0.8 * translation
+    limit = float(np.sqrt(rotation * translation))
+    pose = estimate(seen, sigma=0.8, options=replace(INDEPENDENT, max_rotation_sigma=limit))
     assert pose.state is PoseState.DEGENERATE
     assert pose.reason == 'the points do not determine the motion'
 
@@ -295,7 +302,6 @@ def test_arrays_that_do_not_belong_together_are_refused() -> None:
         ({'depth_noise': -1.0}, 'depth_noise must be 0 or more'),
         ({'depth_jump': 0.0}, 'depth_jump must be positive'),
         ({'depth_range': (2.0, 1.0)}, 'depth_range must be two rising depths'),
-        ({'min_points': 3}, 'min_points must be at least 8'),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, float], message: str) -> None:

@@ -387,7 +387,7 @@ def test_a_motion_needs_more_matches_the_more_of_them_are_wrong(
     assert estimate(scene(outliers=outliers, count=800)).state is state
 
 
-def test_matches_in_a_small_part_of_the_image_tell_the_motion_less_surely(
+def test_matches_in_a_small_part_of_the_image_determine_the_motion_less_surely(
     scene: MakeScene,
 ) -> None:
     made = scene(count=3000)
@@ -418,7 +418,7 @@ def test_a_check_that_is_left_out_refuses_nothing(scene: MakeScene) -> None:
 
 
 @pytest.mark.parametrize(('move', 'believed'), [(0.25, False), (2.0, True)])
-def test_inaccurate_matches_tell_the_motion_only_where_points_move_far(
+def test_inaccurate_matches_determine_the_motion_only_where_points_move_far(
     scene: MakeScene, move: float, believed: bool
 ) -> None:
     made = scene(count=600, noise=2.0, translation=(move, 0.0, 0.0), depths=(2.0, 6.0))

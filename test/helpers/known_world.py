@@ -15,12 +15,15 @@ import numpy as np
 
 from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.evaluation.replay.ray import read_files
-from loftr_ros.evaluation.replay.sequence_run import Listener, SequenceTask, run_sequence
+from loftr_ros.evaluation.replay.sequence_run import Listener, run_sequence
+from loftr_ros.evaluation.replay.task import InputChoice, ReplayOptions, SequenceTask
 from loftr_ros.geometry import Camera
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.settings.parameters import NodeParameters
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from test.frontend.conftest import World
@@ -77,9 +80,23 @@ def write_known_bag(
     return path
 
 
-def task_of(path: Path, folder: Path, **more: Any) -> SequenceTask:  # noqa: ANN401
-    parameters = NodeParameters().with_values({'matcher.num_threads': 1})
-    return SequenceTask(name=path.name, path=path, folder=folder, parameters=parameters, **more)
+def task_of(
+    path: Path,
+    folder: Path,
+    mode: str = 'mono',
+    parameters: Mapping[str, object] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> SequenceTask:
+    """Make a task of one thread; `options` are those of `ReplayOptions`."""
+    values = {'matcher.num_threads': 1, **(parameters or {})}
+    return SequenceTask(
+        name=path.name,
+        path=path,
+        folder=folder,
+        parameters=NodeParameters().with_values(values),
+        choice=InputChoice(mode=mode),
+        options=ReplayOptions(**options),
+    )
 
 
 def run_known(task: SequenceTask, listener: Listener | None = None) -> Any:  # noqa: ANN401

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from loftr_ros.evaluation.records.result_files import write_json, write_records
+from loftr_ros.evaluation.records.result_files import from_json, write_json, write_records
 from loftr_ros.evaluation.records.results import (
     FRAME_TIMES,
     FRAMES,
@@ -18,9 +18,13 @@ from loftr_ros.evaluation.records.results import (
     SUMMARY,
     TIMING,
     WORST,
+    CovariantPose,
     FrameRecord,
     FrameTimes,
     MatchArrays,
+    MatchFigures,
+    PoseErrors,
+    ReferenceRecord,
     RunInfo,
     SequenceInfo,
     write_matches,
@@ -43,15 +47,15 @@ def write_run(
 ) -> Path:
     """Write a run; `errors` are sequence name -> size of its errors, about 1."""
     info = RunInfo(
-        tuple(f'/bags/{name}' for name in errors),
-        parameters or {'longer_side': 640, 'confidence_threshold': 0.2},
-        'lite',
-        'ab12' * 16,
-        'cpu',
-        'float32',
-        1,
-        {'loftr_ros': '0.2.0', 'torch': '2.13.0'},
-        {'system': 'Linux', 'processor': 'imagined', 'cpus': 2},
+        inputs=tuple(f'/bags/{name}' for name in errors),
+        parameters=parameters or {'longer_side': 640, 'confidence_threshold': 0.2},
+        weights='lite',
+        weights_sha256='ab12' * 16,
+        device='cpu',
+        precision='float32',
+        threads=1,
+        versions={'loftr_ros': '0.2.0', 'torch': '2.13.0'},
+        machine={'system': 'Linux', 'processor': 'imagined', 'cpus': 2},
     )
     write_json(folder / RUN, info)
     summaries: dict[str, dict[str, Any]] = {}
@@ -80,7 +84,14 @@ def write_run(
         summary = summarize(records, [3, 5, 9], worst_of(records, 2))
         summary['trajectory'] = trajectory_metrics(records)
         frame_times = [
-            FrameTimes(r.index, 0.01, 0.4 * latency, 0.5 * latency, 0.1 * latency, latency)
+            FrameTimes(
+                index=r.index,
+                read=0.01,
+                encode=0.4 * latency,
+                match=0.5 * latency,
+                pose=0.1 * latency,
+                total=latency,
+            )
             for r in records
         ]
         write_records(place / FRAMES, records)
@@ -93,6 +104,11 @@ def write_run(
     write_json(folder / SUMMARY, {'sequences': summaries, 'total': total_of(summaries)})
     write_json(folder / TIMING, {'started': '2026-01-01T00:00:00+00:00', 'sequences': times})
     return folder
+
+
+def frame_record(**values: object) -> FrameRecord:
+    """Make a record of the values of one line of frames.jsonl."""
+    return from_json(values, FrameRecord, Path('frames.jsonl'))
 
 
 def make_records(rng: np.random.Generator, size: float) -> list[FrameRecord]:
@@ -112,26 +128,34 @@ def make_records(rng: np.random.Generator, size: float) -> list[FrameRecord]:
                 stamp_ns=10**9 + index * 10**8,
                 status='matched',
                 reason='too little parallax' if lost else '',
-                reference_index=index - 1,
-                reference_stamp_ns=10**9 + (index - 1) * 10**8,
-                new_keyframe=index % 8 == 0,
-                matches=int(400 + rng.normal(0, 20)),
-                inliers=0 if lost else int(350 - 20 * size + rng.normal(0, 10)),
-                continued_tracks=200,
-                confidence=0.8,
-                sigma_px=0.5,
-                displacement_px=12.0,
-                residual_px=0.4,
-                precision=0.9,
-                state='lost' if lost else 'ok',
-                method='none' if lost else 'essential',
-                metric=False,
-                reference_T_query=None if lost else (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0),
-                true_reference_T_query=(0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0),
-                rotation_error_deg=None if lost else size * float(rng.uniform(0.05, 0.1)),
-                direction_error_deg=None if lost else size * float(rng.uniform(0.5, 1.0)),
-                nees=None if lost else 5.0 * size,
-                nees_dof=None if lost else 5,
+                reference=ReferenceRecord(
+                    reference_index=index - 1,
+                    reference_stamp_ns=10**9 + (index - 1) * 10**8,
+                    new_keyframe=index % 8 == 0,
+                ),
+                matching=MatchFigures(
+                    matches=int(400 + rng.normal(0, 20)),
+                    inliers=0 if lost else int(350 - 20 * size + rng.normal(0, 10)),
+                    continued_tracks=200,
+                    confidence=0.8,
+                    sigma_px=0.5,
+                    displacement_px=12.0,
+                    residual_px=0.4,
+                    precision=0.9,
+                ),
+                pose=CovariantPose(
+                    state='lost' if lost else 'ok',
+                    method='none' if lost else 'essential',
+                    metric=False,
+                    reference_T_query=None if lost else (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0),
+                ),
+                errors=PoseErrors(
+                    true_reference_T_query=(0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0),
+                    rotation_error_deg=None if lost else size * float(rng.uniform(0.05, 0.1)),
+                    direction_error_deg=None if lost else size * float(rng.uniform(0.5, 1.0)),
+                    nees=None if lost else 5.0 * size,
+                    nees_dof=None if lost else 5,
+                ),
                 odom_T_base=None if lost else _on_circle(index, drift, 0.5),
                 gap=index == 21,
                 world_T_camera=_on_circle(index, 0.0, 1.0),
@@ -144,16 +168,16 @@ def make_matches(rng: np.random.Generator, index: int) -> MatchArrays:
     image = rng.integers(0, 255, (96, 128, 3), np.uint8)
     points = rng.uniform(5, 90, (30, 2)).astype(np.float32)
     return MatchArrays(
-        index,
-        index - 1,
-        image,
-        np.roll(image, 4, axis=1),
-        points,
-        points + np.float32(4),
-        np.full(30, 0.7, np.float32),
-        np.ones(30, np.float32),
-        np.arange(30) % 3 > 0,
-        np.arange(30),
+        index=index,
+        reference_index=index - 1,
+        reference_image=image,
+        query_image=np.roll(image, 4, axis=1),
+        reference_points=points,
+        query_points=points + np.float32(4),
+        confidence=np.full(30, 0.7, np.float32),
+        sigma=np.ones(30, np.float32),
+        inliers=np.arange(30) % 3 > 0,
+        track_ids=np.arange(30),
     )
 
 

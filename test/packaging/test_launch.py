@@ -285,7 +285,7 @@ def test_the_filter_starts_beside_the_node_and_publishes_its_transform(launch: L
         (['remappings:=~/odometry:=/odom'], '/odom'),
     ],
 )
-def test_the_filter_hears_the_odometry_wherever_the_node_publishes_it(
+def test_the_filter_receives_the_odometry_wherever_the_node_publishes_it(
     launch: Launch, arguments: list[str], odometry: str
 ) -> None:
     launch.add_program('robot_localization', 'ekf_node')
@@ -319,6 +319,24 @@ def test_rtabmap_starts_on_the_same_images_and_the_odometry(launch: Launch) -> N
     } | {rule for rule in rules_of(argv) if rule.startswith('__')}
 
 
+def test_rtabmap_gets_loop_closures_where_they_are_asked_for(launch: Launch) -> None:
+    launch.add_program('rtabmap_slam', 'rtabmap')
+    examples = launch.file.parents[1] / 'examples'
+    examples.mkdir()
+    program = examples / 'rtabmap_loops_node.py'
+    assert (ROOT / 'examples' / program.name).stat().st_mode & 0o100
+    program.write_text(STAND_IN)
+    program.chmod(0o755)
+    launch.file = launch.file.with_name('rtabmap.launch.py')
+    arguments = ('namespace:=robot', 'node_name:=eye', 'depth:=/cam/depth', 'loops:=true')
+    _, parameters = launch.started_with(*arguments)
+    assert parameters['/robot/eye']['ros__parameters']['loop.enabled'] is True
+    argv, _ = launch.read(next(launch.folder.glob('rtabmap_loops_node*')))
+    assert '__ns:=/robot' in argv
+    rules = {'odometry:=eye/odometry', 'relative_pose:=eye/relative_pose'}
+    assert rules <= rules_of(argv)
+
+
 @pytest.mark.parametrize('namespace', ['/', '/robot'])
 def test_the_filter_takes_its_file_in_each_namespace(namespace: str) -> None:
     rclpy = pytest.importorskip('rclpy')
@@ -332,6 +350,26 @@ def test_the_filter_takes_its_file_in_each_namespace(namespace: str) -> None:
     assert node.get_parameter('odom0').value == '/loftr/odometry'
     node.destroy_node()
     rclpy.shutdown(context=context)
+
+
+DYING = f"""#!{sys.executable}
+import os, signal, sys
+starts = os.path.join(os.environ['REPORTS'], 'starts')
+with open(starts, 'a') as file:
+    file.write('x')
+if os.path.getsize(starts) == 2:
+    os.kill(os.getppid(), signal.SIGINT)
+sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize(('respawn', 'starts'), [('true', 2), ('false', 1)])
+def test_a_node_that_dies_is_started_again_where_that_is_wanted(
+    launch: Launch, respawn: str, starts: int
+) -> None:
+    (launch.folder / 'lib' / 'loftr_ros' / 'loftr_node').write_text(DYING)
+    launch.run(f'respawn:={respawn}')
+    assert (launch.folder / 'starts').stat().st_size == starts
 
 
 def test_two_cameras_share_no_arguments(launch: Launch) -> None:

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cmake_builds import (
+    HAS_AMENT,
+    PREFIXES,
+    WITHOUT_FOREIGN_DIRECTORIES,
+    cmake_build,
+    cmake_install,
+    libraries,
+    run,
+)
 
 ROOT = Path(__file__).parents[2]
-PREFIXES = [*filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(':')), sys.prefix]
-
-CPP_CMAKE = """
+CPP_CMAKE = f"""
 cmake_minimum_required(VERSION 3.16)
 project(cpp_consumer LANGUAGES C CXX)
 find_package(loftr_ros REQUIRED)
-# As in the CMakeLists.txt of loftr_ros: wheels name include directories of another machine.
-get_property(imported_targets DIRECTORY PROPERTY IMPORTED_TARGETS)
-foreach(target IN LISTS imported_targets)
-  get_target_property(directories ${target} INTERFACE_INCLUDE_DIRECTORIES)
-  if(directories)
-    foreach(directory IN LISTS directories)
-      if(IS_ABSOLUTE "${directory}" AND NOT EXISTS "${directory}")
-        list(REMOVE_ITEM directories "${directory}")
-      endif()
-    endforeach()
-    set_target_properties(${target} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${directories}")
-  endif()
-endforeach()
+{WITHOUT_FOREIGN_DIRECTORIES}
 add_executable(consumer consumer.cpp)
-target_link_libraries(consumer PRIVATE ${loftr_ros_TARGETS})
+target_link_libraries(consumer PRIVATE ${{loftr_ros_TARGETS}})
 """
 CPP = """
 #include <iostream>
@@ -60,33 +53,10 @@ def main():
 """
 
 
-def run(command: list[str], **variables: str) -> str:
-    result = subprocess.run(
-        command,
-        env={**os.environ, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-4000:]
-    return result.stdout
-
-
-def cmake_build(source: Path, build: Path, prefixes: list[str], *options: str) -> None:
-    cmake = shutil.which('cmake') or str(Path(sys.prefix) / 'bin' / 'cmake')
-    names = 'AMENT_PREFIX_PATH', 'CMAKE_PREFIX_PATH'
-    variables = dict.fromkeys(names, ':'.join(prefixes))
-    path = f'{Path(sys.prefix) / "bin"}:{os.environ["PATH"]}'
-    python = f'-DPython3_EXECUTABLE={sys.executable}'
-    run([cmake, '-S', str(source), '-B', str(build), python, *options], PATH=path, **variables)
-    run([cmake, '--build', str(build), '--parallel', '2'], PATH=path, **variables)
-
-
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The messages, built from a copy of their definitions and nothing else."""
-    if not any((Path(prefix) / 'share' / 'ament_cmake').is_dir() for prefix in PREFIXES):
+    if not HAS_AMENT:
         pytest.skip('ament_cmake is not installed')
     folder = tmp_path_factory.mktemp('messages')
     for name in ('msg', 'srv'):
@@ -96,12 +66,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ('-DLOFTR_ROS_MESSAGES_ONLY=ON', f'-DCMAKE_INSTALL_PREFIX={folder / "install"}')
     build = folder / 'build'
     cmake_build(folder / 'source', build, PREFIXES, '-DBUILD_TESTING=OFF', *options)
-    run([shutil.which('cmake') or str(Path(sys.prefix) / 'bin' / 'cmake'), '--install', str(build)])
+    cmake_install(build)
     return folder / 'install'
-
-
-def libraries(installed: Path) -> str:
-    return f'{installed / "lib"}:{os.environ.get("LD_LIBRARY_PATH", "")}'
 
 
 def test_nothing_of_the_node_is_installed(installed: Path) -> None:

@@ -118,7 +118,11 @@ def test_pip_requires_no_ros() -> None:
 
 def test_everything_required_is_pinned() -> None:
     pins = {pin.name.replace('_', '-').lower() for pin in read_requirements('constraints.txt')}
-    for name in ('runtime', 'dev', 'docs', 'ros2'):
+    for path in (ROOT / 'requirements').glob('ros2-*.txt'):
+        wheels = read_requirements(f'requirements/{path.name}')
+        assert {wheel.name.partition('-')[0] for wheel in wheels} == {'ros'}
+        assert all(str(wheel.specifier).startswith('==') for wheel in wheels)
+    for name in ('runtime', 'dev', 'docs', 'build'):
         for requirement in read_requirements(f'requirements/{name}.txt'):
             assert requirement.name.replace('_', '-').lower() in pins
 

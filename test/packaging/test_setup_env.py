@@ -125,24 +125,44 @@ def test_a_machine_without_wheels_is_shown_the_ros_way(
     assert 'docs/installation.md' in str(error.value)
 
 
-def test_another_distribution_makes_the_environment_anew_and_is_remembered(
+def test_the_distribution_is_jazzy_unless_another_is_asked_for(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv('ROS', raising=False)
-    assert script.distribution() == 'kilted'
-    before = script.step_keys()['venv']
-    monkeypatch.setenv('ROS', 'jazzy')
-    assert script.step_keys()['venv'] != before
-    script.mark_done('distribution', script.distribution())
-    constraints = script.write_constraints().read_text()
-    assert 'torch==' in constraints
-    assert 'ros-rclpy==' not in constraints
-    monkeypatch.delenv('ROS')
     assert script.distribution() == 'jazzy'
+    before = script.step_keys()['venv']
+    monkeypatch.setenv('ROS', 'kilted')
+    assert script.step_keys()['venv'] != before
+    assert 'ros2-kilted' in script.ros_requirements()
+
+
+def test_what_was_asked_for_is_remembered_and_what_was_the_default_is_not(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv('ROS', raising=False)
+    script.mark_done('distribution', 'kilted')
+    assert script.distribution() == 'jazzy'
+    script.mark_done('asked', 'kilted')
+    assert script.distribution() == 'kilted'
+
+
+def test_an_environment_of_another_distribution_is_made_again_with_a_word(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv('ROS', raising=False)
+    monkeypatch.setattr(script, 'run', lambda _: '')
+    keys = script.step_keys()
+    script.make_venv(keys['venv'])
+    assert '.venv has' not in capsys.readouterr().out
+    monkeypatch.setenv('ROS', 'kilted')
+    assert script.pending_steps(script.step_keys()) == ['venv', 'packages', 'messages']
+    script.make_venv(script.step_keys()['venv'])
+    assert '.venv has ROS 2 Jazzy and is made again with Kilted' in capsys.readouterr().out
+    assert script.read_stamp('distribution') == 'kilted'
 
 
 def test_an_unknown_distribution_is_named(checkout: Path) -> None:
     result = set_up(checkout, ROS='foxy')
     assert result.returncode == 1
-    assert 'ROS=foxy: there are wheels of kilted and jazzy alone' in result.stderr
+    assert 'ROS=foxy: there are wheels of jazzy and kilted alone' in result.stderr
     assert 'Traceback' not in result.stderr

@@ -16,7 +16,7 @@ def collected() -> Iterator[None]:
 
 @pytest.fixture(scope='module')
 def topics() -> dict[str, str]:
-    """Name and type of all that the node publishes and hears in a mode with odometry."""
+    """Name and type of all that the node publishes and subscribes to in a mode with odometry."""
     import rclpy
     from flow_matcher import FlowMatcher
     from harness import endpoints_of

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from loftr_ros.settings.parameters import NodeParameters
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'config'
 CHECK = ROOT / 'scripts' / 'check_consumers.py'
+WRAPPER = 'rtabmap_slam/src/CoreWrapper.cpp'
 DEFAULTS = NodeParameters().odometry
 
 
@@ -95,15 +98,26 @@ def checkouts(tmp_path: Path) -> list[Path]:
     mapper = [
         f'node.declare_parameter("{name}", x);' for name in read('rtabmap_odometry.yaml', '/**')
     ]
+    relied_on = dict(load_script(CHECK).RELIED_ON)
     sources = {
         'robot_localization/src/ros_filter.cpp': lines,
-        'rtabmap_ros/rtabmap_slam/src/CoreWrapper.cpp': mapper[:4],
+        'rtabmap_ros/rtabmap_slam/src/CoreWrapper.cpp': [*mapper[:4], *relied_on.pop(WRAPPER)],
+        **{f'rtabmap_ros/{path}': list(names) for path, names in relied_on.items()},
         'rtabmap_ros/rtabmap_sync/src/CommonDataSubscriber.cpp': mapper[4:],
     }
     for path, text in sources.items():
-        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text('\n'.join(text))
     return [tmp_path / 'robot_localization', tmp_path / 'rtabmap_ros']
+
+
+def load_script(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run_check(checkouts: list[Path]) -> subprocess.CompletedProcess[str]:
@@ -125,6 +139,14 @@ def test_a_name_that_a_package_has_no_more_is_reported(checkouts: list[Path]) ->
     assert result.returncode == 1
     missing = [line for line in result.stdout.splitlines() if 'NOT DECLARED' in line]
     assert [line.split(': ')[1] for line in missing] == ['two_d_mode', 'odom0_relative']
+
+
+def test_a_field_that_a_message_has_no_more_is_reported(checkouts: list[Path]) -> None:
+    message = checkouts[1] / 'rtabmap_msgs' / 'msg' / 'Info.msg'
+    message.write_text(message.read_text().replace('ref_id', 'node_id'))
+    result = run_check(checkouts)
+    assert result.returncode == 1
+    assert 'rtabmap_loops_node.py: int32 ref_id: NOT THERE' in result.stdout
 
 
 def test_a_folder_that_is_no_checkout_is_named(checkouts: list[Path], tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from loftr_ros.ros.diagnostics import NodeReport, diagnostics_to_msg
-from loftr_ros.ros.monitoring import Refusal, TopicReport, WorkReport
+from loftr_ros.ros.monitoring import ErrorReport, LastResult, Refusal, TopicReport, WorkReport
 
-TOPIC = TopicReport('/image', 12, 3, 10.0, 0.1)
+TOPIC = TopicReport(name='/image', received=12, refused=3, rate=10.0, silence=0.1)
 
 
 def statuses(**fields: object) -> dict[str, DiagnosticStatus]:
@@ -26,7 +26,8 @@ def pairs(status: DiagnosticStatus) -> dict[str, str]:
 
 
 def test_a_node_that_works_is_ok() -> None:
-    found = statuses(topics=[TOPIC], work=WorkReport(state='OK', matches=321, inliers=200))
+    last = LastResult(state='OK', matches=321, inliers=200)
+    found = statuses(topics=[TOPIC], work=WorkReport(last=last))
     assert {name: status.level for name, status in found.items()} == {
         'node': DiagnosticStatus.OK,
         'inputs': DiagnosticStatus.OK,
@@ -68,7 +69,7 @@ def test_a_failed_configuration_is_an_error() -> None:
 
 
 def test_an_unexpected_error_is_an_error() -> None:
-    work = WorkReport(errors=2, last_error='KeyError: 1', failing=True)
+    work = WorkReport(errors=ErrorReport(count=2, last='KeyError: 1', recent=True))
     status = statuses(work=work)['processing']
     assert status.level == DiagnosticStatus.ERROR
     assert 'KeyError: 1' in status.message

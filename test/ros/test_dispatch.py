@@ -106,7 +106,7 @@ def test_a_frame_older_than_one_that_waits_already_is_dropped(bench: Bench) -> N
     assert bench.dispatcher.dropped == 1
 
 
-def test_an_error_of_alignment_is_told_and_the_next_frame_has_its_chance(bench: Bench) -> None:
+def test_an_error_of_alignment_is_reported_and_the_next_frame_has_its_chance(bench: Bench) -> None:
     bench.start_a_match(-2.0)
     bench.submit(-1.0, 1.0)
     assert [str(error) for error in bench.errors] == ['out of memory']

@@ -220,7 +220,7 @@ def test_a_latched_calibration_is_asked_for_where_it_is_latched(make: Make) -> N
     bench.wait(infos.get_subscription_count, lambda: None)
 
     def send() -> None:
-        bench.inputs.hear_latched()
+        bench.inputs.read_latched()
         bench.send()
 
     bench.wait(lambda: bench.arrivals, send)
@@ -236,7 +236,7 @@ def test_stamps_of_zero_are_explained(make: Make) -> None:
     )
 
 
-def test_stamps_that_go_back_far_are_told_once_and_used(make: Make) -> None:
+def test_stamps_that_go_back_far_are_reported_once_and_used(make: Make) -> None:
     bench = make(**{'input.silent_timeout': 0.1})
     bench.stamp_ns = 100 * 10**9
     bench.wait(lambda: bench.arrivals, bench.send)

@@ -34,7 +34,7 @@ def topic(name: str = '/image', **fields: object) -> TopicReport:
         'stamps': (10 * MS, 110 * MS),
         'publishers': 1,
     }
-    return TopicReport(name, **{**values, **fields})  # type: ignore[arg-type]
+    return TopicReport(name=name, **{**values, **fields})  # type: ignore[arg-type]
 
 
 def problems(*topics: TopicReport, set_silence: float = 0.0, slop: float = 0.01) -> list[str]:
@@ -125,17 +125,26 @@ def test_latencies_are_those_of_the_last_seconds() -> None:
 def test_an_unexpected_error_is_kept_but_soon_past() -> None:
     monitor = WorkMonitor()
     monitor.failed(ZeroDivisionError('by zero'), 1.0)
-    assert monitor.report(2.0).failing
+    assert monitor.report(2.0).errors.recent
     late = monitor.report(2.0 + HORIZON_S)
-    assert not late.failing
-    assert (late.errors, late.last_error) == (1, 'ZeroDivisionError: by zero')
+    assert not late.errors.recent
+    assert (late.errors.count, late.errors.last) == (1, 'ZeroDivisionError: by zero')
 
 
 def result(state: TrackingState, reason: str = '') -> TrackingResult:
     frame = Frame(0, np.zeros((8, 8), np.uint8))
     pose = RelativePose.failed(PoseState.LOST, reason or 'none')
     ids = np.zeros(0, np.int64)
-    return TrackingResult(frame, frame, Matches.empty(), ids, pose, False, {}, state=state)
+    return TrackingResult(
+        reference=frame,
+        query=frame,
+        matches=Matches.empty(),
+        track_ids=ids,
+        pose=pose,
+        new_keyframe=False,
+        seconds={},
+        state=state,
+    )
 
 
 def test_lost_and_found_are_reported_when_they_begin() -> None:
@@ -151,7 +160,7 @@ def test_lost_and_found_are_reported_when_they_begin() -> None:
     assert messages[2:4] == ['', '']
     assert messages[4].startswith('tracking is back, with the keyframe from before the gap')
     report = monitor.report(5.0)
-    assert report.tracking == 'RECOVERED'
+    assert report.last.tracking == 'RECOVERED'
     assert report.trackings == {'TRACKING': 1, 'SEARCHING': 3, 'RECOVERED': 1}
 
 
@@ -199,4 +208,4 @@ def test_resets_and_errors_come_to_the_log_once_in_a_while() -> None:
         'unexpected ValueError: wrong: 0',
         'unexpected ValueError: wrong: 10 (and 9 more of this kind before)',
     ]
-    assert monitor.report(12.0).errors == 12
+    assert monitor.report(12.0).errors.count == 12

@@ -37,7 +37,13 @@ def test_an_estimate_becomes_pose_and_twist_in_their_frames() -> None:
     twist_covariance = np.diag([6.0, 5, 4, 3, 2, 1])
     twist = np.arange(6, dtype=np.float64)
     estimate = OdometryEstimate(
-        1_500_000_000, rotated(1, 2, 3), covariance, twist, twist_covariance, True, False
+        stamp_ns=1_500_000_000,
+        odom_T_base=rotated(1, 2, 3),
+        covariance=covariance,
+        twist=twist,
+        twist_covariance=twist_covariance,
+        metric=True,
+        gap=False,
     )
     msg = odometry_to_msg(estimate, 'odom', 'base')
     assert (msg.header.frame_id, msg.child_frame_id) == ('odom', 'base')
@@ -52,7 +58,15 @@ def test_an_estimate_becomes_pose_and_twist_in_their_frames() -> None:
 def estimate_at(stamp_ns: int, variance: float, *, gap: bool = False) -> OdometryEstimate:
     covariance, twist_covariance = np.eye(6) * variance, np.diag([4.0, 1, 1, 1, 1, 1])
     pose = rotated(1, 2, 3)
-    return OdometryEstimate(stamp_ns, pose, covariance, np.zeros(6), twist_covariance, True, gap)
+    return OdometryEstimate(
+        stamp_ns=stamp_ns,
+        odom_T_base=pose,
+        covariance=covariance,
+        twist=np.zeros(6),
+        twist_covariance=twist_covariance,
+        metric=True,
+        gap=gap,
+    )
 
 
 def test_the_covariance_of_a_displacement_is_that_of_the_velocity_times_the_time() -> None:

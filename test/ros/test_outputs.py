@@ -17,7 +17,16 @@ def result(state: TrackingState) -> TrackingResult:
     frame = Frame(2_000_000_000, np.zeros((8, 16), np.uint8), 'camera')
     pose = RelativePose.failed(PoseState.LOST, 'none')
     ids = np.zeros(0, np.int64)
-    return TrackingResult(frame, frame, Matches.empty(), ids, pose, False, {}, state=state)
+    return TrackingResult(
+        reference=frame,
+        query=frame,
+        matches=Matches.empty(),
+        track_ids=ids,
+        pose=pose,
+        new_keyframe=False,
+        seconds={},
+        state=state,
+    )
 
 
 @pytest.mark.parametrize(

@@ -300,8 +300,8 @@ def state(values: Values) -> str:
 def dropped(values: Values) -> int:
     """Return how many of three frames are dropped that come while the worker is busy."""
     with active(values) as node:
-        assert node._pipeline is not None
-        worker, busy, free = node._pipeline.worker, threading.Event(), threading.Event()
+        assert node.pipeline is not None
+        worker, busy, free = node.pipeline.worker, threading.Event(), threading.Event()
         worker.call(busy.set)
         worker.call(lambda: free.wait(10))
         assert busy.wait(10)

@@ -58,7 +58,7 @@ def test_sros2_takes_the_policy() -> None:
 
 @pytest.mark.parametrize('transport', ['raw', 'compressed'])
 @pytest.mark.parametrize('mode', ['mono', 'stereo', 'rgbd', 'pair'])
-def test_everything_that_the_node_says_and_hears_is_allowed(mode: str, transport: str) -> None:
+def test_everything_that_the_node_sends_and_receives_is_allowed(mode: str, transport: str) -> None:
     values = {'mode': mode, 'autostart': False, 'odometry.scale': 'odometry'}
     values |= {'odometry.extrinsics': 'parameter', 'input.image_transport': transport}
     values |= {'input.gyroscope': [1e-3, 1e-5, 0.0, 0.0, 0.0, 1.0]}

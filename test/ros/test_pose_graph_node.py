@@ -156,7 +156,7 @@ def test_what_is_no_metric_pose_is_left_out(session: Session, node: NodeProcess)
     assert len(session.path()) == count
 
 
-def test_a_loop_closure_mends_the_path_and_the_frame_of_the_odometry(
+def test_a_loop_closure_corrects_the_path_and_the_frame_of_the_odometry(
     session: Session, node: NodeProcess
 ) -> None:
     drifted = make_transform(rotation_from_vector(np.array([0, 0, 0.3])), np.array([0.5, 0, 0]))

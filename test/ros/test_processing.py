@@ -248,7 +248,7 @@ def test_a_rectified_image_is_known_by_its_name(topic: str, rectified: bool, foc
     assert frame.camera.matrix[0, 0] == focal
 
 
-def test_the_reason_of_a_lost_pose_tells_a_refused_calibration_from_none() -> None:
+def test_the_reason_of_a_lost_pose_distinguishes_a_refused_calibration_from_none() -> None:
     bench = Bench()
     wrong = camera_info_msg(0, width=320, height=240)
     bench.mono(0, wrong)

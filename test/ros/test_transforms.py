@@ -82,14 +82,14 @@ def test_known_transforms_are_returned_and_others_not(node: Node, stand_in: Stan
 
 def test_nobody_listens_once_all_that_was_asked_for_is_known(node: Node, stand_in: StandIn) -> None:
     listener = TransformListener(node)
-    listener.tend()
+    listener.update_subscription()
     assert stand_in.closed == 0, 'nothing was asked for yet'
     assert listener.lookup('base_link', 'camera') is not None
-    listener.tend()
+    listener.update_subscription()
     assert stand_in.closed == 1
     assert listener.lookup('base_link', 'camera') is not None
     assert listener.lookup('base_link', 'elsewhere') is None
-    listener.tend()
+    listener.update_subscription()
     assert stand_in.opened == 2, 'it listens again for what is missing'
     listener.close()
     assert stand_in.closed == 2

@@ -77,7 +77,7 @@ def test_files_that_are_no_masks_are_refused_with_the_reason(
         read_masks(NodeParameters().with_values({'input.masks': [str(path)]}))
 
 
-def test_a_mask_of_zeros_and_ones_is_refused_with_the_way_to_mend_it(tmp_path: Path) -> None:
+def test_a_mask_of_zeros_and_ones_is_refused_with_the_remedy(tmp_path: Path) -> None:
     assert cv2.imwrite(str(tmp_path / 'mask.png'), LEFT_HALF.astype(np.uint8))
     with pytest.raises(ParameterError, match=r'brightest 1, it takes 128.*paint white, 255'):
         read_mask('mask', str(tmp_path / 'mask.png'))

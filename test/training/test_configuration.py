@@ -44,7 +44,11 @@ def test_json_is_read_too(tmp_path: Path) -> None:
 
 def test_options_are_written_as_they_are_read(tmp_path: Path) -> None:
     options = TrainOptions(
-        tmp_path / 'p', tmp_path / 'o', (tmp_path / 's',), init='lite', exclude=('a', 'b')
+        photographs=tmp_path / 'p',
+        output=tmp_path / 'o',
+        sequences=(tmp_path / 's',),
+        init='lite',
+        exclude=('a', 'b'),
     )
     write_options(options, tmp_path / 'options.yaml')
 

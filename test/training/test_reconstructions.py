@@ -140,7 +140,7 @@ def test_depth_is_unknown_between_points_far_apart_in_the_image() -> None:
     assert np.isfinite(dense[5:90, 2:6]).all()
 
 
-def test_too_few_points_tell_no_depth() -> None:
+def test_too_few_points_give_no_depth() -> None:
     assert np.isnan(interpolate_depth(np.zeros((0, 2)), np.zeros(0), (20, 30))).all()
 
 

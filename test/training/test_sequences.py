@@ -195,7 +195,7 @@ def test_cells_without_depth_are_unknown_and_not_unmatched() -> None:
     assert labels.known1[0, columns >= 2].all()
 
 
-def test_a_cell_that_cannot_tell_takes_the_nearest_projection() -> None:
+def test_an_undecided_cell_takes_the_nearest_projection() -> None:
     centres_unknown = np.full(SIZE, 2.0, np.float32)
     centres_unknown[1::16, 1::16] = centres_unknown[2::16, 2::16] = np.nan
     centres_unknown[1::16, 2::16] = centres_unknown[2::16, 1::16] = np.nan

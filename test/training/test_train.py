@@ -19,7 +19,7 @@ from loftr_ros.training import sources
 from loftr_ros.training.options import TrainOptions
 from loftr_ros.training.photographs import load_bank
 from loftr_ros.training.progress import read_rows
-from loftr_ros.training.reconstructions import Reconstruction
+from loftr_ros.training.reconstructions import Reconstruction, split_scenes
 from loftr_ros.training.sequences import PosedFrame
 from loftr_ros.training.sources import CALIBRATION_SEED, TrainingData
 from loftr_ros.training.train import Trainer, learning_rate, moving_average
@@ -34,7 +34,7 @@ def options(photographs: Path, steps: int, **changes: object) -> TrainOptions:
     values: dict[str, Any] = {'batch': 2, 'width': 96, 'height': 64, 'validation_pairs': 8}
     values |= {'steps': steps, 'every': 2, **changes}
     given = {'output': photographs.parent / 'run', **values}
-    return TrainOptions(photographs, **given)
+    return TrainOptions(photographs=photographs, **given)
 
 
 @pytest.fixture
@@ -187,9 +187,9 @@ def test_training_on_a_sequence_lowers_the_loss(tmp_path: Path) -> None:
         for view in islice(render_room_sequence(32, 128, 96), 0, None, 3)
     ]
     plan = TrainOptions(
-        None,
-        tmp_path / 'run',
-        (tmp_path,),
+        photographs=None,
+        output=tmp_path / 'run',
+        sequences=(tmp_path,),
         batch=2,
         width=128,
         height=96,
@@ -212,9 +212,9 @@ def test_fine_tuning_on_a_real_sequence_lowers_its_loss(tmp_path: Path) -> None:
         pytest.skip(f'{path} is absent; set LOFTR_ROS_DATA to the folder of real data')
     frames = [PosedFrame(*frame) for frame in read_depth_frames(path, limit=13)]
     plan = TrainOptions(
-        None,
-        tmp_path / 'run',
-        (path,),
+        photographs=None,
+        output=tmp_path / 'run',
+        sequences=(path,),
         init='lite',
         batch=2,
         width=160,
@@ -354,6 +354,22 @@ def test_a_fragment_without_pairs_is_skipped_and_said(
     assert 'skipped: reconstruction hall: no two of the 2 frames' in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures('small_bank')
+def test_held_out_scenes_without_pairs_are_said_and_do_not_end_the_run(
+    photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rooms = [room('hall', 0), room('attic', 1), room('cellar', 2)]
+    paths = tuple(Path(one.scene) for one in rooms)
+    (held_out,) = split_scenes([one.scene for one in rooms])[1]
+    rooms = [fragment(one.scene) if one.scene == held_out else one for one in rooms]
+    Trainer(options(photographs, 2, reconstructions=paths), reconstructions=rooms).run()
+
+    assert f'skipped: reconstruction {held_out}: no two of' in capsys.readouterr().out
+    (row,) = read_rows(photographs.parent / 'run' / 'progress.csv')
+    assert 'precision_4px' in row
+    assert 'real_precision_4px' not in row
+
+
 def test_a_single_reconstruction_alone_leaves_nothing_to_validate_on(tmp_path: Path) -> None:
     values = options(tmp_path, 2, reconstructions=(Path('hall'),), output=tmp_path / 'run')
 
@@ -361,10 +377,10 @@ def test_a_single_reconstruction_alone_leaves_nothing_to_validate_on(tmp_path: P
         Trainer(replace(values, photographs=None), reconstructions=[room('hall', 0)])
 
 
-def fragment() -> Reconstruction:
+def fragment(scene: str = 'hall') -> Reconstruction:
     """Two images that see nothing of each other's."""
-    whole = room('hall', 0)
-    return Reconstruction('hall', (whole.frames[0], replace_pose(whole.frames[1])))
+    whole = room(scene, 0)
+    return Reconstruction(scene, (whole.frames[0], replace_pose(whole.frames[1])))
 
 
 def replace_pose(frame: PosedFrame) -> PosedFrame:

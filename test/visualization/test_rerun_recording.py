@@ -42,9 +42,24 @@ def make_result(reference: Frame, query: Frame, count: int) -> TrackingResult:
     matches = Matches(points, points + 2, ones, ones, cells, (1, max(count, 1)))
     inliers = np.arange(count) > 0
     pose = RelativePose(
-        PoseState.LOST, None, None, False, 'none', inliers, float('nan'), 'only a test'
+        state=PoseState.LOST,
+        reference_T_query=None,
+        covariance=None,
+        metric=False,
+        method='none',
+        inliers=inliers,
+        median_residual=float('nan'),
+        reason='only a test',
     )
-    return TrackingResult(reference, query, matches, cells, pose, False, {})
+    return TrackingResult(
+        reference=reference,
+        query=query,
+        matches=matches,
+        track_ids=cells,
+        pose=pose,
+        new_keyframe=False,
+        seconds={},
+    )
 
 
 def contents(path: Path) -> str:

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 MAX_GAP_NS = 200_000_000
 FIRST = 10
-"""So many images may be broken before the first that tells the size."""
+"""So many images may be broken before the first that states the size."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class BagSequence:
     """Images of one topic of a bag, with calibration and true poses where the bag has them.
 
@@ -219,17 +219,17 @@ def open_bag(
         count = sum(c.msgcount for c in reader.connections if c.topic == topics.image)
         unknown = {c.msgtype for c in reader.connections if not reader.knows(c.msgtype)}
         return BagSequence(
-            path.stem,
-            path,
-            topics,
-            count,
-            camera,
-            truth,
-            options,
-            infos,
-            right,
-            tuple(sorted(unknown)),
-            reader.notes,
+            name=path.stem,
+            path=path,
+            topics=topics,
+            count=count,
+            camera=camera,
+            truth=truth,
+            options=options,
+            infos=infos,
+            right=right,
+            unknown_types=tuple(sorted(unknown)),
+            notes=reader.notes,
         )
 
 

@@ -76,7 +76,7 @@ class TopicNames:
 BY_TYPE = TopicNames()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BagTopics:
     """Topics of a bag that were chosen, and what else there was.
 
@@ -139,7 +139,7 @@ class ImageTopic(NamedTuple):
         messages: Number of messages.
         known: Whether its messages are of a kind that can be decoded.
         depth: Whether their encoding is that of depth.
-        size: (height, width), px; None where only decoding would tell.
+        size: (height, width), px; None where only decoding would show it.
 
     """
 
@@ -196,11 +196,11 @@ def choose_topics(
             remedy = 'Stereo needs that of both cameras; --calibration takes it from a file.'
             raise DatasetError(path, problem, remedy)
     return BagTopics(
-        image,
-        info,
-        truth,
-        tuple(topic for topic in images if topic not in {image, depth, right}),
-        tuple(topic for topic in poses if topic != truth),
+        image=image,
+        camera_info=info,
+        ground_truth=truth,
+        other_images=tuple(topic for topic in images if topic not in {image, depth, right}),
+        other_poses=tuple(topic for topic in poses if topic != truth),
         depth=depth,
         right_image=right,
         right_camera_info=right_info,

@@ -78,7 +78,7 @@ class Percentiles:
         return cls(float(p50), float(p95))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Accuracy:
     """Errors of the relative poses against the truth.
 
@@ -104,13 +104,11 @@ class Accuracy:
     drift: tuple[float, float] | None = None
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What the demo found.
+@dataclass(frozen=True, kw_only=True)
+class ImageCounts:
+    """What became of the images.
 
     Attributes:
-        source: Name of the sequence.
-        size: Width and height of the images, px.
         sent: Images that were sent.
         sent_rate: Images per second, Hz.
         received: Images that the node received.
@@ -118,24 +116,9 @@ class Summary:
         dropped: Images that a newer one replaced before their turn.
         refused: Images that the node refused.
         errors: Images that ended in an unexpected error of the node.
-        results: Relative poses that the recorder has.
-        rate: Results per second, Hz.
-        latency: From publishing an image to its pose at the recorder, s.
-        matches: Per result.
-        inliers: Per result.
-        states: How often each state came out.
-        keyframes: How often an image became the new reference.
-        accuracy: None where the true motion is not known.
-        steps: Mean time of each step in the node, ms.
-        weights: Name of the weights.
-        weights_hash: SHA-256 of their file.
-        device: Where the node computed.
-        settings: What else the run depends on.
 
     """
 
-    source: str
-    size: tuple[int, int]
     sent: int
     sent_rate: float
     received: int
@@ -143,19 +126,6 @@ class Summary:
     dropped: int
     refused: int
     errors: int
-    results: int
-    rate: float
-    latency: Percentiles
-    matches: Percentiles
-    inliers: Percentiles
-    states: dict[str, int]
-    keyframes: int
-    accuracy: Accuracy | None
-    steps: dict[str, float] = field(default_factory=dict)
-    weights: str = ''
-    weights_hash: str = ''
-    device: str = ''
-    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def lost(self) -> int:
@@ -164,9 +134,75 @@ class Summary:
 
     @property
     def ignored(self) -> int:
-        """Images that the node received and left out before their turn, as without calibration."""
+        """Images that the node received and left out, as those without calibration."""
         used = self.processed + self.dropped + self.refused + self.errors
         return max(0, self.received - used)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFigures:
+    """Figures of the relative poses.
+
+    Attributes:
+        results: Relative poses that the recorder has.
+        rate: Results per second, Hz.
+        latency: From publishing an image to its pose at the recorder, s.
+        matches: Per result.
+        inliers: Per result.
+        states: How often each state came out.
+        keyframes: How often an image became the new reference.
+
+    """
+
+    results: int
+    rate: float
+    latency: Percentiles
+    matches: Percentiles
+    inliers: Percentiles
+    states: dict[str, int]
+    keyframes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computation:
+    """What the node computed with.
+
+    Attributes:
+        steps: Mean time of each step in the node, ms.
+        weights: Name of the weights.
+        weights_hash: SHA-256 of their file.
+        device: Where the node computed.
+        settings: What else the run depends on.
+
+    """
+
+    steps: dict[str, float] = field(default_factory=dict)
+    weights: str = ''
+    weights_hash: str = ''
+    device: str = ''
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What the demo found.
+
+    Attributes:
+        source: Name of the sequence.
+        size: Width and height of the images, px.
+        images: What became of the images.
+        poses: Figures of the relative poses.
+        accuracy: None where the true motion is not known.
+        computation: What the node computed with.
+
+    """
+
+    source: str
+    size: tuple[int, int]
+    images: ImageCounts
+    poses: ResultFigures
+    accuracy: Accuracy | None
+    computation: Computation = field(default_factory=Computation)
 
 
 def true_motion(truth: Poses, result: PairResult) -> NDArray[np.float64] | None:
@@ -198,14 +234,14 @@ def accuracy(errors: PairErrors, chain: Chain, truth: Poses) -> Accuracy | None:
     if not count:
         return None
     return Accuracy(
-        count,
-        Percentiles.of(errors.rotation),
-        Percentiles.of(errors.direction),
-        float((errors.rotation < ROTATION_LIMIT).sum() / count),
-        float((errors.direction < DIRECTION_LIMIT).sum() / count),
-        float(errors.good.sum() / count),
-        len(chain.restarts),
-        chain_drift(chain, truth),
+        results=count,
+        rotation=Percentiles.of(errors.rotation),
+        direction=Percentiles.of(errors.direction),
+        rotation_share=float((errors.rotation < ROTATION_LIMIT).sum() / count),
+        direction_share=float((errors.direction < DIRECTION_LIMIT).sum() / count),
+        good_share=float(errors.good.sum() / count),
+        restarts=len(chain.restarts),
+        drift=chain_drift(chain, truth),
     )
 
 

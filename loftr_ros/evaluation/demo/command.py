@@ -16,8 +16,11 @@ from loftr_ros.console import counting_bar, new_console
 from loftr_ros.data.sequences import InputOptions
 from loftr_ros.evaluation.demo.analysis import (
     Chain,
+    Computation,
+    ImageCounts,
     PairErrors,
     Percentiles,
+    ResultFigures,
     Summary,
     accuracy,
     chain_poses,
@@ -75,7 +78,7 @@ CAPTIONS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """What to show, and how.
 
@@ -194,13 +197,13 @@ def _run(options: DemoOptions, feed: Feed, work: Path, output: Path, console: Co
 
     """
     plan = LivePlan(
-        feed.path,
-        {topic: topic for topic in INPUTS},
-        IMAGE,
-        (CAMERA_INFO,),
-        {'image': IMAGE, 'camera_info': CAMERA_INFO},
-        {**INPUTS, **OUTPUTS},
-        options.parameters,
+        bag=feed.path,
+        topics={topic: topic for topic in INPUTS},
+        image=IMAGE,
+        calibrations=(CAMERA_INFO,),
+        inputs={'image': IMAGE, 'camera_info': CAMERA_INFO},
+        recorded={**INPUTS, **OUTPUTS},
+        parameters=options.parameters,
     )
     session = LiveSession(plan, work / 'recording', work, output / 'node.log')
     label = f'sending at {feed.rate:g} Hz'
@@ -222,7 +225,15 @@ def _evaluate(
     check_counts(counts, {**expected, IMAGE: len(feed.stamps)}, bag)
     summary = _summarize(options, feed, results, errors, chain, progress)
     seconds = latencies(results, progress.sent)
-    data = RunData(feed.name, results, errors, seconds, feed.truth, chain, feed.stamps)
+    data = RunData(
+        name=feed.name,
+        results=results,
+        errors=errors,
+        latencies=seconds,
+        truth=feed.truth,
+        chain=chain,
+        stamps=feed.stamps,
+    )
     return data, summary
 
 
@@ -247,6 +258,24 @@ def _summarize(
     return Summary(
         source=feed.name,
         size=feed.size,
+        images=_image_counts(feed, progress),
+        poses=_result_figures(results, progress),
+        accuracy=accuracy(errors, chain, feed.truth),
+        computation=Computation(
+            steps={
+                name: float(progress.value('processing', f'{name} [ms]') or 'nan')
+                for name in ('encode', 'match', 'pose')
+            },
+            weights=progress.value('node', 'weights'),
+            weights_hash=progress.value('node', 'weights sha256'),
+            device=progress.value('node', 'device'),
+            settings={'parameters': _parameters(options), 'machine': _machine()},
+        ),
+    )
+
+
+def _image_counts(feed: Feed, progress: Progress) -> ImageCounts:
+    return ImageCounts(
         sent=len(progress.sent),
         sent_rate=feed.rate,
         received=_integer(progress.value('inputs', f'{IMAGE} received')),
@@ -254,6 +283,11 @@ def _summarize(
         dropped=_integer(progress.value('processing', 'dropped')),
         refused=_integer(progress.value('inputs', f'{IMAGE} refused')),
         errors=_integer(progress.value('processing', 'errors')),
+    )
+
+
+def _result_figures(results: list[PairResult], progress: Progress) -> ResultFigures:
+    return ResultFigures(
         results=len(results),
         rate=result_rate(results, progress.sent),
         latency=Percentiles.of(latencies(results, progress.sent)),
@@ -261,15 +295,6 @@ def _summarize(
         inliers=Percentiles.of([result.inliers for result in results]),
         states=count_states(results),
         keyframes=sum(result.new_keyframe for result in results),
-        accuracy=accuracy(errors, chain, feed.truth),
-        steps={
-            name: float(progress.value('processing', f'{name} [ms]') or 'nan')
-            for name in ('encode', 'match', 'pose')
-        },
-        weights=progress.value('node', 'weights'),
-        weights_hash=progress.value('node', 'weights sha256'),
-        device=progress.value('node', 'device'),
-        settings={'parameters': _parameters(options), 'machine': _machine()},
     )
 
 

@@ -36,7 +36,7 @@ BACKGROUND, WHITE = 24, (245, 245, 245)
 TITLE: dict[str, Any] = {'fontsize': 11, 'loc': 'left', 'fontweight': 'bold'}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RunData:
     """What the pictures show.
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from loftr_ros.data.bags.message_types import Message
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PairResult:
     """What the node said about one image.
 
@@ -81,15 +81,15 @@ def pair_result(message: Message, arrival_ns: int, keyframes: Mapping[int, bool]
         values = pose_of(message)
         pose = make_transform(rotation_from_quaternion(values[3:]), values[:3])
     return PairResult(
-        stamp_from_msg(message.reference_stamp),
-        query_ns,
-        arrival_ns,
-        state,
-        message.reason,
-        pose,
-        int(message.matches),
-        int(message.inliers),
-        keyframes.get(query_ns, False),
+        reference_ns=stamp_from_msg(message.reference_stamp),
+        query_ns=query_ns,
+        arrival_ns=arrival_ns,
+        state=state,
+        reason=message.reason,
+        reference_T_query=pose,
+        matches=int(message.matches),
+        inliers=int(message.inliers),
+        new_keyframe=keyframes.get(query_ns, False),
     )
 
 

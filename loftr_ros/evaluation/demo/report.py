@@ -14,7 +14,7 @@ from loftr_ros.evaluation.demo.analysis import DIRECTION_LIMIT, ROTATION_LIMIT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loftr_ros.evaluation.demo.analysis import Accuracy, Percentiles, Summary
+    from loftr_ros.evaluation.demo.analysis import Accuracy, ImageCounts, Percentiles, Summary
 
 Rows = list[tuple[str, str]]
 
@@ -22,31 +22,22 @@ Rows = list[tuple[str, str]]
 def summary_rows(summary: Summary) -> Rows:
     """Return names and values of the table, units included."""
     width, height = summary.size
-    missing = [
-        f'{summary.dropped} dropped for newer ones',
-        f'{summary.lost} lost in transport',
-        f'{summary.refused} refused',
-    ]
-    if summary.errors:
-        missing.append(f'{summary.errors} unexpected errors, see node.log')
-    if summary.ignored:
-        missing.append(f'{summary.ignored} left out')
-    rows = [
+    poses, computation = summary.poses, summary.computation
+    weights = f'{computation.weights} ({computation.weights_hash[:12]})'
+    return [
         ('images', f'{summary.source}, {width}x{height} px'),
-        ('sent', f'{summary.sent} at {summary.sent_rate:.1f} Hz'),
-        ('processed', f'{summary.processed} ({", ".join(missing)})'),
-        ('results', f'{summary.results}, {summary.rate:.2f} per second'),
-        ('latency', f'p50 {_ms(summary.latency.p50)}, p95 {_ms(summary.latency.p95)}'),
-        ('steps in the node', _steps(summary.steps)),
-        ('matches', f'median {_count(summary.matches)}'),
-        ('inliers', f'median {_count(summary.inliers)}'),
-        ('states', ', '.join(f'{name} {count}' for name, count in summary.states.items())),
-        ('new keyframes', str(summary.keyframes)),
+        *_image_rows(summary.images),
+        ('results', f'{poses.results}, {poses.rate:.2f} per second'),
+        ('latency', f'p50 {_ms(poses.latency.p50)}, p95 {_ms(poses.latency.p95)}'),
+        ('steps in the node', _steps(computation.steps)),
+        ('matches', f'median {_count(poses.matches)}'),
+        ('inliers', f'median {_count(poses.inliers)}'),
+        ('states', ', '.join(f'{name} {count}' for name, count in poses.states.items())),
+        ('new keyframes', str(poses.keyframes)),
+        *_accuracy_rows(summary.accuracy),
+        ('weights', f'{weights}, {computation.device}'),
+        *computation.settings.items(),
     ]
-    rows += _accuracy_rows(summary.accuracy)
-    rows.append(('weights', f'{summary.weights} ({summary.weights_hash[:12]}), {summary.device}'))
-    rows += list(summary.settings.items())
-    return rows
 
 
 def summary_table(summary: Summary) -> Table:
@@ -61,7 +52,10 @@ def summary_table(summary: Summary) -> Table:
 
 def write_json(path: Path, summary: Summary) -> None:
     """Write all figures; angles in degrees, times in seconds, null where there is none."""
-    values = dataclasses.asdict(summary) | {'lost': summary.lost, 'ignored': summary.ignored}
+    values = dataclasses.asdict(summary)
+    for part in ('images', 'poses', 'computation'):
+        values |= values.pop(part)
+    values |= {'lost': summary.images.lost, 'ignored': summary.images.ignored}
     path.write_text(json.dumps(_without_nan(values), indent=2) + '\n', encoding='utf-8')
 
 
@@ -79,6 +73,22 @@ def write_markdown(path: Path, summary: Summary, pictures: dict[str, str]) -> No
     for file, caption in pictures.items():
         lines += ['', f'## {caption}', '', f'![{caption}]({file})']
     path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+
+
+def _image_rows(images: ImageCounts) -> Rows:
+    missing = [
+        f'{images.dropped} dropped for newer ones',
+        f'{images.lost} lost in transport',
+        f'{images.refused} refused',
+    ]
+    if images.errors:
+        missing.append(f'{images.errors} unexpected errors, see node.log')
+    if images.ignored:
+        missing.append(f'{images.ignored} left out')
+    return [
+        ('sent', f'{images.sent} at {images.sent_rate:.1f} Hz'),
+        ('processed', f'{images.processed} ({", ".join(missing)})'),
+    ]
 
 
 def _accuracy_rows(accuracy: Accuracy | None) -> Rows:

@@ -28,6 +28,7 @@ from loftr_ros.evaluation.records.result_files import plain, write_json
 from loftr_ros.evaluation.records.results import RUN, RunFolder, SequenceFolder, open_run
 from loftr_ros.evaluation.replay.command import EvaluateCommand
 from loftr_ros.evaluation.replay.inputs import open_input
+from loftr_ros.evaluation.replay.task import InputChoice, ReplayOptions
 from loftr_ros.evaluation.reports.html_page import write_page
 from loftr_ros.evaluation.reports.html_report import REPORT, write_report
 from loftr_ros.settings.parameters import NodeParameters
@@ -41,7 +42,7 @@ IDENTITY = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 COMPRESSED = 'sensor_msgs/msg/CompressedImage'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LiveCommand:
     """Which bag to play to the node, and how.
 
@@ -96,7 +97,7 @@ class LiveCommand:
         if not is_bag(self.bag):
             remedy = '`loftr-ros convert` makes a bag of a dataset.'
             raise DatasetError(self.bag, 'there is no bag', remedy)
-        sequence = open_input(self.bag, self.mode, self.topics, None, self.parameters)
+        sequence = open_input(self.bag, self._choice, self.parameters)
         assert isinstance(sequence, BagSequence)
         plan = self._plan(sequence)
         self._prepare()
@@ -188,12 +189,11 @@ class LiveCommand:
         path = self.replay or self.output / REPLAY
         if self.replay is None:
             command = EvaluateCommand(
-                (self.bag,),
-                path,
-                self.parameters,
-                self.mode,
-                self.topics,
-                resume=(path / RUN).is_file(),
+                inputs=(self.bag,),
+                output=path,
+                parameters=self.parameters,
+                choice=self._choice,
+                options=ReplayOptions(resume=(path / RUN).is_file()),
                 jobs=1,
             )
             if command.run(console) == 130:
@@ -208,6 +208,10 @@ class LiveCommand:
             raise DatasetError(path, problem, 'A live run is compared with a complete replay.')
         self._check_settings(run)
         return run, found[0]
+
+    @property
+    def _choice(self) -> InputChoice:
+        return InputChoice(mode=self.mode, topics=self.topics)
 
     def _check_settings(self, run: RunFolder) -> None:
         wanted = plain(
@@ -264,7 +268,7 @@ class LiveCommand:
         transport = transports.pop()
         values = {**self._parameters(), 'input.image_transport': transport}
         if sequence.right is not None:
-            # The node hears no /tf_static here, from which this may be.
+            # The node receives no /tf_static here, from which this may be.
             values['input.left_T_right'] = values_of(sequence.right.left_T_right)
         played = {topic: _name(topic, transport) for topic in images}
         if used.depth:
@@ -274,14 +278,14 @@ class LiveCommand:
         infos = [topic for topic in (used.camera_info, used.right_camera_info) if topic]
         played |= {topic: topic for topic in infos}
         return LivePlan(
-            self.bag,
-            played,
-            played[used.image],
-            tuple(infos),
-            {name: played[topic] for name, topic in self._inputs(sequence).items()},
-            OUTPUTS if self.mode == 'mono' else METRIC_OUTPUTS,
-            {name: json.dumps(value) for name, value in values.items()},
-            self.rate,
+            bag=self.bag,
+            topics=played,
+            image=played[used.image],
+            calibrations=tuple(infos),
+            inputs={name: played[topic] for name, topic in self._inputs(sequence).items()},
+            recorded=OUTPUTS if self.mode == 'mono' else METRIC_OUTPUTS,
+            parameters={name: json.dumps(value) for name, value in values.items()},
+            rate=self.rate,
             clock=True,
         )
 

@@ -54,7 +54,7 @@ class LiveRun:
     lost: Mapping[str, int]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Agreement:
     """Two trajectories at the frames that both have.
 
@@ -186,13 +186,13 @@ def agree(
     pairs = (PoseRelation.translation_part, aligned), (PoseRelation.rotation_angle_deg, started)
     position, rotation = (_errors(APE(kind), reference, moved) for kind, moved in pairs)
     return Agreement(
-        np.array([record.index for record in both]),
-        reference.positions_xyz,
-        aligned.positions_xyz,
-        position,
-        rotation,
-        scale,
-        float(reference.path_length),
+        indices=np.array([record.index for record in both]),
+        replayed=reference.positions_xyz,
+        live=aligned.positions_xyz,
+        position=position,
+        rotation_deg=rotation,
+        scale=scale,
+        path_length=float(reference.path_length),
     )
 
 
@@ -267,7 +267,7 @@ def _used(records: Sequence[FrameRecord]) -> int:
 
 
 def _keyframes(records: Sequence[FrameRecord]) -> int:
-    return sum(record.new_keyframe for record in records)
+    return sum(record.reference.new_keyframe for record in records)
 
 
 def _states(records: Sequence[FrameRecord]) -> dict[str, int]:

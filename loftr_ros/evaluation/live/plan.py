@@ -23,7 +23,7 @@ OUTPUTS = {
 METRIC_OUTPUTS = {**OUTPUTS, ODOMETRY: 'nav_msgs/msg/Odometry'}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LivePlan:
     """One live run.
 

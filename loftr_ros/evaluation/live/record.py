@@ -1,4 +1,4 @@
-"""Recorder process of a live run: writes what it hears into a bag.
+"""Recorder process of a live run: writes what it receives into a bag.
 
 `python -m loftr_ros.evaluation.live.record PLAN BAG` writes a line of JSON for each event:
 `status` several times a second, `closed` in the end. The end of standard input ends it.

@@ -48,7 +48,7 @@ class LiveRecords:
     Attributes:
         records: Of the frames that the node processed, by their place in the bag.
         track_lengths: Frames that saw each track.
-        latencies: Place of the frame -> time from publishing it to hearing of its pose, s.
+        latencies: Place of the frame -> time from publishing it to receiving its pose, s.
 
     """
 
@@ -84,7 +84,7 @@ def read_results(bag: Path, begin_ns: int, end_ns: int) -> list[LiveResult]:
 
 
 def _is_loop(message: Message) -> bool:
-    """Tell whether it is a RelativePose of a loop, which is no result of a frame.
+    """Return whether it is a RelativePose of a loop, which is no result of a frame.
 
     The constant is that of the message's own definition: its value is another one since 0.2.
     """
@@ -148,13 +148,13 @@ def _tracking_result(correspondences: Message, pose: Message) -> TrackingResult:
         (0, 0),
     )
     return TrackingResult(
-        _frame(found.reference),
-        _frame(found.query),
-        matches,
-        found.track_ids,
-        relative_pose_from_msg(pose, found.inliers),
-        bool(found.new_keyframe),
-        {},
+        reference=_frame(found.reference),
+        query=_frame(found.query),
+        matches=matches,
+        track_ids=found.track_ids,
+        pose=relative_pose_from_msg(pose, found.inliers),
+        new_keyframe=bool(found.new_keyframe),
+        seconds={},
     )
 
 

@@ -25,7 +25,7 @@ CLOSE_TIMEOUT_S = 30.0
 POLL_S = 0.05
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Progress:
     """How far a run is.
 
@@ -36,7 +36,7 @@ class Progress:
         counts: Messages that the recorder has of each topic.
         result: Stamp (ns) and state of the newest relative pose.
         node: What /diagnostics says: part -> key -> value.
-        connected: Whether the recorder hears the node.
+        connected: Whether the recorder is connected to the node.
         ready: Whether node and recorder are connected to the publisher.
         closed: Whether the recorder has closed its bag.
 
@@ -127,7 +127,7 @@ class LiveSession:
         self._stop()
 
     def wait_until_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Wait until the node is active and everybody hears everybody.
+        """Wait until the node is active and all processes are connected.
 
         Raises:
             LiveError: A process ended, the node failed to start, or it takes too long.

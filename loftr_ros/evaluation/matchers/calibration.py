@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CLOSE_PX = 3.0
-# Half a coarse cell: further away, the cell is wrong, which confidence tells and sigma cannot.
+# Half a coarse cell: further away, the cell is wrong, which confidence shows and sigma cannot.
 CORRECT_PX = 8.0
 BINS = 10
 FIFTHS = 5
@@ -47,7 +47,7 @@ class Calibration:
         sigma_ratio: Root mean square of the residuals in units of sigma, per axis, over matches
             within half a coarse cell; 1 where sigma is honest, NaN without such matches.
         sigma_ratios: The same of each fifth of those matches, from small to great sigma: whether
-            sigma tells good matches from bad ones.
+            sigma separates good matches from bad ones.
 
     """
 
@@ -86,7 +86,7 @@ def measure_calibration(
         sigma: (N,) stated standard deviation per axis, px.
 
     Raises:
-        ValueError: If a residual is NaN: matches without a truth tell nothing.
+        ValueError: If a residual is NaN: matches without a truth say nothing.
 
     """
     if np.isnan(residuals).any():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Summaries = dict[str, list[SetSummary]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConditionCommand(MatcherCommand):
     """What to evaluate under which conditions, and where to put it.
 

@@ -127,7 +127,7 @@ def repetitive_texture(
 ) -> View:
     """Cover all surfaces with a solid texture that repeats every 20 cm of the world.
 
-    The depth tells where in the world a pixel's surface lies, so that the pattern sticks to the
+    The depth says where in the world a pixel's surface lies, so that the pattern sticks to the
     surfaces in all views. 35 % of the image's own contrast remain.
     """
     if truth.depth is None or truth.world_T_camera is None:

@@ -26,7 +26,7 @@ LEARNED = 'xfeat', 'lighterglue', 'aliked-lightglue'
 """Peers of requirements/peers.txt."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MatcherCommand:
     """Which matchers to evaluate on which pairs, and where to put what comes out.
 

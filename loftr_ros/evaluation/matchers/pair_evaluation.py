@@ -45,6 +45,8 @@ SMALLEST_SIDE = 32
 GOOD_ROTATION = 1.0
 GOOD_DIRECTION = 10.0
 
+NAN = float('nan')
+
 
 @dataclass(frozen=True)
 class EvaluationOptions:
@@ -73,7 +75,7 @@ class EvaluationOptions:
             raise ValueError(f'longer_side is at least {SMALLEST_SIDE} px, not {self.longer_side}')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PairResult:
     """Figures of one matcher on one pair; NaN where there is nothing to measure.
 
@@ -92,11 +94,11 @@ class PairResult:
 
     name: str
     matches: int
-    inliers: int
-    rotation_error: float
-    direction_error: float
-    pose_error: float
-    poselib_error: float
+    inliers: int = 0
+    rotation_error: float = NAN
+    direction_error: float = NAN
+    pose_error: float = NAN
+    poselib_error: float = NAN
     precision: float
     milliseconds: float
 
@@ -140,7 +142,7 @@ class SetSummary:
         """Average a field of `PairResult` over the pairs in which it is known."""
         values = np.array([getattr(result, name) for result in self.results], np.float64)
         known = values[~np.isnan(values)]
-        return float(known.mean()) if len(known) else float('nan')
+        return float(known.mean()) if len(known) else NAN
 
 
 class FeatureCache(Generic[Features]):
@@ -252,13 +254,13 @@ class PairEvaluator(Generic[Features]):
         estimate = estimate_pose(*points, *cameras, self.options.threshold)
         distances = epipolar_distances(*points, *cameras, pair.reference_T_query)
         result = PairResult(
-            f'{pair.reference}-{pair.query}',
-            len(matches),
-            int(estimate.inliers.sum()),
-            *_pose_errors(estimate, pair),
-            self._poselib_error(points, cameras, pair),
-            precision(distances, self.options.epipolar_limit),
-            milliseconds,
+            name=f'{pair.reference}-{pair.query}',
+            matches=len(matches),
+            inliers=int(estimate.inliers.sum()),
+            **_pose_errors(estimate, pair),
+            poselib_error=self._poselib_error(points, cameras, pair),
+            precision=precision(distances, self.options.epipolar_limit),
+            milliseconds=milliseconds,
         )
         return MatchedPair(reference, query, matches, estimate, result)
 
@@ -271,7 +273,7 @@ class PairEvaluator(Generic[Features]):
         try:
             found = estimate_pose_by_poselib(*points, *cameras, self.options.threshold)
         except ImportError:
-            return float('nan')
+            return NAN
         return pose_error(found.reference_T_query, pair.reference_T_query)
 
     def _view(self, pair_set: PoseSet, index: int, *, query: bool) -> View:
@@ -291,8 +293,9 @@ class PairEvaluator(Generic[Features]):
         share = precision(
             disparity_errors(left, right, pair.disparity), self.options.disparity_limit
         )
-        unknown = (float('nan'),) * 4
-        result = PairResult(pair.name, len(matches), 0, *unknown, share, milliseconds)
+        result = PairResult(
+            name=pair.name, matches=len(matches), precision=share, milliseconds=milliseconds
+        )
         return MatchedPair(reference, query, matches, None, result)
 
     def _run(
@@ -311,10 +314,13 @@ class PairEvaluator(Generic[Features]):
         return matches, reference_time + query_time + matching_time
 
 
-def _pose_errors(estimate: EssentialPose, pair: PosePair) -> tuple[float, float, float]:
-    """Return the errors of rotation, direction and pose, degrees."""
+def _pose_errors(estimate: EssentialPose, pair: PosePair) -> dict[str, float]:
+    """Return the errors of rotation, direction and pose, degrees, as fields of `PairResult`."""
     pose, true = estimate.reference_T_query, pair.reference_T_query
     if pose is None:
-        return float('nan'), float('nan'), float('inf')
-    rotation = rotation_angle_error(pose[:3, :3], true[:3, :3])
-    return rotation, direction_angle_error(pose[:3, 3], true[:3, 3]), pose_error(pose, true)
+        return {'pose_error': float('inf')}
+    return {
+        'rotation_error': rotation_angle_error(pose[:3, :3], true[:3, :3]),
+        'direction_error': direction_angle_error(pose[:3, 3], true[:3, 3]),
+        'pose_error': pose_error(pose, true),
+    }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEARCH_DEPTH = 2
-# Closer cameras have no direction of translation that the truth could tell.
+# Closer cameras have no direction of translation that the truth could give.
 SMALLEST_BASELINE = 0.02
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Of the scene's size, 1: closer cameras have no direction that the truth could tell.
+# Of the scene's size, 1: closer cameras have no direction that the truth could give.
 SMALLEST_BASELINE = 0.03
 
 

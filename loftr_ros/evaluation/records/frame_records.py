@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,15 @@ from loftr_ros.evaluation.records.metrics import (
     precision,
     rotation_angle_error,
 )
-from loftr_ros.evaluation.records.results import FrameRecord, FrameTimes, MatchArrays
+from loftr_ros.evaluation.records.results import (
+    CovariantPose,
+    FrameRecord,
+    FrameTimes,
+    MatchArrays,
+    MatchFigures,
+    PoseErrors,
+    ReferenceRecord,
+)
 from loftr_ros.geometry.pose import PoseState, RelativePose
 from loftr_ros.geometry.quaternions import quaternion_from_rotation, rotation_from_quaternion
 from loftr_ros.geometry.rotations import rotation_vector, tangent_basis
@@ -82,40 +90,27 @@ class Recorder:
         estimate: OdometryEstimate | None,
     ) -> FrameRecord:
         """Record a result of the tracker, with its errors where the truth is known."""
-        stamp, pose, matches = result.query.stamp_ns, result.pose, result.matches
+        stamp, pose = result.query.stamp_ns, result.pose
         reference = self.known[result.reference.stamp_ns]
-        truth = _relative(reference.world_T_camera, world_T_camera)
+        truth = relative_truth(reference.world_T_camera, world_T_camera)
         continued = sum(track in self.track_lengths for track in result.track_ids.tolist())
         self.track_lengths.update(result.track_ids.tolist())
         if result.new_keyframe:
             self.known[stamp] = KnownFrame(index, world_T_camera)
-        offsets = matches.query_points - matches.reference_points
         return FrameRecord(
             index=index,
             stamp_ns=stamp,
             status='matched',
             reason=pose.reason,
-            source=result.source.value,
-            reference_index=reference.index,
-            reference_stamp_ns=result.reference.stamp_ns,
-            new_keyframe=result.new_keyframe,
-            matches=len(matches),
-            inliers=int(pose.inliers.sum()),
-            continued_tracks=continued,
-            confidence=median_of(matches.confidence),
-            sigma_px=median_of(matches.sigma),
-            displacement_px=median_of(np.hypot(offsets[:, 0], offsets[:, 1])),
-            residual_px=_finite(pose.median_residual),
-            precision=None if truth is None else _precision(result, truth),
-            state=pose.state.value,
-            method=pose.method,
-            metric=pose.metric,
-            reference_T_query=values_of(pose.reference_T_query),
-            covariance=None
-            if pose.covariance is None
-            else tuple(map(_finite, pose.covariance.ravel())),
-            true_reference_T_query=values_of(truth),
-            **({} if truth is None else pose_errors(pose, truth)),
+            reference=ReferenceRecord(
+                source=result.source.value,
+                reference_index=reference.index,
+                reference_stamp_ns=result.reference.stamp_ns,
+                new_keyframe=result.new_keyframe,
+            ),
+            matching=_match_figures(result, truth, continued),
+            pose=_covariant_pose(pose),
+            errors=pose_errors(pose, truth),
             odom_T_base=None if estimate is None else values_of(estimate.odom_T_base),
             gap=estimate is not None and estimate.gap,
             bridged=estimate is not None and estimate.bridged,
@@ -123,22 +118,25 @@ class Recorder:
         )
 
 
-def pose_errors(pose: RelativePose, truth: Pose) -> dict[str, Any]:
-    """Return the error fields of `FrameRecord` for an estimate; none where it has no pose."""
+def pose_errors(pose: RelativePose, truth: Pose | None) -> PoseErrors:
+    """Compare an estimate with the truth, as far as both are known."""
     estimate = pose.reference_T_query
-    if estimate is None:
-        return {}
-    errors: dict[str, Any] = {
-        'rotation_error_deg': rotation_angle_error(estimate[:3, :3], truth[:3, :3])
-    }
+    if truth is None or estimate is None:
+        return PoseErrors(true_reference_T_query=values_of(truth))
+    direction, distance = None, None
     if pose.state is PoseState.OK and np.linalg.norm(truth[:3, 3]) > STANDING_M:
-        direction = direction_angle_error(estimate[:3, 3], truth[:3, 3])
-        errors['direction_error_deg'] = _finite(direction)
+        direction = _finite(direction_angle_error(estimate[:3, 3], truth[:3, 3]))
     if pose.metric:
-        distance = np.linalg.norm(estimate[:3, 3] - truth[:3, 3])
-        errors['translation_error_m'] = float(distance)
-    errors['nees'], errors['nees_dof'] = normalized_error(pose, truth)
-    return errors
+        distance = float(np.linalg.norm(estimate[:3, 3] - truth[:3, 3]))
+    nees, nees_dof = normalized_error(pose, truth)
+    return PoseErrors(
+        true_reference_T_query=values_of(truth),
+        rotation_error_deg=rotation_angle_error(estimate[:3, :3], truth[:3, :3]),
+        direction_error_deg=direction,
+        translation_error_m=distance,
+        nees=nees,
+        nees_dof=nees_dof,
+    )
 
 
 def normalized_error(pose: RelativePose, truth: Pose) -> tuple[float | None, int | None]:
@@ -176,29 +174,27 @@ def normalized_error(pose: RelativePose, truth: Pose) -> tuple[float | None, int
 
 def times_of(index: int, read: float, result: TrackingResult) -> FrameTimes:
     """Return the times of a frame, s."""
-    seconds = result.seconds
-    return FrameTimes(
-        index, read, *(seconds[name] for name in ('encode', 'match', 'pose', 'total'))
-    )
+    seconds = {name: result.seconds[name] for name in ('encode', 'match', 'pose', 'total')}
+    return FrameTimes(index=index, read=read, **seconds)
 
 
 def match_arrays(record: FrameRecord, result: TrackingResult) -> MatchArrays:
     """Return the matches of a frame with its pictures."""
     matches = result.matches
-    reference_index = record.reference_index
+    reference_index = record.reference.reference_index
     if reference_index is None:
         raise ValueError(f'frame {record.index} has no reference')
     return MatchArrays(
-        record.index,
-        reference_index,
-        to_display(result.reference.image),
-        to_display(result.query.image),
-        matches.reference_points,
-        matches.query_points,
-        matches.confidence,
-        matches.sigma,
-        result.pose.inliers,
-        result.track_ids,
+        index=record.index,
+        reference_index=reference_index,
+        reference_image=to_display(result.reference.image),
+        query_image=to_display(result.query.image),
+        reference_points=matches.reference_points,
+        query_points=matches.query_points,
+        confidence=matches.confidence,
+        sigma=matches.sigma,
+        inliers=result.pose.inliers,
+        track_ids=result.track_ids,
     )
 
 
@@ -208,11 +204,11 @@ def badness(record: FrameRecord) -> float:
     A frame without a pose has 180, and 180 more the fewer matches it has; with truth it counts the
     greater of the errors of rotation and direction, degrees; else the share of outliers.
     """
-    matches = record.matches or 0
-    if record.reference_T_query is None:
+    matches, errors = record.matching.matches or 0, record.errors
+    if record.pose.reference_T_query is None:
         return 180.0 + 180.0 / (1 + matches)
-    errors = [e for e in (record.rotation_error_deg, record.direction_error_deg) if e is not None]
-    return max(errors) if errors else 1 - (record.inliers or 0) / max(matches, 1)
+    known = [e for e in (errors.rotation_error_deg, errors.direction_error_deg) if e is not None]
+    return max(known) if known else 1 - (record.matching.inliers or 0) / max(matches, 1)
 
 
 def values_of(pose: Pose | None) -> tuple[float, ...] | None:
@@ -234,10 +230,37 @@ def median_of(values: ArrayLike) -> float | None:
     return _finite(float(np.median(array))) if array.size else None
 
 
-def _relative(world_T_reference: Pose | None, world_T_query: Pose | None) -> Pose | None:
+def relative_truth(world_T_reference: Pose | None, world_T_query: Pose | None) -> Pose | None:
+    """Return the true pose (4, 4) of the query in the reference; None where one is unknown."""
     if world_T_reference is None or world_T_query is None:
         return None
     return inverse_transform(world_T_reference) @ world_T_query
+
+
+def _match_figures(result: TrackingResult, truth: Pose | None, continued: int) -> MatchFigures:
+    matches, pose = result.matches, result.pose
+    offsets = matches.query_points - matches.reference_points
+    return MatchFigures(
+        matches=len(matches),
+        inliers=int(pose.inliers.sum()),
+        continued_tracks=continued,
+        confidence=median_of(matches.confidence),
+        sigma_px=median_of(matches.sigma),
+        displacement_px=median_of(np.hypot(offsets[:, 0], offsets[:, 1])),
+        residual_px=_finite(pose.median_residual),
+        precision=None if truth is None else _precision(result, truth),
+    )
+
+
+def _covariant_pose(pose: RelativePose) -> CovariantPose:
+    covariance = pose.covariance
+    return CovariantPose(
+        state=pose.state.value,
+        method=pose.method,
+        metric=pose.metric,
+        reference_T_query=values_of(pose.reference_T_query),
+        covariance=None if covariance is None else tuple(map(_finite, covariance.ravel())),
+    )
 
 
 def _precision(result: TrackingResult, truth: Pose) -> float | None:

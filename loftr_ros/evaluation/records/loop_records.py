@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from loftr_ros.evaluation.records.frame_records import KnownFrame, pose_errors, values_of
-from loftr_ros.geometry.transforms import inverse_transform
+from loftr_ros.evaluation.records.frame_records import (
+    KnownFrame,
+    pose_errors,
+    relative_truth,
+    values_of,
+)
+from loftr_ros.evaluation.records.results import PoseErrors, PoseFigures
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from loftr_ros.evaluation.records.results import Values
     from loftr_ros.frontend import LoopClosure, LoopSearch
 
     Pose = NDArray[np.float64]
@@ -22,7 +26,7 @@ LOOPS = 'loops.jsonl'
 
 @dataclass(frozen=True, kw_only=True)
 class LoopRecord:
-    """One loop: one line of loops.jsonl; None is unknown. Fields are as those of `FrameRecord`.
+    """One loop: one line of loops.jsonl; None is unknown.
 
     Attributes:
         index: Place of the later keyframe in the input.
@@ -32,16 +36,8 @@ class LoopRecord:
         steps: How much the views differ, in typical steps from one keyframe to the next.
         matches: Number of matches.
         inliers: Matches that the pose explains.
-        state: State of the estimate in lower case.
-        method: 'essential', 'homography' or 'pnp'.
-        metric: Whether the translation is in metres.
-        reference_T_query: Pose of the later camera in the older one.
-        true_reference_T_query: The same from the ground truth, metres.
-        rotation_error_deg: Angle between both rotations.
-        direction_error_deg: Angle between both translations.
-        translation_error_m: Distance between both translations; only of metric poses.
-        nees: Squared error, normalized by the covariance, of `nees_dof` degrees of freedom.
-        nees_dof: 6 for metric poses, 5 without scale, 3 for rotations.
+        pose: Pose of the later camera in the older one.
+        errors: The errors of that pose.
 
     """
 
@@ -52,16 +48,8 @@ class LoopRecord:
     steps: float
     matches: int
     inliers: int
-    state: str
-    method: str
-    metric: bool
-    reference_T_query: Values | None
-    true_reference_T_query: Values | None = None
-    rotation_error_deg: float | None = None
-    direction_error_deg: float | None = None
-    translation_error_m: float | None = None
-    nees: float | None = None
-    nees_dof: int | None = None
+    pose: PoseFigures = field(default_factory=PoseFigures)
+    errors: PoseErrors = field(default_factory=PoseErrors)
 
 
 @dataclass
@@ -85,9 +73,7 @@ class LoopRecorder:
     def _record(self, closure: LoopClosure) -> LoopRecord:
         reference = self.known[closure.reference.stamp_ns]
         query = self.known[closure.query.stamp_ns]
-        truth = None
-        if reference.world_T_camera is not None and query.world_T_camera is not None:
-            truth = inverse_transform(reference.world_T_camera) @ query.world_T_camera
+        truth = relative_truth(reference.world_T_camera, query.world_T_camera)
         pose = closure.pose
         return LoopRecord(
             index=query.index,
@@ -97,10 +83,11 @@ class LoopRecorder:
             steps=closure.steps,
             matches=len(closure.matches),
             inliers=int(pose.inliers.sum()),
-            state=pose.state.value,
-            method=pose.method,
-            metric=pose.metric,
-            reference_T_query=values_of(pose.reference_T_query),
-            true_reference_T_query=values_of(truth),
-            **({} if truth is None else pose_errors(pose, truth)),
+            pose=PoseFigures(
+                state=pose.state.value,
+                method=pose.method,
+                metric=pose.metric,
+                reference_T_query=values_of(pose.reference_T_query),
+            ),
+            errors=pose_errors(pose, truth),
         )

@@ -61,8 +61,8 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def to_line(record: Any) -> str:  # noqa: ANN401 - any dataclass
-    """Return a dataclass as one line of JSON."""
-    return json.dumps(plain(record), allow_nan=False) + '\n'
+    """Return a dataclass as one line of JSON, in which the fields of its parts stand flat."""
+    return json.dumps(dict(_flat(record)), allow_nan=False) + '\n'
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:
@@ -94,16 +94,39 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
 
 
 def from_json(values: Mapping[str, Any], kind: type[Record], path: Path) -> Record:
-    """Make a dataclass of the values of a file; lists become tuples.
+    """Make a dataclass and its parts of the flat values of a file; lists become tuples.
+
+    A part is a field whose default is made by a dataclass.
 
     Raises:
         DatasetError: If a value is missing, or one is not known.
 
     """
+    known = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     try:
-        return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        return kind(**_with_parts(known, kind))
     except TypeError as error:
         raise DatasetError(path, f'the file does not fit ({error})', REMEDY) from error
+
+
+def _flat(record: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any dataclass
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _flat(value)
+        else:
+            yield field.name, plain(value)
+
+
+def _with_parts(values: dict[str, Any], kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
+    """Replace the values that belong to parts by the parts."""
+    rest = dict(values)
+    for field in dataclasses.fields(kind):
+        make: Any = field.default_factory
+        if isinstance(make, type) and dataclasses.is_dataclass(make):
+            names = {each.name for each in dataclasses.fields(make)} & rest.keys()
+            rest[field.name] = make(**{name: rest.pop(name) for name in names})
+    return rest
 
 
 def _read_text(path: Path) -> str:

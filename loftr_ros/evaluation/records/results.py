@@ -6,7 +6,7 @@ settings alone: the same run on the same machine writes the same bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,7 @@ ENDINGS = ('complete', 'interrupted', 'failed')
 Values = tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """What was run, and with what: run.json.
 
@@ -96,21 +96,28 @@ class SequenceInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameRecord:
-    """What is known about one frame: one line of frames.jsonl; None is unknown.
-
-    Poses are x y z (metres, or of unit length where not `metric`) and the quaternion x y z w.
+class ReferenceRecord:
+    """What a frame was matched to; None is unknown.
 
     Attributes:
-        index: Place in the input, from 0.
-        stamp_ns: Time of the exposure, ns.
-        status: 'reference' (a first frame has nothing to be matched to), 'matched', 'refused', or
-            'dropped' (a computer of the simulated speed had no time for it).
-        reason: Why the frame was refused, dropped or has no full pose.
         source: 'matched', or 'aligned' with the last matched frame.
         reference_index: Place of the frame that it was matched to.
         reference_stamp_ns: Time of that frame, ns.
         new_keyframe: Whether the following frames are matched to this one.
+
+    """
+
+    source: str | None = None
+    reference_index: int | None = None
+    reference_stamp_ns: int | None = None
+    new_keyframe: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchFigures:
+    """Figures of the matches of a frame; None is unknown.
+
+    Attributes:
         matches: Number of matches.
         inliers: Matches that the pose explains.
         continued_tracks: Matches whose track id an earlier frame had.
@@ -119,17 +126,88 @@ class FrameRecord:
         displacement_px: Median distance between the points of a match, px.
         residual_px: Median distance of the inliers from the model, px.
         precision: Share of the matches within 3 px of their true epipolar line, 0..1.
+
+    """
+
+    matches: int | None = None
+    inliers: int | None = None
+    continued_tracks: int | None = None
+    confidence: float | None = None
+    sigma_px: float | None = None
+    displacement_px: float | None = None
+    residual_px: float | None = None
+    precision: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseFigures:
+    """An estimated relative pose; None is unknown.
+
+    Attributes:
         state: State of the estimate in lower case ('ok', 'rotation_only', 'lost', ...).
         method: 'essential', 'homography', 'pnp' or 'none'.
         metric: Whether the translation is in metres.
         reference_T_query: Pose of the camera in the reference's.
+
+    """
+
+    state: str | None = None
+    method: str | None = None
+    metric: bool | None = None
+    reference_T_query: Values | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CovariantPose(PoseFigures):
+    """An estimated relative pose with its covariance.
+
+    Attributes:
         covariance: Its 36 elements by rows, order x y z rx ry rz; None stands for infinity.
-        true_reference_T_query: The same from the ground truth, metres.
+
+    """
+
+    covariance: tuple[float | None, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseErrors:
+    """The true relative pose, and how far the estimate is from it; None is unknown.
+
+    Attributes:
+        true_reference_T_query: Pose of the camera in the reference's from the ground truth, metres.
         rotation_error_deg: Angle between both rotations.
         direction_error_deg: Angle between both translations.
         translation_error_m: Distance between both translations; only of metric poses.
         nees: Squared error, normalized by the covariance, of `nees_dof` degrees of freedom.
         nees_dof: 6 for metric poses, 5 without scale, 3 for rotations.
+
+    """
+
+    true_reference_T_query: Values | None = None
+    rotation_error_deg: float | None = None
+    direction_error_deg: float | None = None
+    translation_error_m: float | None = None
+    nees: float | None = None
+    nees_dof: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameRecord:
+    """What is known about one frame: one line of frames.jsonl; None is unknown.
+
+    The line is flat: the fields of the parts stand beside those of the frame. Poses are x y z
+    (metres, or of unit length where not `metric`) and the quaternion x y z w.
+
+    Attributes:
+        index: Place in the input, from 0.
+        stamp_ns: Time of the exposure, ns.
+        status: 'reference' (a first frame has nothing to be matched to), 'matched', 'refused', or
+            'dropped' (a computer of the simulated speed had no time for it).
+        reason: Why the frame was refused, dropped or has no full pose.
+        reference: What it was matched to.
+        matching: Figures of its matches.
+        pose: Its estimated pose relative to the reference.
+        errors: The errors of that pose.
         odom_T_base: Pose of the camera in the trajectory's frame.
         gap: Whether the trajectory was broken before this frame.
         bridged: Whether the pose in the trajectory is that of the gyroscope and the last velocity.
@@ -141,36 +219,17 @@ class FrameRecord:
     stamp_ns: int
     status: str
     reason: str = ''
-    source: str | None = None
-    reference_index: int | None = None
-    reference_stamp_ns: int | None = None
-    new_keyframe: bool = False
-    matches: int | None = None
-    inliers: int | None = None
-    continued_tracks: int | None = None
-    confidence: float | None = None
-    sigma_px: float | None = None
-    displacement_px: float | None = None
-    residual_px: float | None = None
-    precision: float | None = None
-    state: str | None = None
-    method: str | None = None
-    metric: bool | None = None
-    reference_T_query: Values | None = None
-    covariance: tuple[float | None, ...] | None = None
-    true_reference_T_query: Values | None = None
-    rotation_error_deg: float | None = None
-    direction_error_deg: float | None = None
-    translation_error_m: float | None = None
-    nees: float | None = None
-    nees_dof: int | None = None
+    reference: ReferenceRecord = field(default_factory=ReferenceRecord)
+    matching: MatchFigures = field(default_factory=MatchFigures)
+    pose: CovariantPose = field(default_factory=CovariantPose)
+    errors: PoseErrors = field(default_factory=PoseErrors)
     odom_T_base: Values | None = None
     gap: bool = False
     bridged: bool = False
     world_T_camera: Values | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameTimes:
     """Times of one frame, s: one line of timing.jsonl, which is not deterministic.
 
@@ -192,7 +251,7 @@ class FrameTimes:
     total: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MatchArrays:
     """All matches of one frame, with its pictures: three files in worst/.
 
@@ -354,4 +413,10 @@ def read_matches(folder: Path, index: int) -> MatchArrays:
     except Exception as error:  # damaged archives raise what zipfile or numpy happen to raise
         raise DatasetError(file, f'the matches cannot be read ({error})', REMEDY) from error
     reference, query = (read_image(folder / f'{stem}_{k}.jpg') for k in ('reference', 'query'))
-    return MatchArrays(index, reference_index, reference, query, **arrays)
+    return MatchArrays(
+        index=index,
+        reference_index=reference_index,
+        reference_image=reference,
+        query_image=query,
+        **arrays,
+    )

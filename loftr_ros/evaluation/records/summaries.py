@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,19 +17,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from loftr_ros.evaluation.records.results import FrameRecord, FrameTimes
+    from loftr_ros.evaluation.records.results import FrameRecord, FrameTimes, MatchFigures
 
-FIELDS = (
-    'matches',
-    'inliers',
-    'confidence',
-    'sigma_px',
-    'residual_px',
-    'precision',
-    'rotation_error_deg',
-    'direction_error_deg',
-    'translation_error_m',
-)
+PARTS = {
+    'matching': ('matches', 'inliers', 'confidence', 'sigma_px', 'residual_px', 'precision'),
+    'errors': ('rotation_error_deg', 'direction_error_deg', 'translation_error_m'),
+}
+FIELDS = {name: attrgetter(f'{part}.{name}') for part, names in PARTS.items() for name in names}
+"""How to get those fields of a frame whose distributions are summarized."""
 SHARES = ('inlier_ratio', 'continued_ratio', 'track_length')
 STEPS = ('read', 'encode', 'match', 'pose', 'total')
 NEES_BOUND = 0.95
@@ -63,18 +59,18 @@ def summarize(
 
     """
     matched = [record for record in records if record.status == 'matched']
-    with_matches = [record for record in matched if record.matches]
+    with_matches = [r.matching for r in matched if r.matching.matches]
     summary: dict[str, Any] = {
         'frames': len(records),
         'matched': len(matched),
-        'aligned': sum(record.source == 'aligned' for record in matched),
+        'aligned': sum(record.reference.source == 'aligned' for record in matched),
         'refused': sum(record.status == 'refused' for record in records),
         'dropped': sum(record.status == 'dropped' for record in records),
-        'keyframes': sum(record.new_keyframe for record in matched),
-        'states': dict(sorted(Counter(str(record.state) for record in matched).items())),
-        **{name: distribution(_known(matched, name)) for name in FIELDS},
-        'inlier_ratio': distribution([_share(r, 'inliers') for r in with_matches]),
-        'continued_ratio': distribution([_share(r, 'continued_tracks') for r in with_matches]),
+        'keyframes': sum(record.reference.new_keyframe for record in matched),
+        'states': dict(sorted(Counter(str(record.pose.state) for record in matched).items())),
+        **{name: distribution(_known(map(get, matched))) for name, get in FIELDS.items()},
+        'inlier_ratio': distribution([_share(m.inliers, m) for m in with_matches]),
+        'continued_ratio': distribution([_share(m.continued_tracks, m) for m in with_matches]),
         'track_length': distribution(list(track_lengths)),
         'pose_auc': _auc(matched),
         'nees': _nees(matched),
@@ -121,13 +117,12 @@ def total_of(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _known(records: Iterable[FrameRecord], name: str) -> list[float]:
-    values = (getattr(record, name) for record in records)
+def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
-def _share(record: FrameRecord, name: str) -> float:
-    return (getattr(record, name) or 0) / max(record.matches or 0, 1)
+def _share(count: int | None, figures: MatchFigures) -> float:
+    return (count or 0) / max(figures.matches or 0, 1)
 
 
 def _auc(matched: Sequence[FrameRecord]) -> dict[str, float] | None:
@@ -140,20 +135,21 @@ def _auc(matched: Sequence[FrameRecord]) -> dict[str, float] | None:
 
 
 def _moved(record: FrameRecord) -> bool:
-    truth = record.true_reference_T_query
+    truth = record.errors.true_reference_T_query
     return truth is not None and float(np.linalg.norm(truth[:3])) > 1e-3
 
 
 def _pose_error(record: FrameRecord) -> float:
-    if record.rotation_error_deg is None or record.direction_error_deg is None:
+    rotation, direction = record.errors.rotation_error_deg, record.errors.direction_error_deg
+    if rotation is None or direction is None:
         return float('inf')
     # As in `metrics.pose_error`, the sign of the direction is left open.
-    direction = min(record.direction_error_deg, 180 - record.direction_error_deg)
-    return max(record.rotation_error_deg, direction)
+    return max(rotation, min(direction, 180 - direction))
 
 
 def _nees(matched: Sequence[FrameRecord]) -> dict[str, float] | None:
-    pairs = [(r.nees, r.nees_dof) for r in matched if r.nees is not None and r.nees_dof]
+    errors = [record.errors for record in matched]
+    pairs = [(e.nees, e.nees_dof) for e in errors if e.nees is not None and e.nees_dof]
     if not pairs:
         return None
     nees, freedom = np.array(pairs, np.float64).T

@@ -58,7 +58,7 @@ def trajectory_metrics(records: Sequence[FrameRecord]) -> dict[str, Any] | None:
     from evo.core.geometry import GeometryException
     from evo.core.metrics import APE, PoseRelation
 
-    metric = all(r.metric for r in both if r.state == 'ok')
+    metric = all(r.pose.metric for r in both if r.pose.state == 'ok')
     # On a straight path the alignment of positions leaves the roll open: attitudes start aligned.
     started = copy.deepcopy(estimate)
     started.align_origin(truth)

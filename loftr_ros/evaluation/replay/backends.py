@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from loftr_ros.evaluation.replay.sequence_run import SequenceTask
+    from loftr_ros.evaluation.replay.task import SequenceTask
     from loftr_ros.settings.parameters import NodeParameters
 
     Stopped = Callable[[], bool]
@@ -74,7 +74,7 @@ class StopRequest:
         self._before: Any = None
 
     def __enter__(self) -> Self:
-        """Listen, if this is the thread that hears signals."""
+        """Listen, if this is the thread that receives signals."""
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._ask)
         return self
@@ -134,16 +134,7 @@ def abandoned(task: SequenceTask, problem: str) -> SequenceInfo:
     if (task.folder / SEQUENCE).is_file():
         info = SequenceFolder.open(task.folder).info
     else:
-        info = SequenceInfo(
-            name=task.name,
-            path=str(task.path),
-            layout='',
-            mode=task.mode,
-            topics={},
-            expected=0,
-            camera=None,
-            status='failed',
-        )
+        info = task.unopened(problem)
     info = replace(info, status='failed', error=problem)
     write_json(task.folder / SEQUENCE, info)
     return info

@@ -19,7 +19,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from loftr_ros.console import new_console
-from loftr_ros.data.bags.topics import BY_TYPE, TopicNames
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.records.result_files import plain, read_json, write_json
 from loftr_ros.evaluation.records.results import (
@@ -35,8 +34,7 @@ from loftr_ros.evaluation.records.summaries import summarize_times, total_of
 from loftr_ros.evaluation.replay.backends import Outcome, StopRequest, prepare_process, run_here
 from loftr_ros.evaluation.replay.inputs import names_of
 from loftr_ros.evaluation.replay.progress import RunProgress
-from loftr_ros.evaluation.replay.schedule import Pace
-from loftr_ros.evaluation.replay.sequence_run import SequenceTask
+from loftr_ros.evaluation.replay.task import MODES, InputChoice, ReplayOptions, SequenceTask
 from loftr_ros.evaluation.reports.html_report import REPORT, write_report
 from loftr_ros.frontend.place_files import load_places
 from loftr_ros.settings.matcher import load_matcher
@@ -48,10 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PACKAGES = ('torch', 'numpy', 'opencv-python-headless', 'poselib', 'scipy', 'evo', 'rosbags')
-MODES = ('mono', 'stereo', 'rgbd')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluateCommand:
     """What to evaluate, and how.
 
@@ -60,36 +57,21 @@ class EvaluateCommand:
         output: Folder for the results.
         parameters: Of the node; `matcher.num_threads` 0 counts as 1, so that results do not depend
             on the machine's load or on how many sequences run side by side.
-        mode: 'mono', 'stereo' or 'rgbd'.
-        topics: Topics of bags that are not to be found by type.
-        camera: Camera of datasets; None for the first.
-        frames: Greatest number of frames of each input; None for all.
-        worst: Number of worst frames whose matches are kept.
-        resume: Go on with what a run before left in `output`.
+        choice: What is read of each input.
+        options: How each is run. Those that load or save places look for loops, too, and places
+            are saved of a single input.
         jobs: Sequences side by side; None for one per CPU, if there are several.
         ray: Address of a Ray cluster, 'local' to start one here; None uses no Ray.
-        rerun: Write a recording of each sequence for the Rerun viewer.
-        pace: Speed of the camera and of the computer that are simulated; None matches every frame.
-        places: File of saved places to find the camera in; None for none.
-        save_places: File for the places of the only input; None for none. Both look for loops.
 
     """
 
     inputs: tuple[Path, ...]
     output: Path
     parameters: NodeParameters = dataclasses.field(default_factory=NodeParameters)
-    mode: str = 'mono'
-    topics: TopicNames = BY_TYPE
-    camera: str | None = None
-    frames: int | None = None
-    worst: int = 6
-    resume: bool = False
+    choice: InputChoice = dataclasses.field(default_factory=InputChoice)
+    options: ReplayOptions = dataclasses.field(default_factory=ReplayOptions)
     jobs: int | None = None
     ray: str | None = None
-    rerun: bool = False
-    pace: Pace | None = None
-    places: Path | None = None
-    save_places: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -100,20 +82,24 @@ class EvaluateCommand:
         """
         if not self.inputs:
             raise ValueError('there is nothing to evaluate: name a bag or dataset, or use --bags')
-        for name, least in (('frames', 2), ('jobs', 1), ('worst', 0)):
-            value = getattr(self, name)
+        for name, value, least in (
+            ('frames', self.choice.frames, 2),
+            ('jobs', self.jobs, 1),
+            ('worst', self.options.worst, 0),
+        ):
             if value is not None and value < least:
                 raise ValueError(f'--{name} is {value}: it must be at least {least}')
-        if self.mode not in MODES:
-            raise ValueError(f'mode must be one of {", ".join(MODES)}, not {self.mode!r}')
+        mode = self.choice.mode
+        if mode not in MODES:
+            raise ValueError(f'mode must be one of {", ".join(MODES)}, not {mode!r}')
         if self.parameters.odometry.scale != 'none':
             raise ValueError(
                 f'odometry.scale is {self.parameters.odometry.scale}: a replay reads no speed; '
                 'leave it out'
             )
-        if self.save_places is not None and len(self.inputs) > 1:
+        if self.options.save_places is not None and len(self.inputs) > 1:
             raise ValueError('--save-places takes one input, since a file holds one map')
-        if self.rerun:
+        if self.options.rerun:
             require_rerun()
 
     def run(self, console: Console | None = None) -> int:
@@ -137,8 +123,9 @@ class EvaluateCommand:
         begin = time.monotonic()
         prepare_process(self._parameters())
         matcher = load_matcher(self._parameters())
-        if self.places is not None:  # a file that cannot be used ends the run before it begins
-            load_places(self.places.expanduser(), matcher.weights_hash, self.parameters.loop.memory)
+        places = self.options.places
+        if places is not None:  # a file that cannot be used ends the run before it begins
+            load_places(places.expanduser(), matcher.weights_hash, self.parameters.loop.memory)
         info = self._run_info(matcher)
         self._check_resumed(info)
         write_json(self.output / RUN, info)
@@ -178,28 +165,22 @@ class EvaluateCommand:
 
     def _parameters(self) -> NodeParameters:
         threads = self.parameters.matcher.num_threads or 1
-        looks = self.parameters.loop.enabled or self.places is not None
-        looks = looks or self.save_places is not None
+        files = self.options.places, self.options.save_places
+        looks = self.parameters.loop.enabled or any(file is not None for file in files)
         values = {'matcher.num_threads': threads, 'loop.enabled': looks}
         return self.parameters.with_values(values)
 
     def _tasks(self) -> list[SequenceTask]:
+        files = {name: getattr(self.options, name) for name in ('places', 'save_places')}
+        absolute = {name: file and file.expanduser().absolute() for name, file in files.items()}
         return [
             SequenceTask(
                 name=name,
                 path=path.expanduser().absolute(),
                 folder=self.output / SEQUENCES / name,
                 parameters=self._parameters(),
-                mode=self.mode,
-                topics=self.topics,
-                camera=self.camera,
-                frames=self.frames,
-                worst=self.worst,
-                resume=self.resume,
-                rerun=self.rerun,
-                pace=self.pace,
-                places=_absolute(self.places),
-                save_places=_absolute(self.save_places),
+                choice=self.choice,
+                options=dataclasses.replace(self.options, **absolute),
             )
             for name, path in zip(names_of(self.inputs), self.inputs, strict=True)
         ]
@@ -211,7 +192,7 @@ class EvaluateCommand:
         if not (self.output / RUN).is_file():
             problem = 'the output folder holds something else'
             raise DatasetError(self.output, problem, 'Choose an empty or a new folder.')
-        if not self.resume:
+        if not self.options.resume:
             problem = 'the output folder holds results of a run'
             raise DatasetError(self.output, problem, 'Choose another one, or add --resume.')
 
@@ -228,23 +209,27 @@ class EvaluateCommand:
     def _run_info(self, matcher: Any) -> RunInfo:  # noqa: ANN401 - of any features
         parameters = self._parameters()
         values = parameters.values() | {
-            'mode': self.mode,
-            'frames': self.frames,
-            'pace': None if self.pace is None else plain(self.pace),
-            'places': None if self.places is None else str(self.places),
+            'mode': self.choice.mode,
+            'frames': self.choice.frames,
+            'pace': plain(self.options.pace),
+            'places': plain(self.options.places),
             'matcher.confidence_threshold': matcher.confidence_threshold,
             'tracker': plain(parameters.tracker_options()),
         }
         return RunInfo(
-            tuple(map(str, self.inputs)),
-            values,
-            matcher.weights_name,
-            matcher.weights_hash,
-            matcher.device,
-            matcher.precision,
-            parameters.matcher.num_threads,
-            {'loftr_ros': package_version(), 'python': platform.python_version(), **_versions()},
-            {
+            inputs=tuple(map(str, self.inputs)),
+            parameters=values,
+            weights=matcher.weights_name,
+            weights_sha256=matcher.weights_hash,
+            device=matcher.device,
+            precision=matcher.precision,
+            threads=parameters.matcher.num_threads,
+            versions={
+                'loftr_ros': package_version(),
+                'python': platform.python_version(),
+                **_versions(),
+            },
+            machine={
                 'system': platform.platform(),
                 'processor': _processor(),
                 'cpus': os.cpu_count(),
@@ -281,10 +266,6 @@ class EvaluateCommand:
                 'sequences': times,
             },
         )
-
-
-def _absolute(path: Path | None) -> Path | None:
-    return None if path is None else path.expanduser().absolute()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from loftr_ros.data.sequences import RefusedFrame
 from loftr_ros.evaluation.replay.backends import prepare_process
 from loftr_ros.evaluation.replay.colmap_database import MatchDatabase, image_name
 from loftr_ros.evaluation.replay.inputs import open_input
+from loftr_ros.evaluation.replay.task import InputChoice
 from loftr_ros.frontend import FrameError, Session
 from loftr_ros.settings.masks import read_masks
 from loftr_ros.settings.matcher import load_matcher
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from loftr_ros.settings.parameters import NodeParameters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExportCommand:
     """What to match, and where to write it.
 
@@ -61,7 +62,9 @@ class ExportCommand:
         import_pycolmap()
         if self.output.exists():
             raise ValueError(f'{self.output} exists: choose another name, or remove it')
-        sequence = open_input(self.path, self.mode, self.topics, None, self.parameters)
+        sequence = open_input(
+            self.path, InputChoice(mode=self.mode, topics=self.topics), self.parameters
+        )
         threads = {'matcher.num_threads': self.parameters.matcher.num_threads or 1}
         prepare_process(self.parameters.with_values(threads))
         options, masks = self.parameters.session_options(), read_masks(self.parameters)

@@ -22,18 +22,16 @@ from loftr_ros.texts import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from loftr_ros.data.bags.topics import TopicNames
     from loftr_ros.data.imu import ImuSamples
     from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
     from loftr_ros.evaluation.records.results import FrameRecord
+    from loftr_ros.evaluation.replay.task import InputChoice
     from loftr_ros.geometry import Camera
     from loftr_ros.settings.parameters import NodeParameters
 
 
-def open_input(
-    path: Path, mode: str, topics: TopicNames, camera: str | None, parameters: NodeParameters
-) -> GroundTruthSequence:
-    """Open a bag with these topics, or a dataset.
+def open_input(path: Path, choice: InputChoice, parameters: NodeParameters) -> GroundTruthSequence:
+    """Open a bag or a dataset.
 
     Raises:
         DatasetError: If it cannot be used, or lacks what the mode needs.
@@ -41,15 +39,14 @@ def open_input(
     """
     options = input_options(parameters)
     if path.exists() and is_bag(path):
-        return open_bag(path, topics, mode, options)
-    return open_sequence(path, camera, mode, options)
+        return open_bag(path, choice.topics, choice.mode, options)
+    return open_sequence(path, choice.camera, choice.mode, options)
 
 
 def read_imu(
     path: Path,
     sequence: GroundTruthSequence,
-    topic: str | None,
-    camera: str | None,
+    choice: InputChoice,
     parameters: NodeParameters,
 ) -> ImuSamples | None:
     """Read the samples of the gyroscope of an input; None where none is asked for.
@@ -61,9 +58,9 @@ def read_imu(
     if not parameters.has_gyroscope:
         return None
     if isinstance(sequence, BagSequence):
-        samples = read_bag_imu(path, topic, sequence.topics.image)
+        samples = read_bag_imu(path, choice.topics.imu, sequence.topics.image)
     elif sequence.layout == 'euroc':
-        samples = read_euroc_imu(path, camera)
+        samples = read_euroc_imu(path, choice.camera)
     else:
         problem = f'input.gyroscope is set, but the layout {sequence.layout} has no gyroscope'
         raise DatasetError(path, problem, 'Leave it out, or take a bag or the layout of EuRoC.')

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
 
     from loftr_ros.evaluation.replay.backends import Stopped, Watcher
-    from loftr_ros.evaluation.replay.sequence_run import SequenceTask
+    from loftr_ros.evaluation.replay.task import SequenceTask
 
     Work = Callable[[SequenceTask, Any, Event], None]
 

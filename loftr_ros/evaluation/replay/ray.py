@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from loftr_ros.evaluation.replay.backends import Stopped, Watcher
-    from loftr_ros.evaluation.replay.sequence_run import SequenceTask
+    from loftr_ros.evaluation.replay.task import SequenceTask
 
     Files = dict[str, bytes]
     Work = Callable[[SequenceTask, Files, Any], Files]
@@ -243,7 +243,7 @@ class _Cluster:
         remote: Any = ray.remote(num_cpus=task.parameters.matcher.num_threads, max_retries=0)(
             self._body
         )
-        files = read_files(task.folder) if task.resume and task.folder.is_dir() else {}
+        files = read_files(task.folder) if task.options.resume and task.folder.is_dir() else {}
         self._running[remote.remote(task, files, self._board)] = task, attempts
 
     def _collect(self, reference: Any) -> list[Outcome]:  # noqa: ANN401 - an ObjectRef

@@ -3,123 +3,39 @@
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from loftr_ros.codecs.stamps import Order, StampOrder, describe_late
-from loftr_ros.data.bags.topics import BY_TYPE, TopicNames
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.sequences import RefusedFrame
-from loftr_ros.evaluation.records.checkpoints import read_checkpoint, write_checkpoint
-from loftr_ros.evaluation.records.frame_records import (
-    Recorder,
-    badness,
-    match_arrays,
-    matrix_of,
-    times_of,
-)
-from loftr_ros.evaluation.records.loop_records import LOOPS, LoopRecorder
-from loftr_ros.evaluation.records.place_records import PLACES, PlaceRecord, place_record
-from loftr_ros.evaluation.records.result_files import (
-    naming,
-    plain,
-    to_line,
-    write_json,
-    write_records,
-)
-from loftr_ros.evaluation.records.results import (
-    FRAME_TIMES,
-    FRAMES,
-    SEQUENCE,
-    SUMMARY,
-    WORST,
-    FrameRecord,
-    MatchArrays,
-    SequenceFolder,
-    SequenceInfo,
-    write_matches,
-)
-from loftr_ros.evaluation.records.summaries import summarize, worst_of
-from loftr_ros.evaluation.records.trajectory_metrics import (
-    estimated_poses,
-    trajectory_metrics,
-    true_poses,
-    write_trajectory,
-)
+from loftr_ros.evaluation.records.result_files import write_json
+from loftr_ros.evaluation.records.results import SEQUENCE, SequenceFolder, SequenceInfo
 from loftr_ros.evaluation.replay.inputs import (
-    PartnerCount,
     camera_values,
     describe,
     open_input,
-    problem_of,
     read_imu,
     topics_of,
-    warnings_of,
 )
-from loftr_ros.evaluation.replay.schedule import Outcome, Pace, Schedule
-from loftr_ros.frontend import BaseOdometry, Between, FrameError, Session, TrackingResult
+from loftr_ros.evaluation.replay.schedule import Outcome, Schedule
+from loftr_ros.evaluation.replay.sequence_files import FrameFiles, open_files, write_results
+from loftr_ros.evaluation.replay.sequence_records import SequenceRecords
+from loftr_ros.evaluation.replay.sequence_state import Checkpoint, SequenceState
+from loftr_ros.frontend import BaseOdometry, Between, FrameError, Session
 from loftr_ros.frontend.place_files import load_places, save_places
 from loftr_ros.settings.masks import read_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from loftr_ros.data.imu import ImuSamples
     from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
-    from loftr_ros.settings.parameters import NodeParameters
-    from loftr_ros.visualization.rerun_recording import RerunRecording
+    from loftr_ros.evaluation.replay.task import SequenceTask
 
-    Pose = NDArray[np.float64]
+    Read = tuple[int, GroundTruthFrame | RefusedFrame, float]
 
-CHECKPOINT = 'checkpoint.npz'
-RECORDING = 'replay'
 CHECKPOINT_SECONDS = 30.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class SequenceTask:
-    """What to run on one input.
-
-    Attributes:
-        name: Name of the sequence.
-        path: The bag or dataset.
-        folder: Where its results go.
-        parameters: Of the node.
-        mode: 'mono', 'stereo' or 'rgbd'.
-        topics: Topics of a bag that are not to be found by type.
-        camera: Camera of a dataset; None for its first.
-        frames: Greatest number of frames; None for all.
-        worst: Number of worst frames whose matches are kept.
-        resume: Whether to go on from a checkpoint.
-        rerun: Whether to write a recording for the Rerun viewer.
-        pace: Speed of the camera and of the computer that are simulated; None matches every frame.
-        places: File of saved places to find the camera in; None for none.
-        save_places: File for the places of the run; None for none.
-
-    """
-
-    name: str
-    path: Path
-    folder: Path
-    parameters: NodeParameters
-    mode: str = 'mono'
-    topics: TopicNames = BY_TYPE
-    camera: str | None = None
-    frames: int | None = None
-    worst: int = 6
-    resume: bool = False
-    rerun: bool = False
-    pace: Pace | None = None
-    places: Path | None = None
-    save_places: Path | None = None
 
 
 class Listener:
@@ -140,26 +56,6 @@ class Interrupted(Exception):  # noqa: N818 - as KeyboardInterrupt, it is no err
     """The user asked to stop."""
 
 
-@dataclass
-class _State:
-    """All that the following frames depend on; a checkpoint holds it."""
-
-    session: Session[Any]
-    loops: LoopRecorder = field(default_factory=LoopRecorder)
-    places: list[PlaceRecord] = field(default_factory=list)
-    recorder: Recorder = field(default_factory=Recorder)
-    order: StampOrder = field(default_factory=StampOrder)
-    partners: PartnerCount = field(default_factory=PartnerCount)
-    restarted: bool = False
-    notices: list[str] = field(default_factory=list)
-    worst: list[tuple[float, int, MatchArrays]] = field(default_factory=list)
-    schedule: Schedule | None = None
-    next_index: int = 0
-    next_imu: int = 0
-    refused_samples: int = 0
-    bytes_written: dict[str, int] = field(default_factory=lambda: {FRAMES: 0, FRAME_TIMES: 0})
-
-
 def run_sequence(
     task: SequenceTask,
     matcher: Any,  # noqa: ANN401 - of any features
@@ -177,31 +73,21 @@ def run_sequence(
         listener.advanced(finished.expected, finished.expected)
         return finished
     task.folder.mkdir(parents=True, exist_ok=True)
-    unopened = SequenceInfo(
-        name=task.name,
-        path=str(task.path),
-        layout='',
-        mode=task.mode,
-        topics={},
-        expected=0,
-        camera=None,
-        status='failed',
-    )
-    write_json(task.folder / SEQUENCE, replace(unopened, error='it was not opened'))
+    write_json(task.folder / SEQUENCE, task.unopened('it was not opened'))
     try:
-        sequence = open_input(task.path, task.mode, task.topics, task.camera, task.parameters)
-        imu = read_imu(task.path, sequence, task.topics.imu, task.camera, task.parameters)
+        sequence = open_input(task.path, task.choice, task.parameters)
+        imu = read_imu(task.path, sequence, task.choice, task.parameters)
     except DatasetError as error:
-        info = replace(unopened, error=str(error))
+        info = task.unopened(str(error))
         write_json(task.folder / SEQUENCE, info)
         return info
     listener.opened(describe(sequence))
-    return _Run(task, matcher, sequence, imu).run(listener)
+    return _Run(task, matcher, sequence, listener, imu).run()
 
 
 def _finished(task: SequenceTask) -> SequenceInfo | None:
     """Return what became of a sequence that a run before has completed."""
-    if not task.resume or not (task.folder / SEQUENCE).is_file():
+    if not task.options.resume or not (task.folder / SEQUENCE).is_file():
         return None
     info = SequenceFolder.open(task.folder).info
     return info if info.status == 'complete' else None
@@ -215,113 +101,97 @@ class _Run:
         task: SequenceTask,
         matcher: Any,  # noqa: ANN401 - of any features
         sequence: GroundTruthSequence,
+        listener: Listener,
         imu: ImuSamples | None,
     ) -> None:
         self._task = task
         self._imu = imu
         self._matcher = matcher
         self._sequence = sequence
-        total = len(sequence)
-        self._total = total if task.frames is None else min(task.frames, total)
-        self._state = self._restored() or self._start()
+        self._listener = listener
+        self._checkpoint = Checkpoint(task, matcher, sequence)
+        self._state = self._checkpoint.read() or self._start()
+        most, total = task.choice.frames, len(sequence)
         self._info = SequenceInfo(
             name=task.name,
             path=str(task.path),
             layout=sequence.layout,
-            mode=task.mode,
+            mode=task.choice.mode,
             topics=topics_of(sequence),
-            expected=self._total,
+            expected=total if most is None else min(most, total),
             camera=camera_values(sequence.camera),
             status='interrupted',
         )
 
-    def _start(self) -> _State:
-        parameters = self._task.parameters
+    def run(self) -> SequenceInfo:
+        """Process all frames that are left, and write the results."""
+        write_json(self._task.folder / SEQUENCE, self._info)
+        status, error = 'complete', ''
+        with open_files(self._task, self._state) as files:
+            try:
+                self._process_frames(files)
+                self._save_places()
+            except Interrupted:
+                status = 'interrupted'
+                self._save(files)
+            except DatasetError as problem:
+                status, error = 'failed', str(problem)
+        if status != 'interrupted':
+            self._checkpoint.remove()
+        ended = replace(self._info, status=status, error=error)
+        return write_results(self._task, self._sequence, self._state, ended)
+
+    def _start(self) -> SequenceState:
+        parameters, run = self._task.parameters, self._task.options
         options, masks = parameters.session_options(), read_masks(parameters)
-        pace = self._task.pace
-        if pace is not None:
-            options = replace(options, follow=pace.align)
+        if run.pace is not None:
+            options = replace(options, follow=run.pace.align)
         gyroscope = parameters.make_gyroscope()
         if gyroscope is not None and gyroscope.camera_R_imu is None and self._imu is not None:
             gyroscope.camera_R_imu = self._imu.camera_R_imu
         odometry = BaseOdometry(gyroscope=gyroscope)
         session = Session(self._matcher, options, masks, odometry, gyroscope)
-        if self._task.places is not None:
+        if run.places is not None:
             most = parameters.loop.memory
-            session.load_places(load_places(self._task.places, self._matcher.weights_hash, most))
-        if pace is None:
-            return _State(session)
+            session.load_places(load_places(run.places, self._matcher.weights_hash, most))
+        records = SequenceRecords(run.worst)
+        if run.pace is None:
+            return SequenceState(session, records)
         between = Between(options, masks, gyroscope)
-        return _State(session, schedule=Schedule(session, between, pace))
+        return SequenceState(session, records, Schedule(session, between, run.pace))
 
-    def run(self, listener: Listener) -> SequenceInfo:
-        write_json(self._task.folder / SEQUENCE, self._info)
-        status, error = 'complete', ''
-        with (
-            naming(self._task.folder / FRAMES),
-            self._file(FRAMES) as frames,
-            self._file(FRAME_TIMES) as times,
-        ):
-            try:
-                with self._recording() as recording:
-                    self._frames(frames, times, listener, recording)
-                self._save_places()
-            except Interrupted:
-                status = 'interrupted'
-                self._save(frames, times)
-            except DatasetError as problem:
-                status, error = 'failed', str(problem)
-        if status != 'interrupted':
-            (self._task.folder / CHECKPOINT).unlink(missing_ok=True)
-        return self._finish(status, error)
-
-    def _save_places(self) -> None:
-        """Save the places of the run where that is wanted.
-
-        Raises:
-            DatasetError: There are none, or the file cannot be written.
-        """
-        path, session = self._task.save_places, self._state.session
-        if path is None:
-            return
-        weights = self._matcher.weights_name, self._matcher.weights_hash
-        try:
-            save_places(session.saved_places(*weights), path)
-        except ValueError as error:
-            raise DatasetError(
-                path, str(error), 'Choose another file for --save-places.'
-            ) from error
-
-    def _frames(
-        self,
-        frames: IO[bytes],
-        times: IO[bytes],
-        listener: Listener,
-        recording: RerunRecording | None,
-    ) -> None:
-        state = self._state
+    def _process_frames(self, files: FrameFiles) -> None:
+        state, expected = self._state, self._info.expected
         saved = time.monotonic()
-        for index, item, read in self._read(state.next_index):
-            if listener.stopped():
+        for read in self._read(state.next_index):
+            if self._listener.stopped():
                 raise Interrupted
-            for outcome in self._outcomes((index, item, read)):
-                self._write(outcome, frames, times, recording)
-            state.next_index = index + 1
-            listener.advanced(index + 1, max(self._total, index + 1))
+            for outcome in self._outcomes(read):
+                files.write(state.records, outcome)
+            state.next_index = read[0] + 1
+            self._listener.advanced(state.next_index, max(expected, state.next_index))
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                self._save(frames, times)
+                self._save(files)
                 saved = time.monotonic()
         for outcome in () if state.schedule is None else state.schedule.finish():
-            self._write(outcome, frames, times, recording)
+            files.write(state.records, outcome)
 
-    def _outcomes(
-        self, key: tuple[int, GroundTruthFrame | RefusedFrame, float]
-    ) -> Iterator[Outcome]:
-        """Take a frame; yields it, or the frames whose turn has come by then."""
+    def _read(self, start: int) -> Iterator[Read]:
+        """Read frames from `start` on, with the time that each took, s."""
+        items = itertools.islice(self._sequence.items(), start, self._task.choice.frames)
+        for index in itertools.count(start):
+            begin = time.perf_counter()
+            item = next(items, None)
+            if item is None:
+                return
+            yield index, item, time.perf_counter() - begin
+
+    def _outcomes(self, key: Read) -> Iterator[Outcome]:
+        """Take a frame; yields it, or the frames that are done by then."""
         state, item = self._state, key[1]
-        problem = self._problem(item)
-        if not problem and not isinstance(item, RefusedFrame):
-            self._feed(item.frame.stamp_ns)
+        problem = state.problem(item)
+        if self._imu is not None and not problem and not isinstance(item, RefusedFrame):
+            state.feed(self._imu, item.frame.stamp_ns)
         if state.schedule is not None and not problem and not isinstance(item, RefusedFrame):
             yield from state.schedule.process(key, item.frame)
         elif state.schedule is not None:
@@ -334,202 +204,22 @@ class _Run:
             except FrameError as error:
                 yield Outcome(key, None, str(error))
 
-    def _feed(self, stamp_ns: int) -> None:
-        """Give the gyroscope its samples up to the time of a frame, as they come on a robot."""
-        state = self._state
-        for number, sample_ns, rate in (
-            () if self._imu is None else self._imu.until(state.next_imu, stamp_ns)
-        ):
-            state.next_imu = number + 1
-            try:
-                state.session.add_imu(sample_ns, rate)
-            except ValueError:
-                state.refused_samples += 1
+    def _save(self, files: FrameFiles) -> None:
+        self._state.bytes_written = files.flush()
+        self._checkpoint.write(self._state)
 
-    def _problem(self, item: GroundTruthFrame | RefusedFrame) -> str:
-        """Return why a frame is refused before it is processed; '' if it is not."""
-        state = self._state
-        if isinstance(item, RefusedFrame):
-            return item.reason
-        stamp_ns, last_ns = item.frame.stamp_ns, state.order.last_ns
-        state.partners.add(item)
-        order = state.order.check(stamp_ns)
-        if order is Order.LATE and last_ns is not None:
-            return describe_late(stamp_ns, last_ns)
-        if order is Order.JUMPED:
-            # As in the node: frames of the same stamps as before would be taken for those.
-            state.session.reset()
-            if self._imu is not None:
-                state.next_imu = self._imu.restarted(state.next_imu)
-            if state.schedule is not None:
-                state.schedule.reset()
-            state.restarted = True
-        return ''
+    def _save_places(self) -> None:
+        """Save the places of the run where that is wanted.
 
-    def _write(
-        self,
-        outcome: Outcome,
-        frames: IO[bytes],
-        times: IO[bytes],
-        recording: RerunRecording | None,
-    ) -> None:
-        index, item, read = outcome.key
-        record, result = self._record(outcome, index, item)
-        if recording is not None and not isinstance(item, RefusedFrame):
-            pose = None if record.odom_T_base is None else matrix_of(record.odom_T_base)
-            recording.log(index, item.frame, result, pose, item.world_T_camera)
-        with naming(self._task.folder / FRAMES):
-            frames.write(to_line(record).encode())
-        if result is not None:
-            times.write(to_line(times_of(index, read, result)).encode())
-
-    @contextmanager
-    def _recording(self) -> Iterator[RerunRecording | None]:
-        """Open a recording if one is wanted; one that goes on is named after its first frame."""
-        if not self._task.rerun:
-            yield None
+        Raises:
+            DatasetError: There are none, or the file cannot be written.
+        """
+        path, session = self._task.options.save_places, self._state.session
+        if path is None:
             return
-        from loftr_ros.visualization.rerun_recording import RerunRecording
-
-        start = self._state.next_index
-        name = f'{RECORDING}_{start:06d}.rrd' if start else f'{RECORDING}.rrd'
-        recording = RerunRecording(self._task.folder / name, self._task.name)
+        weights = self._matcher.weights_name, self._matcher.weights_hash
         try:
-            yield recording
-        finally:
-            recording.close()
-
-    def _read(self, start: int) -> Iterator[tuple[int, GroundTruthFrame | RefusedFrame, float]]:
-        """Read frames from `start` on, with the time that each took, s."""
-        items = itertools.islice(self._sequence.items(), start, self._task.frames)
-        for index in itertools.count(start):
-            begin = time.perf_counter()
-            item = next(items, None)
-            if item is None:
-                return
-            yield index, item, time.perf_counter() - begin
-
-    def _record(
-        self, outcome: Outcome, index: int, item: GroundTruthFrame | RefusedFrame
-    ) -> tuple[FrameRecord, TrackingResult | None]:
-        state, step = self._state, outcome.step
-        if isinstance(item, RefusedFrame):
-            return state.recorder.refused(index, item.stamp_ns, outcome.problem), None
-        frame = item.frame
-        if step is None:
-            make = state.recorder.dropped if outcome.dropped else state.recorder.refused
-            return make(index, frame.stamp_ns, outcome.problem), None
-        if step.notice:
-            state.notices.append(step.notice)
-        if step.places is not None:
-            state.places.append(place_record(index, step.places))
-        if step.loops is not None:
-            state.loops.add(index, step.loops, item.world_T_camera)
-        result = step.result
-        if result is None:
-            return state.recorder.first(index, frame.stamp_ns, item.world_T_camera), None
-        record = state.recorder.matched(index, result, item.world_T_camera, step.estimate)
-        if state.restarted and step.estimate is not None:
-            record, state.restarted = replace(record, gap=True), False
-        self._keep_if_bad(record, result)
-        return record, result
-
-    def _keep_if_bad(self, record: FrameRecord, result: TrackingResult) -> None:
-        """Keep the matches of a frame that is among the worst so far."""
-        worst, rank = self._state.worst, -badness(record)
-        if len(worst) < self._task.worst or (worst and (rank, record.index) < worst[-1][:2]):
-            worst.append((rank, record.index, match_arrays(record, result)))
-            worst.sort(key=lambda entry: entry[:2])
-            del worst[self._task.worst :]
-
-    def _file(self, name: str) -> IO[bytes]:
-        """Open a file of lines where the checkpoint left it."""
-        path = self._task.folder / name
-        path.touch()
-        file = path.open('r+b')
-        file.seek(self._state.bytes_written[name])
-        file.truncate()
-        return file
-
-    def _save(self, frames: IO[bytes], times: IO[bytes]) -> None:
-        """Write a checkpoint."""
-        for file in (frames, times):
-            file.flush()
-            os.fsync(file.fileno())
-        self._state.bytes_written = {FRAMES: frames.tell(), FRAME_TIMES: times.tell()}
-        part = self._task.folder / f'{CHECKPOINT}.part'
-        with naming(part):
-            write_checkpoint(part, [self._fingerprint(), self._state], {'matcher': self._matcher})
-        part.replace(self._task.folder / CHECKPOINT)
-
-    def _restored(self) -> _State | None:
-        """Read the checkpoint, if there is one of this very task and going on is wanted."""
-        path = self._task.folder / CHECKPOINT
-        if not self._task.resume or not path.is_file():
-            return None
-        try:
-            fingerprint, state = read_checkpoint(path, {'matcher': self._matcher})
+            save_places(session.saved_places(*weights), path)
         except ValueError as error:
-            remedy = 'Remove it to start this sequence again.'
-            raise DatasetError(path, f'the checkpoint cannot be read ({error})', remedy) from error
-        if not isinstance(state, _State) or fingerprint != self._fingerprint():
-            return None
-        # Where a file lost lines that the checkpoint knows of, the sequence starts again.
-        files = {name: self._task.folder / name for name in state.bytes_written}
-        whole = all(
-            file.is_file() and file.stat().st_size >= state.bytes_written[name]
-            for name, file in files.items()
-        )
-        return state if whole else None
-
-    def _fingerprint(self) -> dict[str, Any]:
-        task = self._task
-        return {
-            'path': str(task.path),
-            'parameters': plain(task.parameters.values()),
-            'frames': len(self._sequence),
-            'weights': self._matcher.weights_hash,
-            'mode': task.mode,
-            'topics': topics_of(self._sequence),
-            'pace': task.pace,
-            'places': None if task.places is None else str(task.places),
-        }
-
-    def _finish(self, status: str, error: str) -> SequenceInfo:
-        """Write everything that follows from the records."""
-        folder = self._task.folder
-        records = SequenceFolder(folder, self._info).frames()
-        if status == 'complete':
-            error = problem_of(records, self._task.mode, self._state.partners, self._slop_ns())
-            if error:
-                status, error = 'failed', f'{self._task.path}: {error}'
-        lengths = list(self._state.recorder.track_lengths.values())
-        summary = summarize(records, lengths, worst_of(records, self._task.worst))
-        summary['trajectory'] = trajectory_metrics(records)
-        write_trajectory(folder / 'trajectory', estimated_poses(records))
-        write_trajectory(folder / 'truth', true_poses(records))
-        shutil.rmtree(folder / WORST, ignore_errors=True)
-        for _, _, matches in self._state.worst:
-            write_matches(folder / WORST, matches)
-        if self._task.parameters.loop.enabled:
-            write_records(folder / LOOPS, self._state.loops.records)
-        if self._task.places is not None:
-            write_records(folder / PLACES, self._state.places)
-        write_json(folder / SUMMARY, summary)
-        total = self._total if status == 'complete' else None
-        warnings = [*self._state.notices, *self._imu_warnings()]
-        warnings += warnings_of(self._sequence, records, total)
-        if status == 'complete' and self._task.mode != 'mono' and self._state.partners.missing:
-            warnings.append(self._state.partners.text(self._task.mode, self._slop_ns()))
-        info = replace(self._info, status=status, error=error, warnings=tuple(warnings))
-        write_json(folder / SEQUENCE, info)
-        return info
-
-    def _imu_warnings(self) -> list[str]:
-        count, imu = self._state.refused_samples, self._imu
-        if imu is None or not count:
-            return []
-        return [f'{count} samples of {imu.source} were refused: late, or not finite']
-
-    def _slop_ns(self) -> int:
-        return round(self._task.parameters.input.sync_slop * 1e9)
+            remedy = 'Choose another file for --save-places.'
+            raise DatasetError(path, str(error), remedy) from error

@@ -58,7 +58,7 @@ class RunGroup:
         name: Its name in tables.
         figures: Figures of each bag that has some, by the name of the bag.
         failed: Bags that failed or were interrupted, and why.
-        settings: Parameters, weights, versions and machine, to tell what differs.
+        settings: Parameters, weights, versions and machine, to show what differs.
 
     """
 
@@ -73,7 +73,7 @@ class RunGroup:
         return np.array(list(found), np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """How one figure of a run differs from the first run's.
 
@@ -173,13 +173,13 @@ class Comparison:
         losses = np.where(known, _loss(figure, after - before), -np.inf)
         worst = int(losses.argmax()) if known.any() else -1
         change = Change(
-            figure,
-            run.name,
-            mean_of(before[known].tolist()),
-            mean_of(after[known].tolist()),
-            difference,
-            int(known.sum()),
-            self.bags[worst] if worst >= 0 and losses[worst] > 0 else '',
+            figure=figure,
+            run=run.name,
+            before=mean_of(before[known].tolist()),
+            after=mean_of(after[known].tolist()),
+            difference=difference,
+            bags=int(known.sum()),
+            worst_bag=self.bags[worst] if worst >= 0 and losses[worst] > 0 else '',
             regressed=False,
         )
         return replace(change, regressed=self._is_worse(change))

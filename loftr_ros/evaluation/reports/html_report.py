@@ -146,19 +146,19 @@ def plots(data: SequenceData, times: Sequence[FrameTimes]) -> Iterator[Plot]:
         yield from _trajectory_plots(data)
     seconds = data.seconds(data.matched)
     errors = {
-        'rotation [deg]': data.values('rotation_error_deg'),
-        'direction [deg]': data.values('direction_error_deg'),
+        'rotation [deg]': data.values('errors.rotation_error_deg'),
+        'direction [deg]': data.values('errors.direction_error_deg'),
     }
     if np.isfinite([*errors.values()]).any():
         figure = interactive.over_time(seconds, errors, 'error of relative pose [deg]', log=True)
         yield Plot('Error of the relative poses', figure)
-    names = [r.state or r.status for r in data.records if r.status != 'reference']
+    names = [r.pose.state or r.status for r in data.records if r.status != 'reference']
     others = [r for r in data.records if r.status != 'reference']
     if others:
         reasons = [r.reason for r in others]
         yield Plot('States', interactive.states(data.seconds(others), names, reasons))
-        keyframes = data.seconds([r for r in data.matched if r.new_keyframe])
-        counts = {name: data.values(name) for name in ('matches', 'inliers')}
+        keyframes = data.seconds([r for r in data.matched if r.reference.new_keyframe])
+        counts = {name: data.values(f'matching.{name}') for name in ('matches', 'inliers')}
         figure = interactive.over_time(
             seconds, counts, 'count', marks=keyframes, mark_name='new keyframe'
         )
@@ -181,12 +181,14 @@ def worst_pictures(sequence: SequenceFolder, data: SequenceData, count: int) -> 
             errors = (
                 f'{name} {value:.2g} deg'
                 for name, value in (
-                    ('rotation error', record.rotation_error_deg),
-                    ('direction error', record.direction_error_deg),
+                    ('rotation error', record.errors.rotation_error_deg),
+                    ('direction error', record.errors.direction_error_deg),
                 )
                 if value is not None
             )
-            title += ': ' + ', '.join([(record.state or record.status).replace('_', ' '), *errors])
+            title += ': ' + ', '.join(
+                [(record.pose.state or record.status).replace('_', ' '), *errors]
+            )
         yield Picture(title, _draw(found))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,8 +72,8 @@ class SequenceData:
         return np.array([record.stamp_ns - start for record in records], np.int64) / 1e9
 
     def values(self, name: str) -> Array:
-        """A field of the matched frames, NaN where it is unknown."""
-        found = (getattr(record, name) for record in self.matched)
+        """A field of the matched frames such as 'matching.inliers', NaN where it is unknown."""
+        found = map(attrgetter(name), self.matched)
         return np.array([np.nan if value is None else value for value in found], np.float64)
 
     @cached_property

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.sequences import GroundTruthFrame
 from loftr_ros.evaluation.demo.analysis import (
     Accuracy,
+    ImageCounts,
     Percentiles,
+    ResultFigures,
     Summary,
     accuracy,
     chain_drift,
@@ -69,7 +72,11 @@ def result(
 ) -> PairResult:
     values: dict[str, Any] = {'arrival_ns': 0, 'reason': '', 'matches': 50, 'inliers': 40, **more}
     return PairResult(
-        reference * SECOND, query * SECOND, state=state, reference_T_query=motion, **values
+        reference_ns=reference * SECOND,
+        query_ns=query * SECOND,
+        state=state,
+        reference_T_query=motion,
+        **values,
     )
 
 
@@ -146,28 +153,23 @@ def test_counts_that_differ_are_named() -> None:
         check_counts({'/a': 2}, {'/a': 3, '/c': 1}, Path('bag'))
 
 
-def summary(**changes: Accuracy | int) -> Summary:
+IMAGES = ImageCounts(
+    sent=10, sent_rate=10.0, received=9, processed=4, dropped=5, refused=0, errors=0
+)
+
+
+def summary(images: ImageCounts = IMAGES, accuracy: Accuracy | None = None) -> Summary:
     nothing = Percentiles.of([])
-    values: dict[str, Any] = {
-        'source': 'room',
-        'size': (64, 48),
-        'sent': 10,
-        'sent_rate': 10.0,
-        'received': 9,
-        'processed': 4,
-        'dropped': 5,
-        'refused': 0,
-        'errors': 0,
-        'results': 3,
-        'rate': 3.0,
-        'latency': Percentiles(0.1, 0.2),
-        'matches': nothing,
-        'inliers': nothing,
-        'states': {'OK': 3},
-        'keyframes': 1,
-        'accuracy': None,
-    }
-    return Summary(**values | changes)
+    poses = ResultFigures(
+        results=3,
+        rate=3.0,
+        latency=Percentiles(0.1, 0.2),
+        matches=nothing,
+        inliers=nothing,
+        states={'OK': 3},
+        keyframes=1,
+    )
+    return Summary(source='room', size=(64, 48), images=images, poses=poses, accuracy=accuracy)
 
 
 def test_the_table_says_where_images_were_left() -> None:
@@ -175,17 +177,26 @@ def test_the_table_says_where_images_were_left() -> None:
     assert rows['processed'] == '4 (5 dropped for newer ones, 1 lost in transport, 0 refused)'
     assert rows['latency'] == 'p50 100 ms, p95 200 ms'
     assert rows['errors'] == 'unknown: the sequence has no true poses'
-    assert '2 left out' in dict(summary_rows(summary(processed=2)))['processed']
+    assert '2 left out' in dict(summary_rows(summary(replace(IMAGES, processed=2))))['processed']
 
 
-def test_the_table_tells_errors_where_the_truth_is_known() -> None:
-    angles = Percentiles(0.1, 0.5), Percentiles(1.0, 5.0)
-    rows = dict(summary_rows(summary(accuracy=Accuracy(4, *angles, 1.0, 0.75, 0.75, 0, (0.5, 20)))))
+def test_the_table_has_errors_where_the_truth_is_known() -> None:
+    known = Accuracy(
+        results=4,
+        rotation=Percentiles(0.1, 0.5),
+        direction=Percentiles(1.0, 5.0),
+        rotation_share=1.0,
+        direction_share=0.75,
+        good_share=0.75,
+        restarts=0,
+        drift=(0.5, 20),
+    )
+    rows = dict(summary_rows(summary(accuracy=known)))
     assert rows['rotation error'] == 'median 0.10°, p95 0.50°, 100 % below 1°'
     assert rows['direction error'] == 'median 1.00°, p95 5.00°, 75 % below 10°'
     assert rows['both below'] == '75 % of 4 results'
     assert rows['chain of poses'] == 'unbroken, 0.5 m off after 20 m'
-    broken = summary(accuracy=Accuracy(4, *angles, 1.0, 0.75, 0.75, 2))
+    broken = summary(accuracy=replace(known, restarts=2, drift=None))
     assert dict(summary_rows(broken))['chain of poses'] == 'restarted at the truth: 2 x'
 
 
@@ -274,10 +285,10 @@ def test_the_demo_runs_the_node_and_leaves_a_report_and_a_bag(tmp_path: Path) ->
         output=output, frames=12, rate=4.0, size=(320, 240), parameters=parameters
     )
     found = run_demo(options, Console(quiet=True))
-    assert found.sent == 12
-    assert found.results == sum(found.states.values()) == 11
+    assert found.images.sent == 12
+    assert found.poses.results == sum(found.poses.states.values()) == 11
     assert found.accuracy is not None
-    assert found.latency.p50 > 0
+    assert found.poses.latency.p50 > 0
     pictures = {'motion.png', 'node.png', 'matches_start.png', 'matches_worst.png'}
     files = pictures | {'summary.json', 'summary.md', 'node.log', 'bag'}
     assert files <= {path.name for path in output.iterdir()}

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope='module')
 def replay(bag: Path) -> Path:
     output = bag.parent / 'replay'
-    assert EvaluateCommand((bag,), output, TINY, jobs=1).run(QUIET) == 0
+    assert EvaluateCommand(inputs=(bag,), output=output, parameters=TINY, jobs=1).run(QUIET) == 0
     return output
 
 
@@ -84,7 +85,7 @@ def test_a_looped_bag_gives_the_figures_of_its_replay_each_time(
     bag: Path, replay: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / 'live'
-    command = LiveCommand(bag, output, loops=2, parameters=EVERY_FRAME, replay=replay)
+    command = LiveCommand(bag=bag, output=output, loops=2, parameters=EVERY_FRAME, replay=replay)
     assert command.run(QUIET) == 0
     figures = figures_of(output)
     assert [run['name'] for run in figures['runs']] == ['room', 'room_2']
@@ -101,9 +102,17 @@ def test_a_looped_bag_gives_the_figures_of_its_replay_each_time(
     counts = count_messages(output / 'bag')
     assert counts['/loftr/relative_pose'] == counts['/loftr/correspondences'] == 2 * (FRAMES - 1)
     assert 'went back' in (output / 'node.log').read_text()
-    names = 'index state matches inliers confidence new_keyframe reference_index'
+    compared = attrgetter(
+        'index',
+        'pose.state',
+        'matching.matches',
+        'matching.inliers',
+        'matching.confidence',
+        'reference.new_keyframe',
+        'reference.reference_index',
+    )
     live, offline = (
-        [[getattr(record, name) for name in names.split()] for record in run.sequences[0].frames()]
+        [compared(record) for record in run.sequences[0].frames()]
         for run in (open_run(output / 'live'), open_run(replay))
     )
     assert live == offline
@@ -116,7 +125,7 @@ def test_a_looped_bag_gives_the_figures_of_its_replay_each_time(
 def test_what_comes_too_fast_is_left_out_and_accounted_for(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / 'room', compressed=True)
     output = tmp_path / 'live'
-    LiveCommand(bag, output, rate=10, parameters=TINY, mode='rgbd').run(QUIET)
+    LiveCommand(bag=bag, output=output, rate=10, parameters=TINY, mode='rgbd').run(QUIET)
     [run] = figures_of(output)['runs']
     assert run['frames']['live'] < FRAMES
     assert run['left_out']['dropped'] > 0
@@ -180,7 +189,7 @@ def test_a_bag_without_calibration_has_no_poses_and_says_so(tmp_path: Path) -> N
     parameters = NodeParameters().with_values(
         {'matcher.longer_side': 320, 'matcher.num_threads': 1, 'input.silent_timeout': 0.1}
     )
-    LiveCommand(bag, tmp_path / 'live', parameters=parameters).run(QUIET)
+    LiveCommand(bag=bag, output=tmp_path / 'live', parameters=parameters).run(QUIET)
     [run] = figures_of(tmp_path / 'live')['runs']
     assert run['agreement'] is None
     assert set(run['states']['live']) == {'lost'}
@@ -193,20 +202,20 @@ def test_a_bag_without_calibration_has_no_poses_and_says_so(tmp_path: Path) -> N
 @pytest.mark.parametrize('rate', [0.0, -1.0, float('nan'), float('inf')])
 def test_a_rate_that_plays_nothing_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match=r'--rate is .* must be above 0'):
-        LiveCommand(Path('bag'), Path('out'), rate=rate)
+        LiveCommand(bag=Path('bag'), output=Path('out'), rate=rate)
     with pytest.raises(ValueError, match='--loops is 0'):
-        LiveCommand(Path('bag'), Path('out'), loops=0)
+        LiveCommand(bag=Path('bag'), output=Path('out'), loops=0)
 
 
 @needs_ros
 def test_what_cannot_be_compared_is_refused(bag: Path, replay: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r'there is no bag.*convert'):
-        LiveCommand(tmp_path, tmp_path / 'out').run(QUIET)
+        LiveCommand(bag=tmp_path, output=tmp_path / 'out').run(QUIET)
     other = write_bag(tmp_path / 'other')
     with pytest.raises(DatasetError, match=r'the results are not of .*other'):
-        LiveCommand(other, tmp_path / 'a', parameters=TINY, replay=replay).run(QUIET)
+        LiveCommand(bag=other, output=tmp_path / 'a', parameters=TINY, replay=replay).run(QUIET)
     wider = NodeParameters().with_values({'matcher.longer_side': 640})
     with pytest.raises(DatasetError, match=r'has other settings: matcher\.longer_side'):
-        LiveCommand(bag, tmp_path / 'b', parameters=wider, replay=replay).run(QUIET)
+        LiveCommand(bag=bag, output=tmp_path / 'b', parameters=wider, replay=replay).run(QUIET)
     with pytest.raises(DatasetError, match='the output folder is not empty'):
-        LiveCommand(bag, tmp_path, parameters=TINY, replay=replay).run(QUIET)
+        LiveCommand(bag=bag, output=tmp_path, parameters=TINY, replay=replay).run(QUIET)

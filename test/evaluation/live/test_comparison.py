@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from browser import launch, look
+from synthetic_runs import frame_record
 
 from loftr_ros.evaluation.live.comparison import (
     LiveRun,
@@ -59,7 +60,7 @@ def record(index: int, odom_T_base: np.ndarray | None = None, **more: object) ->
         'odom_T_base': values_of(pose(index) if odom_T_base is None else odom_T_base),
         'world_T_camera': values_of(pose(index)),
     }
-    return FrameRecord(index=index, stamp_ns=index * SECOND, status='matched', **values | more)  # type: ignore[arg-type]
+    return frame_record(index=index, stamp_ns=index * SECOND, status='matched', **values | more)
 
 
 REPLAY = [record(index) for index in range(8)]
@@ -137,13 +138,13 @@ def test_one_camera_has_a_unit_of_its_own_in_each_run() -> None:
     assert far.position.max() > 1
 
 
-def test_few_common_poses_tell_nothing() -> None:
+def test_few_common_poses_say_nothing() -> None:
     assert agree(REPLAY, [REPLAY[0], REPLAY[1], REPLAY[2]], metric=True) is None
     assert agree(REPLAY, [], metric=True) is None
 
 
 def test_a_second_time_is_compared_number_by_number() -> None:
-    other = [*REPLAY[:4], replace(REPLAY[4], inliers=49), *REPLAY[6:]]
+    other = [*REPLAY[:4], record(4, inliers=49), *REPLAY[6:]]
     assert repeat(run_of(REPLAY), run_of(other)) == {
         'name': 'bag',
         'common': 7,
@@ -198,14 +199,14 @@ def test_a_browser_shows_the_page_without_a_complaint(
 
 def test_a_plan_comes_back_as_it_was_written(tmp_path: Path) -> None:
     plan = LivePlan(
-        Path('bag'),
-        {'/image': '/image/compressed', '/info': '/info'},
-        '/image/compressed',
-        ('/info',),
-        {'image': '/image/compressed', 'camera_info': '/info'},
-        {**METRIC_OUTPUTS, '/info': 'sensor_msgs/msg/CameraInfo'},
-        {'mode': '"mono"'},
-        2.0,
+        bag=Path('bag'),
+        topics={'/image': '/image/compressed', '/info': '/info'},
+        image='/image/compressed',
+        calibrations=('/info',),
+        inputs={'image': '/image/compressed', 'camera_info': '/info'},
+        recorded={**METRIC_OUTPUTS, '/info': 'sensor_msgs/msg/CameraInfo'},
+        parameters={'mode': '"mono"'},
+        rate=2.0,
         clock=True,
     )
     plan.write(tmp_path / 'plan.json')

@@ -186,9 +186,9 @@ def walk(tmp_path: Path) -> Path:
 
 def test_sift_finds_the_true_pose_of_changed_cameras(walk: Path) -> None:
     command = ConditionCommand(
-        walk,
-        walk / 'figures.json',
-        walk / 'pictures',
+        data=walk,
+        json=walk / 'figures.json',
+        out=walk / 'pictures',
         conditions=('clean', 'scale_2', 'rotation_30'),
         sets=('*consecutive',),
         weights=(),

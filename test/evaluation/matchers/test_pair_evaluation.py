@@ -61,7 +61,7 @@ class Oracle:
 
 @pytest.fixture
 def street(tmp_path: Path) -> Path:
-    """Five frames along (0.3, 0, 1); the first pixel tells the place."""
+    """Five frames along (0.3, 0, 1); the first pixel says the place."""
     root = tmp_path / 'street'
     (root / 'image_0').mkdir(parents=True)
     rows = []
@@ -177,7 +177,9 @@ def test_unknown_figures_are_null_in_json_and_a_dash_in_the_table() -> None:
 
 def test_peers_are_compared_on_a_folder_of_datasets(street: Path, stereo: Path) -> None:
     root = street.parent
-    command = PairCommand(root, root / 'new' / 'figures.json', root / 'pictures', weights=())
+    command = PairCommand(
+        data=root, json=root / 'new' / 'figures.json', out=root / 'pictures', weights=()
+    )
     console = Console(width=140)
     with console.capture() as capture:
         summaries = command.run(console)
@@ -197,7 +199,7 @@ def test_peers_are_compared_on_a_folder_of_datasets(street: Path, stereo: Path) 
 
 def test_the_same_command_gives_the_same_figures(street: Path) -> None:
     def errors() -> list[float]:
-        command = PairCommand(street, weights=(), peers=('orb',))
+        command = PairCommand(data=street, weights=(), peers=('orb',))
         summaries = command.run(Console(quiet=True))
         return [result.pose_error for summary in summaries for result in summary.results]
 
@@ -223,6 +225,8 @@ def test_wrong_arguments_are_explained(
 
 def test_weights_are_rows_of_the_table(street: Path) -> None:
     pytest.importorskip('torch', reason='torch is not installed')
-    command = PairCommand(street, weights=('lite',), peers=(), sets=('*consecutive',), device='cpu')
+    command = PairCommand(
+        data=street, weights=('lite',), peers=(), sets=('*consecutive',), device='cpu'
+    )
     summaries = command.run(Console(quiet=True))
     assert [summary.matcher for summary in summaries] == ['lite']

@@ -27,9 +27,13 @@ def make_sequence(count: int, step: float = 1.0) -> ImageSequence:
         pose = np.eye(4)
         pose[2, 3] = index * step
         entries.append(
-            FrameEntry(index * 100_000_000, Path(f'{index}.png'), None if index == 2 else pose)
+            FrameEntry(
+                stamp_ns=index * 100_000_000,
+                image_path=Path(f'{index}.png'),
+                world_T_camera=None if index == 2 else pose,
+            )
         )
-    return ImageSequence('street', 'kitti', tuple(entries), None)
+    return ImageSequence(name='street', layout='kitti', entries=tuple(entries), camera=None)
 
 
 def indices(pairs: tuple[object, ...]) -> list[tuple[int, int]]:
@@ -44,7 +48,9 @@ def test_pairs_have_the_gap_of_the_rule_and_known_poses() -> None:
 
 def test_frames_that_were_left_out_still_count() -> None:
     sequence = make_sequence(20)
-    every_third = ImageSequence('street', 'kitti', sequence.entries[::3], None)
+    every_third = ImageSequence(
+        name='street', layout='kitti', entries=sequence.entries[::3], camera=None
+    )
     pairs = select_pairs(every_third, PairRule('', 10, 3, 5))
     assert all(pair.query - pair.reference == 1 for pair in pairs)
     assert len(pairs) == len(every_third) - 1

@@ -9,7 +9,8 @@ import numpy as np
 
 from loftr_ros.evaluation.records.loop_records import LOOPS, LoopRecord
 from loftr_ros.evaluation.records.result_files import read_records
-from loftr_ros.evaluation.replay.sequence_run import Listener, SequenceTask, run_sequence
+from loftr_ros.evaluation.replay.sequence_run import Listener, run_sequence
+from loftr_ros.evaluation.replay.task import SequenceTask
 from test.helpers.known_world import KnownMatcher, known_matcher, task_of, write_known_bag
 
 if TYPE_CHECKING:
@@ -65,12 +66,12 @@ def test_loops_are_on_record_with_their_errors(tmp_path: Path) -> None:
         assert loop.stamp_ns - loop.reference_stamp_ns >= 0.5e9
         assert loop.stamp_ns == 10**9 + loop.index * 10**8
         assert loop.inliers <= loop.matches
-        assert loop.true_reference_T_query is not None
-        assert loop.rotation_error_deg is not None
-        assert loop.rotation_error_deg < 2
-        if loop.state == 'ok':
-            assert loop.direction_error_deg is not None
-            assert loop.direction_error_deg < 15
+        assert loop.errors.true_reference_T_query is not None
+        assert loop.errors.rotation_error_deg is not None
+        assert loop.errors.rotation_error_deg < 2
+        if loop.pose.state == 'ok':
+            assert loop.errors.direction_error_deg is not None
+            assert loop.errors.direction_error_deg < 15
 
 
 def test_a_stopped_run_goes_on_to_the_same_loops(tmp_path: Path) -> None:

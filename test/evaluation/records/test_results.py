@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from synthetic_runs import frame_record
 
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.records.result_files import from_json, plain, read_records, write_records
@@ -37,10 +39,18 @@ POSES = st.none() | st.tuples(*[st.floats(-1e6, 1e6)] * 7)
 def test_records_are_read_back_to_the_last_digit(
     tmp_path_factory: pytest.TempPathFactory, **values: object
 ) -> None:
-    record = FrameRecord(status='matched', **values)  # type: ignore[arg-type]
+    record = frame_record(status='matched', **values)
     path = tmp_path_factory.getbasetemp() / 'frames.jsonl'
     write_records(path, [record, record])
     assert read_records(path, FrameRecord) == [record, record]
+
+
+def test_the_parts_of_a_record_stand_flat_in_its_line(tmp_path: Path) -> None:
+    path = tmp_path / 'frames.jsonl'
+    write_records(path, [frame_record(index=1, stamp_ns=2, status='matched', matches=3, nees=4.0)])
+    line = json.loads(path.read_text())
+    assert len(line) == 30
+    assert (line['index'], line['matches'], line['nees'], line['state']) == (1, 3, 4.0, None)
 
 
 def test_what_is_not_finite_becomes_null() -> None:
@@ -49,7 +59,7 @@ def test_what_is_not_finite_becomes_null() -> None:
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / 'timing.jsonl'
-    write_records(path, [FrameTimes(0, 0.1, 0.2, 0.3, 0.4, 0.5)])
+    write_records(path, [FrameTimes(index=0, read=0.1, encode=0.2, match=0.3, pose=0.4, total=0.5)])
     with path.open('a') as file:
         file.write('{"index": 1, "re')
     assert [times.index for times in read_records(path, FrameTimes)] == [0]
@@ -74,7 +84,7 @@ def test_a_damaged_line_is_named(tmp_path: Path, text: str, problem: str) -> Non
 
 def test_lists_become_tuples(tmp_path: Path) -> None:
     values = {'index': 0, 'stamp_ns': 1, 'status': 'matched', 'covariance': [1.0, None]}
-    assert from_json(values, FrameRecord, tmp_path).covariance == (1.0, None)
+    assert from_json(values, FrameRecord, tmp_path).pose.covariance == (1.0, None)
 
 
 def arrays(index: int) -> MatchArrays:
@@ -83,16 +93,16 @@ def arrays(index: int) -> MatchArrays:
     image = np.zeros((8, 8, 3), np.uint8)
     image[..., 0] = 200
     return MatchArrays(
-        index,
-        index - 1,
-        image,
-        image,
-        points[0],
-        points[1],
-        np.ones(5, np.float32),
-        np.ones(5, np.float32),
-        np.array([True, False, True, True, False]),
-        np.arange(5),
+        index=index,
+        reference_index=index - 1,
+        reference_image=image,
+        query_image=image,
+        reference_points=points[0],
+        query_points=points[1],
+        confidence=np.ones(5, np.float32),
+        sigma=np.ones(5, np.float32),
+        inliers=np.array([True, False, True, True, False]),
+        track_ids=np.arange(5),
     )
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from synthetic_runs import frame_record
 
 from loftr_ros.data.bags.pairing import Stamped, pair_by_stamp
 from loftr_ros.evaluation.records.frame_records import badness, normalized_error
@@ -27,7 +28,7 @@ MOVED = (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 def matched(index: int, **values: object) -> FrameRecord:
     known = {'matches': 100, 'inliers': 50, 'continued_tracks': 25, 'state': 'ok', **values}
-    return FrameRecord(index=index, stamp_ns=index * 10**8, status='matched', **known)  # type: ignore[arg-type]
+    return frame_record(index=index, stamp_ns=index * 10**8, status='matched', **known)
 
 
 def test_a_distribution_has_percentiles_and_is_none_of_nothing() -> None:
@@ -112,7 +113,12 @@ def test_the_worst_frames_are_failures_and_then_the_greatest_errors() -> None:
 
 
 def test_times_give_percentiles_and_a_rate() -> None:
-    found = summarize_times([FrameTimes(i, 0.0, 0.1, 0.1, 0.05, 0.25) for i in range(4)])
+    found = summarize_times(
+        [
+            FrameTimes(index=i, read=0.0, encode=0.1, match=0.1, pose=0.05, total=0.25)
+            for i in range(4)
+        ]
+    )
     assert found['frames_per_second'] == pytest.approx(4)
     assert found['steps_s']['encode']['p50'] == pytest.approx(0.1)
 

@@ -20,7 +20,7 @@ from test.helpers.known_world import known_matcher, results_of, task_of, write_k
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from loftr_ros.evaluation.replay.sequence_run import SequenceTask
+    from loftr_ros.evaluation.replay.task import SequenceTask
 
 HELPERS = Path(__file__).parents[2] / 'helpers'
 

@@ -87,7 +87,14 @@ def pair(first: View, second: View, ids: list[int]) -> Correspondences:
     ones = np.ones(len(ids), np.float32)
     inliers = ones > 0
     return Correspondences(
-        first, second, points, points + 1, ones, ones, inliers, np.array(ids, np.int64)
+        reference=first,
+        query=second,
+        reference_points=points,
+        query_points=points + 1,
+        confidence=ones,
+        sigma=ones,
+        inliers=inliers,
+        track_ids=np.array(ids, np.int64),
     )
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
@@ -18,6 +18,7 @@ from loftr_ros.evaluation.records.results import open_run
 from loftr_ros.evaluation.replay import command as evaluate_command
 from loftr_ros.evaluation.replay.command import EvaluateCommand
 from loftr_ros.evaluation.replay.inputs import names_of, read_list
+from loftr_ros.evaluation.replay.task import ReplayOptions
 from loftr_ros.settings.parameters import NodeParameters
 from test.helpers.known_world import known_matcher, results_of, write_known_bag
 
@@ -31,8 +32,19 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate_command, 'load_matcher', known_matcher)
 
 
-def evaluate(*inputs: Path, output: Path, **more: object) -> int:
-    command = EvaluateCommand(inputs, output, jobs=1, **more)  # type: ignore[arg-type]
+def evaluate(
+    *inputs: Path,
+    output: Path,
+    parameters: NodeParameters | None = None,
+    **options: Any,  # noqa: ANN401
+) -> int:
+    command = EvaluateCommand(
+        inputs=inputs,
+        output=output,
+        parameters=parameters or NodeParameters(),
+        options=ReplayOptions(**options),
+        jobs=1,
+    )
     return command.run(Console(quiet=True))
 
 

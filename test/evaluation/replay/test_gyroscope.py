@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -12,7 +11,8 @@ import pytest
 from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.evaluation.records.frame_records import matrix_of
 from loftr_ros.evaluation.records.results import FrameRecord, SequenceFolder
-from loftr_ros.evaluation.replay.sequence_run import SequenceTask, run_sequence
+from loftr_ros.evaluation.replay.sequence_run import run_sequence
+from loftr_ros.evaluation.replay.task import SequenceTask
 from loftr_ros.geometry.quaternions import quaternion_from_rotation
 from loftr_ros.geometry.rotations import rotation_from_vector, rotation_vector
 from loftr_ros.geometry.transforms import make_transform
@@ -50,8 +50,7 @@ def bag_with_imu(path: Path) -> Path:
 
 
 def task(path: Path, folder: Path, gyroscope: tuple[float, ...], **more: Any) -> SequenceTask:  # noqa: ANN401
-    plain = task_of(path, folder, **more)
-    return replace(plain, parameters=plain.parameters.with_values({'input.gyroscope': gyroscope}))
+    return task_of(path, folder, parameters={'input.gyroscope': gyroscope}, **more)
 
 
 def test_a_black_frame_has_a_pose_by_the_gyroscope(tmp_path: Path) -> None:

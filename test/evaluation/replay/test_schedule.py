@@ -61,7 +61,7 @@ def test_a_computer_that_is_fast_enough_matches_all(frames: list[Frame]) -> None
     assert letters(outcomes(frames, Pace(30.0, match_seconds=0.03))) == 'r' + 23 * 'm'
 
 
-def test_the_stamps_tell_when_frames_come_if_no_rate_is_given(frames: list[Frame]) -> None:
+def test_the_stamps_say_when_frames_come_if_no_rate_is_given(frames: list[Frame]) -> None:
     given, stamped = (outcomes(frames, Pace(rate, match_seconds=0.12)) for rate in (30.0, None))
     assert letters(given) == letters(stamped)
 

@@ -14,9 +14,9 @@ from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.evaluation.records.frame_records import matrix_of
 from loftr_ros.evaluation.records.results import SequenceFolder
-from loftr_ros.evaluation.replay import sequence_run
-from loftr_ros.evaluation.replay.sequence_run import CHECKPOINT, Listener, run_sequence
-from loftr_ros.settings.parameters import NodeParameters
+from loftr_ros.evaluation.replay import sequence_state
+from loftr_ros.evaluation.replay.sequence_run import Listener, run_sequence
+from loftr_ros.evaluation.replay.sequence_state import CHECKPOINT
 from test.helpers.known_world import (
     KnownMatcher,
     known_matcher,
@@ -58,15 +58,15 @@ def test_every_frame_has_a_record_and_errors_against_the_truth(tmp_path: Path) -
     assert [record.index for record in frames] == list(range(8))
     assert [record.status for record in frames] == ['reference', *['matched'] * 7]
     last = frames[-1]
-    assert last.state == 'ok'
-    assert last.rotation_error_deg is not None
-    assert last.rotation_error_deg < 0.2
-    assert last.direction_error_deg is not None
-    assert last.direction_error_deg < 2
-    assert last.nees_dof == 5
-    assert last.precision == 1.0
-    assert last.reference_T_query is not None
-    assert np.linalg.norm(matrix_of(last.reference_T_query)[:3, 3]) == pytest.approx(1)
+    assert last.pose.state == 'ok'
+    assert last.errors.rotation_error_deg is not None
+    assert last.errors.rotation_error_deg < 0.2
+    assert last.errors.direction_error_deg is not None
+    assert last.errors.direction_error_deg < 2
+    assert last.errors.nees_dof == 5
+    assert last.matching.precision == 1.0
+    assert last.pose.reference_T_query is not None
+    assert np.linalg.norm(matrix_of(last.pose.reference_T_query)[:3, 3]) == pytest.approx(1)
 
 
 def test_the_summary_and_trajectory_follow_from_the_records(tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ def test_the_worst_frames_are_kept_with_matches_and_pictures(tmp_path: Path) -> 
     assert len(folder.matches(3).confidence) == 0
     other = folder.matches(worst[1])
     record = folder.frames()[worst[1]]
-    assert other.reference_index == record.reference_index
-    assert len(other.reference_points) == len(other.track_ids) == record.matches
-    assert other.inliers.sum() == record.inliers
+    assert other.reference_index == record.reference.reference_index
+    assert len(other.reference_points) == len(other.track_ids) == record.matching.matches
+    assert other.inliers.sum() == record.matching.inliers
     assert other.query_image.shape == (180, 240, 3)
 
 
@@ -174,7 +174,7 @@ def test_time_that_jumps_back_is_a_new_start_with_a_gap(tmp_path: Path) -> None:
     statuses = ['reference', 'matched', 'matched', 'reference', *['matched'] * 3]
     assert [record.status for record in frames] == statuses
     assert [record.gap for record in frames] == [False] * 4 + [True, False, False]
-    assert {record.state for record in frames if record.status == 'matched'} == {'ok'}
+    assert {record.pose.state for record in frames if record.status == 'matched'} == {'ok'}
 
 
 def test_a_truncated_database_is_a_named_failure(
@@ -252,8 +252,8 @@ def test_what_a_mode_needs_and_no_frame_has_is_a_failure_with_numbers(
     tmp_path: Path, mode: str
 ) -> None:
     bag = late_bag(tmp_path / 'bag', mode, 30_000_000)
-    slop = NodeParameters().with_values({'matcher.num_threads': 1, 'input.sync_slop': 0.02})
-    info = run_known(replace(task_of(bag, tmp_path / 'out', mode=mode), parameters=slop))
+    slop = {'input.sync_slop': 0.02}
+    info = run_known(task_of(bag, tmp_path / 'out', mode, slop))
     assert info.status == 'failed'
     name = {'stereo': 'right', 'rgbd': 'depth'}[mode]
     assert f'0 of 8 frames have a {name} image: the nearest are 0.030 s apart' in info.error
@@ -263,8 +263,8 @@ def test_what_a_mode_needs_and_no_frame_has_is_a_failure_with_numbers(
 @pytest.mark.parametrize('mode', ['stereo', 'rgbd'])
 def test_the_slop_of_stamps_is_that_of_the_node(tmp_path: Path, mode: str) -> None:
     bag = late_bag(tmp_path / 'bag', mode, 30_000_000)
-    slop = NodeParameters().with_values({'matcher.num_threads': 1, 'input.sync_slop': 0.04})
-    info = run_known(replace(task_of(bag, tmp_path / 'out', mode=mode), parameters=slop))
+    slop = {'input.sync_slop': 0.04}
+    info = run_known(task_of(bag, tmp_path / 'out', mode, slop))
     assert (info.status, info.error) == ('complete', '')
 
 
@@ -283,14 +283,13 @@ def test_swapped_images_are_a_warning(tmp_path: Path, swapped: bool) -> None:
             stamp_ns = 10**9 + index * 10**8
             bag.write_frame('/left', world.frame(index, stamp_ns))
             bag.write_frame('/right', world.frame(index + (-1 if swapped else 1), stamp_ns))
-    values = {'matcher.num_threads': 1, 'input.left_T_right': (0.15, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)}
-    task = task_of(tmp_path / 'bag', tmp_path / 'out', mode='stereo')
-    info = run_sequence(replace(task, parameters=NodeParameters().with_values(values)), world)
+    values = {'input.left_T_right': (0.15, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)}
+    info = run_sequence(task_of(tmp_path / 'bag', tmp_path / 'out', 'stereo', values), world)
     assert info.status == 'complete'
     found = [text for text in info.warnings if 'left and right look swapped' in text]
     assert len(found) == swapped
     records = SequenceFolder.open(tmp_path / 'out').frames()
-    assert any(record.metric for record in records) is not swapped
+    assert any(record.pose.metric for record in records) is not swapped
 
 
 def test_frames_without_depth_are_counted(tmp_path: Path) -> None:
@@ -349,9 +348,9 @@ def test_a_sequence_that_comes_back_after_a_gap_goes_on_from_the_keyframe_before
     bag = write_known_bag(tmp_path / 'bag', [1, 2, 3, *elsewhere, 4, 5, 6])
     assert run_known(task_of(bag, tmp_path / 'out')).status == 'complete'
     frames = SequenceFolder.open(tmp_path / 'out').frames()
-    assert any(record.new_keyframe for record in frames[3:11])
-    assert frames[11].reference_index == 0
-    assert {record.state for record in frames[11:]} == {'ok'}
+    assert any(record.reference.new_keyframe for record in frames[3:11])
+    assert frames[11].reference.reference_index == 0
+    assert {record.pose.state for record in frames[11:]} == {'ok'}
     assert not any(record.gap for record in frames)
 
 
@@ -376,11 +375,9 @@ def test_a_search_for_loops_goes_on_where_it_stopped(
 ) -> None:
     monkeypatch.setattr(KnownMatcher, 'signature', signature, raising=False)
     bag = write_known_bag(tmp_path / 'bag', [1, 2, 3, 40, 41, 42, 1, 2, 3, 4])
-    values = {'matcher.num_threads': 1, 'loop.enabled': True, 'loop.min_age': 0.1}
-    parameters = NodeParameters().with_values(values)
+    values = {'loop.enabled': True, 'loop.min_age': 0.1}
     whole, parts = (
-        replace(task_of(bag, tmp_path / name, resume=True), parameters=parameters)
-        for name in ('whole', 'parts')
+        task_of(bag, tmp_path / name, parameters=values, resume=True) for name in ('whole', 'parts')
     )
     run_known(whole)
     assert run_known(parts, StopAt(5)).status == 'interrupted'
@@ -394,16 +391,16 @@ def test_places_of_a_run_are_found_by_another_one_also_where_it_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(KnownMatcher, 'signature', signature, raising=False)
-    parameters = NodeParameters().with_values({'matcher.num_threads': 1, 'loop.enabled': True})
+    loops = {'loop.enabled': True}
     file = tmp_path / 'known.safetensors'
     first, second = (
         write_known_bag(tmp_path / name, numbers)
         for name, numbers in (('first', [1, 2, 3]), ('second', [40, 41, *range(2, 12)]))
     )
-    before = replace(task_of(first, tmp_path / 'before'), parameters=parameters, save_places=file)
+    before = task_of(first, tmp_path / 'before', parameters=loops, save_places=file)
     assert run_known(before).status == 'complete'
     whole, parts = (
-        replace(task_of(second, tmp_path / name, resume=True), parameters=parameters, places=file)
+        task_of(second, tmp_path / name, parameters=loops, resume=True, places=file)
         for name in ('whole', 'parts')
     )
     run_known(whole)
@@ -421,9 +418,9 @@ def test_places_that_cannot_be_written_fail_the_sequence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(KnownMatcher, 'signature', signature, raising=False)
-    parameters = NodeParameters().with_values({'matcher.num_threads': 1, 'loop.enabled': True})
-    task = task_of(write_known_bag(tmp_path / 'bag', [1, 2, 3]), tmp_path / 'out')
-    info = run_known(replace(task, parameters=parameters, save_places=tmp_path / 'places.txt'))
+    bag, file = write_known_bag(tmp_path / 'bag', [1, 2, 3]), tmp_path / 'places.txt'
+    task = task_of(bag, tmp_path / 'out', parameters={'loop.enabled': True}, save_places=file)
+    info = run_known(task)
     assert info.status == 'failed'
     assert 'must end with .safetensors' in info.error
     assert len(SequenceFolder.open(task.folder).frames()) == 3
@@ -435,6 +432,6 @@ def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     bag = write_known_bag(tmp_path / 'bag', [1, 2, 3])
     task = task_of(bag, tmp_path / 'out', resume=True)
-    monkeypatch.setattr(sequence_run, 'write_checkpoint', full)
+    monkeypatch.setattr(sequence_state, 'write_checkpoint', full)
     with pytest.raises(OSError, match=r"No space left on device: '.*checkpoint.npz.part'"):
         run_known(task, StopAt(2))

@@ -130,21 +130,12 @@ def test_a_run_without_truth_still_has_a_report(tmp_path: Path) -> None:
     from dataclasses import replace
 
     from loftr_ros.evaluation.records.result_files import write_records
+    from loftr_ros.evaluation.records.results import PoseErrors
 
     run = write_run(tmp_path / 'run', {'hall': 1.0})
     path = run / 'sequences' / 'hall' / 'frames.jsonl'
     frames = open_run(run).sequences[0].frames()
-    blank = [
-        replace(
-            record,
-            world_T_camera=None,
-            true_reference_T_query=None,
-            rotation_error_deg=None,
-            direction_error_deg=None,
-            nees=None,
-        )
-        for record in frames
-    ]
+    blank = [replace(record, world_T_camera=None, errors=PoseErrors()) for record in frames]
     write_records(path, blank)
 
     titles = [plot.title for plot in report_page(open_run(run)).sections[1].plots]
