@@ -60,7 +60,7 @@ def test_a_black_frame_has_a_pose_by_the_gyroscope(tmp_path: Path) -> None:
     frames = SequenceFolder.open(tmp_path / 'out').frames()
     assert [record.bridged for record in frames] == [index == 3 for index in range(7)]
     black = frames[3]
-    assert black.reference_T_query is None
+    assert black.pose.reference_T_query is None
     assert black.odom_T_base is not None
     assert np.linalg.norm(rotation_vector(matrix_of(black.odom_T_base)[:3, :3])) < 0.01
 
