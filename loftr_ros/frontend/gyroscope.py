@@ -17,9 +17,10 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from loftr_ros.geometry import KnownRotation, PoseState, RelativePose
-from loftr_ros.geometry.known_rotation import HIDDEN
+from loftr_ros.geometry.constants import HIDDEN
 from loftr_ros.geometry.rotations import rotation_vector
 from loftr_ros.geometry.types import Array
+from loftr_ros.ranges import require_not_negative, require_positive
 
 MOST_SAMPLES = 10_000
 """Samples that are kept: 50 s at 200 Hz, 10 s at 1000 Hz."""
@@ -63,11 +64,8 @@ class GyroscopeOptions:
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        for name, value in vars(self).items():
-            if not 0 <= value < float('inf'):
-                raise ValueError(f'{name} must be 0 or more and finite, not {value!r}')
-        if not self.noise_density or not self.longest_gap:
-            raise ValueError('noise_density and longest_gap must be more than 0')
+        require_positive(self, 'noise_density', 'longest_gap')
+        require_not_negative(self, 'bias_walk', 'bias_sigma', 'scale_sigma', 'time_sigma')
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from loftr_ros.frontend.mono_scale import PointScale
 from loftr_ros.frontend.states import TrackingState
 from loftr_ros.frontend.tracker import TrackingResult
 from loftr_ros.geometry import PoseState
+from loftr_ros.geometry.constants import HIDDEN
 from loftr_ros.geometry.rotations import nearest_rotation, rotation_vector
 from loftr_ros.geometry.transforms import (
     compound,
@@ -29,9 +30,6 @@ from loftr_ros.geometry.transforms import (
 from loftr_ros.ranges import require_positive
 
 Array = npt.NDArray[np.float64]
-
-_STILL_SHARE = 0.003
-"""A translation by less than this share of the depth passes for a mere rotation: 1.5 px of 500."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,8 @@ class OdometryOptions:
 
     def __post_init__(self) -> None:
         """Check all ranges."""
-        require_positive(self, *vars(self))
+        require_positive(self, 'gap_speed', 'gap_angular_rate', 'distance_sigma', 'distance_gap_s')
+        require_positive(self, 'longest_bridge_s')
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -342,7 +341,7 @@ class Odometry:
         if depth is None:
             return None if metric else self._first_length(result)
         if not full:
-            return 0.0, _STILL_SHARE * depth, metric
+            return 0.0, HIDDEN * depth, metric
         shared = self._points.length_of(result)
         return None if shared is None else (*shared, metric)
 

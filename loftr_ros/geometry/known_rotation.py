@@ -10,18 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import special
 
+from loftr_ros.geometry.constants import HIDDEN, SURELY
 from loftr_ros.geometry.pose import PoseState, RelativePose
 from loftr_ros.geometry.rotations import rotation_from_vector, rotation_vector
 from loftr_ros.geometry.transforms import make_transform
 from loftr_ros.geometry.types import Array
 
-CONTRADICTION = 16.27
-"""Squared difference, in deviations, that one of a thousand exceeds (chi-square, 3 degrees of
-freedom): rotations farther apart are not two measurements of the same."""
-HIDDEN = 0.003
-"""A rotation alone may hide a translation by this share of the depth (1.5 px of 500), and then errs
-by as much, rad: no covariance of the matches shows it."""
+_CONTRADICTION = float(special.chdtri(3, special.chdtrc(1, SURELY**2)))
+"""Squared difference, in deviations, that is no chance: rotations farther apart are not two
+measurements of the same (chi-square: as rare in 3 degrees of freedom as `SURELY` in one)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ class KnownRotation:
         """Tell if a rotation (3, 3) with covariance (3, 3) can hardly be the same one."""
         error = rotation_vector(self.reference_R_query @ rotation.T)
         spread = covariance + self.covariance
-        return float(error @ np.linalg.solve(spread, error)) > CONTRADICTION
+        return float(error @ np.linalg.solve(spread, error)) > _CONTRADICTION
 
     def fused(self, pose: RelativePose) -> RelativePose:
         """Return a pose with the mean of both rotations, weighted by their information.

@@ -88,8 +88,8 @@ def new_pipeline(
     elif parameters.mode == 'mono':
         node.get_logger().info('one camera knows no scale: no odometry (odometry.scale)')
     warn = node.get_logger().warning
-    lookup = transforms.lookup
-    processor = Processor(matcher, parameters, hooks.refuse, lookup, warn, odometry, gyroscope)
+    given = hooks.refuse, transforms.lookup, warn, odometry, gyroscope
+    processor = Processor(matcher, parameters, *given)
     dispatcher = None
     if parameters.aligns:
         dispatcher = Dispatcher(

@@ -33,7 +33,7 @@ class ImuInput:
         Args:
             node: Whose subscription it is.
             on_rate: Called with the time, ns, the rate (3,), rad/s, and the frame of the sensor.
-            refuse: Hears of the topic and the reason of each sample that is left out.
+            refuse: Called with the topic and the reason of each sample that is not used.
             silent_timeout: So long without a sample is too long, s.
         """
         self._node = node

@@ -210,15 +210,11 @@ class LoftrNode(ManagedNode):
             self.get_logger().error(self._failure)
 
     def _unsubscribe(self) -> None:
-        inputs, self._inputs = self._inputs, None
-        if inputs is not None:
-            inputs.close()
-        odometry_inputs, self._odometry_inputs = self._odometry_inputs, None
-        if odometry_inputs is not None:
-            odometry_inputs.close()
-        imu_input, self._imu_input = self._imu_input, None
-        if imu_input is not None:
-            imu_input.close()
+        subscribed = self._inputs, self._odometry_inputs, self._imu_input
+        self._inputs = self._odometry_inputs = self._imu_input = None
+        for inputs in subscribed:
+            if inputs is not None:
+                inputs.close()
         if self.pipeline is not None:
             self.pipeline.clear()
             self.pipeline.worker.call(self.pipeline.reset)
@@ -370,9 +366,9 @@ class LoftrNode(ManagedNode):
             self.state,
             self.pipeline,
             self._inputs,
+            self._imu_input,
             paused=self.paused,
             failure=self._failure,
-            imu_problem=imu_problem,
         )
         self._watchdog.publish(report)
 

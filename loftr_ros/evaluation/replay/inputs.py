@@ -44,10 +44,7 @@ def open_input(path: Path, choice: InputChoice, parameters: NodeParameters) -> G
 
 
 def read_imu(
-    path: Path,
-    sequence: GroundTruthSequence,
-    choice: InputChoice,
-    parameters: NodeParameters,
+    path: Path, sequence: GroundTruthSequence, choice: InputChoice, parameters: NodeParameters
 ) -> ImuSamples | None:
     """Read the samples of the gyroscope of an input; None where none is asked for.
 

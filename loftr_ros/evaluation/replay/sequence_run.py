@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from loftr_ros.data.imu import ImuSamples
     from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
     from loftr_ros.evaluation.replay.task import SequenceTask
+    from loftr_ros.frontend import Gyroscope
 
     Read = tuple[int, GroundTruthFrame | RefusedFrame, float]
 
@@ -82,7 +83,7 @@ def run_sequence(
         write_json(task.folder / SEQUENCE, info)
         return info
     listener.opened(describe(sequence))
-    return _Run(task, matcher, sequence, listener, imu).run()
+    return _Run(task, matcher, sequence, imu, listener).run()
 
 
 def _finished(task: SequenceTask) -> SequenceInfo | None:
@@ -101,15 +102,15 @@ class _Run:
         task: SequenceTask,
         matcher: Any,  # noqa: ANN401 - of any features
         sequence: GroundTruthSequence,
-        listener: Listener,
         imu: ImuSamples | None,
+        listener: Listener,
     ) -> None:
         self._task = task
         self._imu = imu
         self._matcher = matcher
         self._sequence = sequence
         self._listener = listener
-        self._checkpoint = Checkpoint(task, matcher, sequence)
+        self._checkpoint = Checkpoint(task, matcher, sequence, imu)
         self._state = self._checkpoint.read() or self._start()
         most, total = task.choice.frames, len(sequence)
         self._info = SequenceInfo(
@@ -146,19 +147,22 @@ class _Run:
         options, masks = parameters.session_options(), read_masks(parameters)
         if run.pace is not None:
             options = replace(options, follow=run.pace.align)
-        gyroscope = parameters.make_gyroscope()
-        if gyroscope is not None and gyroscope.camera_R_imu is None and self._imu is not None:
-            gyroscope.camera_R_imu = self._imu.camera_R_imu
+        gyroscope = self._gyroscope()
         odometry = BaseOdometry(gyroscope=gyroscope)
         session = Session(self._matcher, options, masks, odometry, gyroscope)
         if run.places is not None:
             most = parameters.loop.memory
             session.load_places(load_places(run.places, self._matcher.weights_hash, most))
-        records = SequenceRecords(run.worst)
-        if run.pace is None:
-            return SequenceState(session, records)
-        between = Between(options, masks, gyroscope)
-        return SequenceState(session, records, Schedule(session, between, run.pace))
+        state = SequenceState(session, SequenceRecords(run.worst), imu=self._imu)
+        if run.pace is not None:
+            state.schedule = Schedule(session, Between(options, masks, gyroscope), run.pace)
+        return state
+
+    def _gyroscope(self) -> Gyroscope | None:
+        gyroscope = self._task.parameters.make_gyroscope()
+        if gyroscope is not None and gyroscope.camera_R_imu is None and self._imu is not None:
+            gyroscope.camera_R_imu = self._imu.camera_R_imu
+        return gyroscope
 
     def _process_frames(self, files: FrameFiles) -> None:
         state, expected = self._state, self._info.expected
@@ -190,8 +194,8 @@ class _Run:
         """Take a frame; yields it, or the frames that are done by then."""
         state, item = self._state, key[1]
         problem = state.problem(item)
-        if self._imu is not None and not problem and not isinstance(item, RefusedFrame):
-            state.feed(self._imu, item.frame.stamp_ns)
+        if not problem and not isinstance(item, RefusedFrame):
+            state.add_imu_until(item.frame.stamp_ns)
         if state.schedule is not None and not problem and not isinstance(item, RefusedFrame):
             yield from state.schedule.process(key, item.frame)
         elif state.schedule is not None:

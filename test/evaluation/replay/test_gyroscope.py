@@ -12,7 +12,6 @@ from loftr_ros.data.bags.writer import BagWriter
 from loftr_ros.evaluation.records.frame_records import matrix_of
 from loftr_ros.evaluation.records.results import FrameRecord, SequenceFolder
 from loftr_ros.evaluation.replay.sequence_run import run_sequence
-from loftr_ros.evaluation.replay.task import SequenceTask
 from loftr_ros.geometry.quaternions import quaternion_from_rotation
 from loftr_ros.geometry.rotations import rotation_from_vector, rotation_vector
 from loftr_ros.geometry.transforms import make_transform
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from loftr_ros.evaluation.replay.task import SequenceTask
 
 NUMBERS = [1, 2, 3, 0, 4, 5, 6]
 MOUNTED = (0.0, 0.0, 0.0, 1.0)
