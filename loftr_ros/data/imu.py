@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-JUMP_NS = 1_000_000_000
-
-
 @dataclass(frozen=True, eq=False)
 class ImuSamples:
     """Samples of the gyroscope beside a camera.
@@ -36,18 +33,15 @@ class ImuSamples:
     def until(self, first: int, stamp_ns: int) -> Iterator[tuple[int, int, NDArray[np.float64]]]:
         """Yield number, time and rate of those from number `first` on, up to a time.
 
-        The first one behind that time is among them. Where that is far ahead, as after a jump of
-        the stamps, they begin where time went back.
+        The first one behind that time is among them.
         """
-        if first < len(self.stamps_ns) and self.stamps_ns[first] > stamp_ns + JUMP_NS:
-            first = self._restarted(first)
         for number in range(first, len(self.stamps_ns)):
             sample_ns = int(self.stamps_ns[number])
             yield number, sample_ns, self.rates[number]
             if sample_ns >= stamp_ns:
                 return
 
-    def _restarted(self, first: int) -> int:
+    def restarted(self, first: int) -> int:
         """Return the number, from `first` on, of the sample with which time went back."""
         back = np.flatnonzero(np.diff(self.stamps_ns[max(first - 1, 0) :]) < 0)
         return first if not len(back) else max(first - 1, 0) + int(back[0]) + 1

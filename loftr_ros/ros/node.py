@@ -359,9 +359,6 @@ class LoftrNode(ManagedNode):
         if self.pipeline is not None:
             self.pipeline.transforms.update_subscription()
             self._watchdog.check_worker(self.pipeline)
-        imu_problem = ''
-        if self._imu_input is not None and self.pipeline is not None:
-            imu_problem = self._imu_input.problem(self.pipeline.processor.session.gyroscope)
         report = self._watchdog.report(
             self.state,
             self.pipeline,

@@ -88,7 +88,6 @@ class Watchdog:
         *,
         paused: bool,
         failure: str,
-        imu_problem: str = '',
     ) -> NodeReport:
         """Return all that is known about the node."""
         now, node = time.monotonic(), self._node

@@ -53,15 +53,6 @@ class SequenceState:
     refused_samples: int = 0
     bytes_written: dict[str, int] = field(default_factory=lambda: {FRAMES: 0, FRAME_TIMES: 0})
 
-    def feed(self, imu: ImuSamples, stamp_ns: int) -> None:
-        """Give the gyroscope its samples up to the time of a frame, as they come on a robot."""
-        for number, sample_ns, rate in imu.until(self.next_imu, stamp_ns):
-            self.next_imu = number + 1
-            try:
-                self.session.add_imu(sample_ns, rate)
-            except ValueError:
-                self.refused_samples += 1
-
     def problem(self, item: GroundTruthFrame | RefusedFrame) -> str:
         """Return why a frame is refused before it is processed; '' if it is not."""
         if isinstance(item, RefusedFrame):
