@@ -99,7 +99,7 @@ INPUTS = (
     Box(110, 75, 190, 'images', ('Image or CompressedImage', 'one, left + right, or two'), 'ros'),
     Box(110, 160, 190, 'camera_info', ('CameraInfo',), 'ros'),
     Box(110, 230, 190, 'depth', ('mode rgbd',), 'ros'),
-    Box(110, 300, 190, 'speed, tf2, ~/set_pose', ('scale and place of the base',), 'ros'),
+    Box(110, 300, 190, 'speed, imu, tf2, ~/set_pose', ('scale, rates, place of the base',), 'ros'),
     Box(
         110,
         385,

@@ -34,6 +34,7 @@ CAMERA_INFOS = {
 }
 OTHER_TOPICS = {
     'speed': ('speed', 'wheel odometry that gives mode mono its scale (odometry.scale)'),
+    'imu': ('imu', 'gyroscope that bridges dark frames (input.gyroscope)'),
 }
 PARAMETERS = {
     'mode': 'mono, stereo or rgbd: frames of a moving camera; pair: two cameras',

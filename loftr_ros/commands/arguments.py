@@ -16,6 +16,7 @@ TOPICS = {
     'depth': 'topic of the depth images',
     'right_image': 'topic of the right camera',
     'right_camera_info': 'topic of its calibration',
+    'imu': 'topic of the gyroscope (input.gyroscope)',
 }
 
 SHORTCUTS = {

@@ -9,6 +9,7 @@ import numpy as np
 
 from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.files import intrinsic_matrix, make_camera, nearest_in_time
+from loftr_ros.data.imu import ImuSamples
 from loftr_ros.data.poses import TimedPoses
 from loftr_ros.data.sequences import FrameEntry, ImageSequence, RightCamera
 from loftr_ros.data.tables import nanoseconds, parse_numbers, read_lines
@@ -114,6 +115,35 @@ def open_euroc_stereo(path: Path, camera: str | None = None) -> ImageSequence:
         entries=tuple(entries),
         right=RightCamera(_camera(sensor, source), left_T_right),
     )
+
+
+def read_euroc_imu(path: Path, camera: str | None = None) -> ImuSamples:
+    """Read the angular rates of `imu0`, and how it is mounted on a camera.
+
+    Args:
+        path: The folder of `mav0`, or `mav0` itself.
+        camera: Folder of the camera, by default 'cam0'.
+
+    Raises:
+        DatasetError: If a file is missing or malformed.
+
+    """
+    root = _root(path)
+    file, own = root / 'imu0' / 'data.csv', root / 'imu0' / 'sensor.yaml'
+    stamps, rates = [], []
+    for number, line in read_lines(file):
+        words = line.split(',')
+        if len(words) < 4:
+            problem = f'line {number} has {len(words)} columns, expected at least 4'
+            raise DatasetError(file, problem, 'Complete or remove the line.')
+        stamps.append(nanoseconds(words[0], file, number))
+        rates.append(parse_numbers(words[1:4], file, number))
+    if not rates:
+        raise DatasetError(file, 'the file has no rows', 'Check that the dataset is complete.')
+    body_T_camera = _extrinsics(*_read_sensor(root, camera or 'cam0'))
+    body_T_imu = _extrinsics(_read_yaml(own), own) if own.is_file() else np.eye(4)
+    camera_R_imu = body_T_camera[:3, :3].T @ body_T_imu[:3, :3]
+    return ImuSamples(str(file), np.array(stamps, np.int64), np.stack(rates), camera_R_imu)
 
 
 def _root(path: Path) -> Path:

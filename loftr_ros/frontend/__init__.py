@@ -2,6 +2,7 @@
 
 from loftr_ros.frontend.base_odometry import BaseOdometry
 from loftr_ros.frontend.frame import Frame, FrameError, RightView
+from loftr_ros.frontend.gyroscope import Gyroscope, GyroscopeOptions, GyroscopeRotation
 from loftr_ros.frontend.localization import Localization, PlaceSearch, SavedPlaces
 from loftr_ros.frontend.loop_options import LoopOptions
 from loftr_ros.frontend.loops import LoopCloser, LoopClosure, LoopSearch
@@ -25,6 +26,9 @@ __all__ = [
     'Between',
     'Frame',
     'FrameError',
+    'Gyroscope',
+    'GyroscopeOptions',
+    'GyroscopeRotation',
     'Localization',
     'LoopCloser',
     'LoopClosure',

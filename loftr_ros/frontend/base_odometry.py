@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from loftr_ros.frontend.gyroscope import Gyroscope
 from loftr_ros.frontend.odometry import Odometry, OdometryEstimate
 from loftr_ros.frontend.tracker import TrackingResult
 from loftr_ros.geometry.types import Array
@@ -33,9 +34,14 @@ class BaseOdometry:
         base_T_camera: float64 (4, 4), m; None as long as it is not known.
     """
 
-    def __init__(self, find_extrinsics: FindExtrinsics = camera_is_base) -> None:
+    def __init__(
+        self,
+        find_extrinsics: FindExtrinsics = camera_is_base,
+        gyroscope: Gyroscope | None = None,
+    ) -> None:
         """Start at the origin; `find_extrinsics` is asked at each result until it knows."""
         self._find_extrinsics = find_extrinsics
+        self._gyroscope = gyroscope
         self._odometry: Odometry | None = None
         self.base_T_camera: Array | None = None
         self._pose: tuple[Array, Array] | None = None
@@ -92,7 +98,7 @@ class BaseOdometry:
         base_T_camera = self.extrinsics(camera_frame)
         if base_T_camera is None:
             return None
-        self._odometry = Odometry(base_T_camera)
+        self._odometry = Odometry(base_T_camera, gyroscope=self._gyroscope)
         if self._pose is not None:
             self._odometry.reset(*self._pose)
         while self._speeds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from loftr_ros.frontend.frame import Frame
 from loftr_ros.frontend.options import TrackerOptions
 from loftr_ros.geometry import (
+    KnownRotation,
     PoseState,
     RelativePose,
     TwoViewOptions,
@@ -17,7 +18,11 @@ from loftr_ros.matching.matches import Matches
 
 
 def estimate_up_to_scale(
-    reference: Frame, query: Frame, matches: Matches, options: TwoViewOptions
+    reference: Frame,
+    query: Frame,
+    matches: Matches,
+    options: TwoViewOptions,
+    known: KnownRotation | None = None,
 ) -> RelativePose:
     """Estimate the pose of the query without scale; LOST where a camera is not calibrated."""
     if reference.camera is None or query.camera is None:
@@ -34,6 +39,7 @@ def estimate_up_to_scale(
         matches.sigma,
         matches.confidence,
         options,
+        known,
     )
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from loftr_ros.frontend.frame import Frame
+from loftr_ros.frontend.gyroscope import Gyroscope
 from loftr_ros.frontend.optical_flow import EvenImage, Followed, Points, follow
 from loftr_ros.frontend.options import TrackerOptions
 from loftr_ros.frontend.states import Source
 from loftr_ros.frontend.tracker import Anchor, TrackingResult
-from loftr_ros.geometry import RelativePose, follow_metric_pose, follow_relative_pose
+from loftr_ros.geometry import Camera, RelativePose, follow_metric_pose, follow_relative_pose
 from loftr_ros.geometry.rays import tile_indices
 from loftr_ros.matching.matches import Matches
 
@@ -65,7 +66,8 @@ class _Sight:
         image: Its image.
         ids: int64 (N,).
         points: float32 (N, 2), px.
-        velocity: float64 (3, 2), of [1, x, y], affine over the image, px/s.
+        velocity: float64 (3, 2), of [1, x, y], affine over the image, px/s; where a gyroscope
+            tells the rotation, of what is left beside it.
     """
 
     stamp_ns: int
@@ -74,10 +76,15 @@ class _Sight:
     points: Points
     velocity: Array
 
-    def predict(self, points: Points, stamp_ns: int) -> Points:
-        """Return where points (N, 2) px of the frame are at a time."""
-        moved = _design(points) @ self.velocity * ((stamp_ns - self.stamp_ns) / 1e9)
-        return np.asarray(points + moved, np.float32)
+    def predict(self, stamp_ns: int, rotated: Points) -> Points:
+        """Return where the points are at a time.
+
+        Args:
+            stamp_ns: The time, ns.
+            rotated: float32 (N, 2), where a rotation of the camera alone would move them, px.
+        """
+        moved = _design(self.points) @ self.velocity * ((stamp_ns - self.stamp_ns) / 1e9)
+        return np.asarray(rotated + moved, np.float32)
 
 
 class Follower:
@@ -92,8 +99,13 @@ class Follower:
         self,
         options: TrackerOptions | None = None,
         timer: Callable[[], float] = time.perf_counter,
+        gyroscope: Gyroscope | None = None,
     ) -> None:
-        """Start with no points; `timer` returns seconds and is only used for `seconds`."""
+        """Start with no points; `timer` returns seconds and is only used for `seconds`.
+
+        A gyroscope of the camera predicts where they are.
+        """
+        self._gyroscope = gyroscope
         self.options = options or TrackerOptions()
         self._timer = timer
         self._template: _Template | None = None
@@ -120,14 +132,15 @@ class Follower:
         template, sight = self._at(anchor)
         if image.equals(sight.image):
             return None  # the tracker knows whether the camera is frozen
-        followed = self._find(template, sight, frame, image)
+        rotated = self._rotated(sight, frame)
+        followed = self._find(template, sight, frame, image, rotated)
         if followed is None:
             return None
         aligned = self._timer()
         result = _result(template, followed, frame, self.options)
         if result is None:
             return None
-        self._remember(sight, template, followed, frame, image)
+        self._remember(sight, template, followed, frame, image, rotated)
         end = self._timer()
         seconds = {'encode': 0.0, 'match': aligned - start, 'pose': end - aligned}
         return replace(result, seconds={**seconds, 'total': end - start})
@@ -152,11 +165,28 @@ class Follower:
         self._template, self._sight = template, known
         return template, known
 
+    def _rotated(self, sight: _Sight, frame: Frame) -> Points:
+        """Return where the rotation by the gyroscope moves the points (N, 2), px.
+
+        That is where they were if it knows none.
+        """
+        rotation = None
+        if self._gyroscope is not None and frame.camera is not None:
+            rotation = self._gyroscope.between(sight.stamp_ns, frame.stamp_ns)
+        if rotation is None or frame.camera is None:
+            return sight.points
+        return _rotate(sight.points, rotation.start_R_end, frame.camera)
+
     def _find(
-        self, template: _Template, sight: _Sight, frame: Frame, image: EvenImage
+        self,
+        template: _Template,
+        sight: _Sight,
+        frame: Frame,
+        image: EvenImage,
+        rotated: Points,
     ) -> Followed | None:
         """Follow from where the motion leads, or else from where the points were."""
-        for start in (sight.predict(sight.points, frame.stamp_ns), sight.points):
+        for start in (sight.predict(frame.stamp_ns, rotated), rotated):
             followed = follow(template.image, image, template.points, start)
             if frame.mask is not None:
                 column, row = np.rint(followed.points).T.astype(np.int64)
@@ -176,10 +206,11 @@ class Follower:
         followed: Followed,
         frame: Frame,
         image: EvenImage,
+        rotated: Points,
     ) -> None:
         found = followed.found
         seconds = (frame.stamp_ns - sight.stamp_ns) / 1e9
-        moved = followed.points[found] - sight.points[found]
+        moved = followed.points[found] - rotated[found]
         velocity = _affine(sight.points[found], moved) / seconds
         change = _affine(template.points[found], followed.points[found] - template.points[found])
         rest = (template.points + _design(template.points) @ change).astype(np.float32)
@@ -261,6 +292,16 @@ def _pose(
         return pose, ''
     pose = follow_relative_pose(*points, cameras, *weight, anchor.pose, options.two_view)
     return pose, anchor.problem
+
+
+def _rotate(points: Points, start_R_end: Array, camera: Camera) -> Points:
+    """Return where points (N, 2) px are after a rotation (3, 3) of the camera.
+
+    Those that leave the view stay.
+    """
+    rays = np.column_stack([camera.normalize(points), np.ones(len(points))])
+    there = camera.project(rays @ start_R_end)
+    return np.asarray(np.where(np.isfinite(there), there, points), np.float32)
 
 
 def _design(points: Points) -> Array:

@@ -10,10 +10,13 @@ import numpy.typing as npt
 
 from loftr_ros.frontend.distances import DistanceLog
 from loftr_ros.frontend.frame import Frame
+from loftr_ros.frontend.gyroscope import Gyroscope
 from loftr_ros.frontend.mono_scale import PointScale
+from loftr_ros.frontend.states import TrackingState
 from loftr_ros.frontend.tracker import TrackingResult
 from loftr_ros.geometry import PoseState
-from loftr_ros.geometry.rotations import nearest_rotation
+from loftr_ros.geometry.constants import HIDDEN
+from loftr_ros.geometry.rotations import nearest_rotation, rotation_vector
 from loftr_ros.geometry.transforms import (
     compound,
     exponential,
@@ -27,9 +30,6 @@ from loftr_ros.geometry.transforms import (
 from loftr_ros.ranges import require_positive
 
 Array = npt.NDArray[np.float64]
-
-_STILL_SHARE = 0.003
-"""A translation by less than this share of the depth passes for a mere rotation: 1.5 px of 500."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ class OdometryOptions:
         distance_sigma: Standard deviation of an external distance, as a share of it.
         distance_gap_s: External speeds or distances farther apart than this leave the distance
             between them unknown, s.
+        longest_bridge_s: So long after its last motion the base goes on by the gyroscope, s.
 
     Raises:
         ValueError: A field is out of its range.
@@ -54,10 +55,12 @@ class OdometryOptions:
     gap_angular_rate: float = 0.5
     distance_sigma: float = 0.02
     distance_gap_s: float = 0.5
+    longest_bridge_s: float = 5.0
 
     def __post_init__(self) -> None:
         """Check all ranges."""
         require_positive(self, 'gap_speed', 'gap_angular_rate', 'distance_sigma', 'distance_gap_s')
+        require_positive(self, 'longest_bridge_s')
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,6 +76,8 @@ class OdometryEstimate:
         metric: Whether lengths are in metres; otherwise in an unknown unit.
         gap: Whether motion before this frame is missing: the pose goes on from a prediction, and
             its covariance has grown.
+        bridged: Whether the images told no motion up to this frame: its rotation is that of the
+            gyroscope, and its position goes on by the last velocity.
     """
 
     stamp_ns: int
@@ -82,6 +87,7 @@ class OdometryEstimate:
     twist_covariance: Array
     metric: bool
     gap: bool
+    bridged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +119,17 @@ class Odometry:
     """
 
     def __init__(
-        self, base_T_camera: Array | None = None, options: OdometryOptions | None = None
+        self,
+        base_T_camera: Array | None = None,
+        options: OdometryOptions | None = None,
+        gyroscope: Gyroscope | None = None,
     ) -> None:
         """Chain motions of a camera that stands at `base_T_camera` (4, 4) on the base.
+
+        Args:
+            base_T_camera: m; None for a base that is the camera.
+            options: What is taken for known over gaps.
+            gyroscope: Of the camera; None for none.
 
         Raises:
             ValueError: It is no rigid transform.
@@ -124,6 +138,7 @@ class Odometry:
         if not is_transform(self._base_T_camera):
             raise ValueError('base_T_camera must be a rotation and a translation, 4 x 4')
         self._options = options or OdometryOptions()
+        self._gyroscope = gyroscope
         self._distances = DistanceLog(self._options.distance_gap_s)
         self._points = PointScale()
         self._start = _Placed(0, np.eye(4), np.zeros((6, 6)))
@@ -183,12 +198,13 @@ class Odometry:
         """Go on by one result of the tracker.
 
         Returns:
-            The estimate, or None where the result has no motion to go on by.
+            The estimate, or None where the result has no motion to go on by, and no gyroscope tells
+            the rotation.
         """
         reference = self._place(result.reference)
         motion = self._base_motion(result)
         if motion is None:
-            return None
+            return self._bridged(result)
         self._before_gap = None
         if self._metric is False and motion.metric:
             reference = self._start_over(reference)
@@ -241,28 +257,59 @@ class Odometry:
         self._points = PointScale()
         if self._last is not None:
             last = _Placed(self._last.stamp_ns, self._last.odom_T_base, self._last.covariance)
-            self._gap, self._reference = True, self._predicted(last, self._last.twist, frame)
+            self._reference = self._predicted(last, self._last.twist, frame.stamp_ns)
+            self._gap = True
         elif self._reference is not None:
-            still = np.zeros(6)
-            self._gap, self._reference = True, self._predicted(self._reference, still, frame)
+            self._reference = self._predicted(self._reference, np.zeros(6), frame.stamp_ns)
+            self._gap = True
         else:
             start = self._start
             self._reference = _Placed(frame.stamp_ns, start.odom_T_base, start.covariance)
         return self._reference
 
-    def _predicted(self, before: _Placed, twist: Array, frame: Frame) -> _Placed:
-        seconds = abs(frame.stamp_ns - before.stamp_ns) / 1e9
-        speed, angular_rate = np.linalg.norm(twist[:3]), np.linalg.norm(twist[3:])
-        deviations = np.repeat(
-            [speed + self._options.gap_speed, angular_rate + self._options.gap_angular_rate], 3
+    def _bridged(self, result: TrackingResult) -> OdometryEstimate | None:
+        """Go on without motion of the images; None where the gyroscope tells no rotation."""
+        last, stamp_ns = self._last, result.query.stamp_ns
+        # A camera that repeats its image stands still, in a simulator without noise, or is broken.
+        if last is None or self._gyroscope is None or result.state is TrackingState.FROZEN:
+            return None
+        rotated = self._gyroscope.between(last.stamp_ns, stamp_ns)
+        if rotated is None or stamp_ns - last.stamp_ns > self._options.longest_bridge_s * 1e9:
+            return None
+        known = _Placed(last.stamp_ns, last.odom_T_base, last.covariance)
+        now = self._predicted(known, last.twist, stamp_ns)
+        base_R_camera = self._base_T_camera[:3, :3]
+        twist, covariance = last.twist.copy(), np.zeros((6, 6))
+        twist[3:] = base_R_camera @ rotated.rate
+        covariance[:3, :3] = self._gap_speed(last.twist) ** 2 * np.eye(3)
+        covariance[3:, 3:] = base_R_camera @ rotated.rate_covariance @ base_R_camera.T
+        return OdometryEstimate(
+            stamp_ns=stamp_ns,
+            odom_T_base=now.odom_T_base,
+            covariance=now.covariance,
+            twist=twist,
+            twist_covariance=covariance,
+            metric=last.metric,
+            gap=False,
+            bridged=True,
         )
-        pose, covariance = compound(
-            before.odom_T_base,
-            before.covariance,
-            exponential(twist * seconds),
-            np.diag((deviations * seconds) ** 2),
-        )
-        return _Placed(frame.stamp_ns, pose, covariance)
+
+    def _predicted(self, before: _Placed, twist: Array, stamp_ns: int) -> _Placed:
+        """Let the base go on by its last velocity, and rotate as the gyroscope says if it can."""
+        seconds = abs(stamp_ns - before.stamp_ns) / 1e9
+        angular_rate = np.linalg.norm(twist[3:]) + self._options.gap_angular_rate
+        deviations = np.repeat([self._gap_speed(twist), angular_rate], 3)
+        motion, covariance = twist * seconds, np.diag((deviations * seconds) ** 2)
+        gyroscope, base_R_camera = self._gyroscope, self._base_T_camera[:3, :3]
+        rotated = gyroscope.between(before.stamp_ns, stamp_ns) if gyroscope is not None else None
+        if rotated is not None:
+            motion[3:] = base_R_camera @ rotation_vector(rotated.start_R_end)
+            covariance[3:, 3:] = base_R_camera @ rotated.covariance @ base_R_camera.T
+        placed = compound(before.odom_T_base, before.covariance, exponential(motion), covariance)
+        return _Placed(stamp_ns, *placed)
+
+    def _gap_speed(self, twist: Array) -> float:
+        return float(np.linalg.norm(twist[:3])) + self._options.gap_speed
 
     def _base_motion(self, result: TrackingResult) -> _Motion | None:
         pose = result.pose
@@ -294,7 +341,7 @@ class Odometry:
         if depth is None:
             return None if metric else self._first_length(result)
         if not full:
-            return 0.0, _STILL_SHARE * depth, metric
+            return 0.0, HIDDEN * depth, metric
         shared = self._points.length_of(result)
         return None if shared is None else (*shared, metric)
 

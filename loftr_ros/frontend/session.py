@@ -11,6 +11,7 @@ import numpy.typing as npt
 from loftr_ros.frontend.base_odometry import BaseOdometry
 from loftr_ros.frontend.following import Follower
 from loftr_ros.frontend.frame import Frame
+from loftr_ros.frontend.gyroscope import Gyroscope
 from loftr_ros.frontend.localization import Localizer, PlaceSearch, SavedPlaces
 from loftr_ros.frontend.loop_options import LoopOptions
 from loftr_ros.frontend.loops import LoopCloser, LoopSearch
@@ -18,6 +19,7 @@ from loftr_ros.frontend.masks import Masks
 from loftr_ros.frontend.odometry import Odometry, OdometryEstimate
 from loftr_ros.frontend.options import TrackerOptions
 from loftr_ros.frontend.places import Located
+from loftr_ros.frontend.states import TrackingState
 from loftr_ros.frontend.tracker import Anchor, Matcher, Tracker, TrackingResult
 from loftr_ros.geometry.transforms import inverse_transform
 from loftr_ros.geometry.types import Array
@@ -89,9 +91,15 @@ class Between:
     another thread while the session matches. Not for use by several threads at the same time.
     """
 
-    def __init__(self, options: SessionOptions | None = None, masks: Masks | None = None) -> None:
-        """Start with nothing to follow."""
-        self._follower = Follower((options or SessionOptions()).tracker)
+    def __init__(
+        self,
+        options: SessionOptions | None = None,
+        masks: Masks | None = None,
+        gyroscope: Gyroscope | None = None,
+    ) -> None:
+        """Start with nothing to follow; the gyroscope, if there is one, is that of the session."""
+        self._gyroscope = gyroscope
+        self._follower = Follower((options or SessionOptions()).tracker, gyroscope=gyroscope)
         self._masks = masks or Masks()
         self._start: Start | None = None
         self._odometry: Odometry | None = None
@@ -115,6 +123,7 @@ class Between:
         result = self._follower.follow(self._masks.put_on(frame), start.anchor)
         if result is None:
             return None
+        result = _fused(self._gyroscope, result)
         return Step(result, None if self._odometry is None else self._odometry.update(result))
 
     def replace_options(self, options: SessionOptions) -> None:
@@ -137,6 +146,7 @@ class Session(Generic[Features]):
         odometry: Chains the poses; None for no odometry.
         loops: Finds keyframes of this run again; None where that is not wanted.
         localizer: Finds keyframes of earlier runs; None where loops are not wanted.
+        gyroscope: Bridges frames without a pose; its bias is corrected by those that have one.
     """
 
     def __init__(
@@ -145,6 +155,7 @@ class Session(Generic[Features]):
         options: SessionOptions | None = None,
         masks: Masks | None = None,
         odometry: BaseOdometry | None = None,
+        gyroscope: Gyroscope | None = None,
     ) -> None:
         """Start without frames.
 
@@ -153,10 +164,12 @@ class Session(Generic[Features]):
             options: Of all parts.
             masks: What never matches.
             odometry: Goes on by each result; None for no odometry.
+            gyroscope: Of the camera, which the odometry was given, too; None for none.
         """
         options = options or SessionOptions()
-        self.tracker = Tracker(matcher, options.tracker)
+        self.tracker = Tracker(matcher, options.tracker, gyroscope=gyroscope)
         self.odometry = odometry
+        self.gyroscope = gyroscope
         self.loops: LoopCloser[Features] | None = None
         self.localizer: Localizer[Features] | None = None
         self._chain = self._last_chain = 0
@@ -197,16 +210,31 @@ class Session(Generic[Features]):
         if result is None:
             return Step(None)
         before = self.odometry.branch() if self._follow and self.odometry is not None else None
+        result = _fused(self.gyroscope, result, learning=True)
         estimate = None if self.odometry is None else self.odometry.update(result)
+        if estimate is not None and estimate.bridged and result.state is TrackingState.SEARCHING:
+            result = replace(result, state=TrackingState.BRIDGED)
         return Step(
             result, estimate, start=self._start_from(result, before), notice=self._notice(result)
         )
 
+    def add_imu(self, stamp_ns: int, angular_rate: npt.ArrayLike) -> None:
+        """Give the gyroscope, if there is one, the angular rate (3,) about its axes, rad/s.
+
+        Raises:
+            ValueError: It is not finite, or not after the last one.
+        """
+        if self.gyroscope is not None:
+            self.gyroscope.add(stamp_ns, angular_rate)
+
     def _notice(self, result: TrackingResult) -> str:
-        if self._noticed or not result.swapped:
+        problem = '' if self.gyroscope is None else self.gyroscope.problem
+        if result.swapped:
+            problem = f'{result.scale_problem}: exchange the topics of both cameras'
+        if self._noticed or not problem:
             return ''
         self._noticed = True
-        return f'{result.scale_problem}: exchange the topics of both cameras'
+        return problem
 
     def _start_from(self, result: TrackingResult, odometry: Odometry | None) -> Start | None:
         """Return where the frames after this one start from."""
@@ -308,7 +336,7 @@ class Session(Generic[Features]):
         """Return the pose of the camera of the last frame by odometry, m; None if unknown."""
         estimate = step.estimate
         base_T_camera = None if self.odometry is None else self.odometry.base_T_camera
-        if estimate is None or base_T_camera is None or not estimate.metric:
+        if estimate is None or base_T_camera is None or not estimate.metric or estimate.bridged:
             return None
         return estimate.odom_T_base @ base_T_camera
 
@@ -370,6 +398,8 @@ class Session(Generic[Features]):
         self.forget_frames()
         if self.odometry is not None:
             self.odometry.reset()
+        if self.gyroscope is not None:
+            self.gyroscope.forget_samples()
         self._chain, self._chain_T_odom = 0, np.eye(4)
         self.moved_odometry()
 
@@ -382,3 +412,15 @@ class Session(Generic[Features]):
         else:
             self.loops.replace_options(options)
             self.localizer.options = options
+
+
+def _fused(
+    gyroscope: Gyroscope | None, result: TrackingResult, *, learning: bool = False
+) -> TrackingResult:
+    """Return a result whose pose takes account of the gyroscope, which may learn from it first."""
+    if gyroscope is None:
+        return result
+    stamps = result.reference.stamp_ns, result.query.stamp_ns
+    if learning:  # from the images alone
+        gyroscope.learn(result.pose, *stamps)
+    return replace(result, pose=gyroscope.fused(result.pose, *stamps))

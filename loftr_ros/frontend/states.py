@@ -21,6 +21,8 @@ class TrackingState(enum.Enum):
     """The first frame after a gap that is believed: it links to the keyframe before the gap."""
     RESTARTED = 'restarted'
     """Too many frames failed: this one is the next keyframe, without a link to the one before."""
+    BRIDGED = 'bridged'
+    """As `SEARCHING`, and meanwhile odometry goes on by the gyroscope."""
     FROZEN = 'frozen'
     """The image equals the last one in every pixel: the camera delivers nothing new."""
 

@@ -14,11 +14,13 @@ from loftr_ros.frontend.calibration import CalibrationCheck
 from loftr_ros.frontend.depths import ReferenceDepths
 from loftr_ros.frontend.estimation import estimate_in_metres, estimate_up_to_scale
 from loftr_ros.frontend.frame import Frame, FrameError, RightView
+from loftr_ros.frontend.gyroscope import Gyroscope
 from loftr_ros.frontend.keyframes import KeyframeHistory, needs_keyframe, survivors
 from loftr_ros.frontend.options import TrackerOptions
 from loftr_ros.frontend.states import Source, TrackingState, checksum, next_state
 from loftr_ros.frontend.tracks import TrackedMatches, Tracks
 from loftr_ros.geometry import (
+    KnownRotation,
     PoseState,
     RelativePose,
 )
@@ -151,9 +153,11 @@ class Tracker(Generic[Features]):
         matcher: Matcher[Features],
         options: TrackerOptions | None = None,
         timer: Timer = time.perf_counter,
+        gyroscope: Gyroscope | None = None,
     ) -> None:
         """Track with `matcher`; `timer` returns seconds and is only used for `seconds`."""
         self.matcher = matcher
+        self._gyroscope = gyroscope
         self._options = options or TrackerOptions()
         self._timer = timer
         self._tracks = Tracks(self._options.track_tolerance)
@@ -250,7 +254,10 @@ class Tracker(Generic[Features]):
         self, reference: _Reference[Features], frame: Frame, features: Features
     ) -> _Attempt[Features]:
         matches, matching = self._match(reference.frame, reference.features, frame, features)
-        pose, problem, solving = self._estimate(reference, frame, matches)
+        known = None
+        if self._gyroscope is not None:
+            known = self._gyroscope.known_between(reference.frame.stamp_ns, frame.stamp_ns)
+        pose, problem, solving = self._estimate(reference, frame, matches, known)
         calibration = self._calibration.joined(pose.focal_error)
         pose = calibration.judge(pose)
         calibrated = reference.frame.camera is not None and frame.camera is not None
@@ -370,7 +377,11 @@ class Tracker(Generic[Features]):
             raise FrameError(f'{query} cannot be matched to {reference}: {error}') from error
 
     def _estimate(
-        self, reference: _Reference[Features], query: Frame, matches: Matches
+        self,
+        reference: _Reference[Features],
+        query: Frame,
+        matches: Matches,
+        known: KnownRotation | None = None,
     ) -> tuple[RelativePose, str, dict[str, float]]:
         """Return the pose, why it is not metric though it could be, and the times taken."""
         frame, problem = reference.frame, ''
@@ -380,7 +391,7 @@ class Tracker(Generic[Features]):
             if metric is not None:
                 return metric, '', seconds
         pose, solving = self._timed(
-            lambda: estimate_up_to_scale(frame, query, matches, self._options.two_view)
+            lambda: estimate_up_to_scale(frame, query, matches, self._options.two_view, known)
         )
         return pose, problem, {**seconds, 'pose': seconds.get('pose', 0.0) + solving}
 

@@ -2,6 +2,7 @@
 
 from loftr_ros.geometry.camera import Camera
 from loftr_ros.geometry.focal import FocalError
+from loftr_ros.geometry.known_rotation import KnownRotation
 from loftr_ros.geometry.metric import estimate_metric_pose, follow_metric_pose
 from loftr_ros.geometry.metric_options import MetricOptions
 from loftr_ros.geometry.options import TwoViewOptions
@@ -11,6 +12,7 @@ from loftr_ros.geometry.two_view import estimate_relative_pose, follow_relative_
 __all__ = [
     'Camera',
     'FocalError',
+    'KnownRotation',
     'MetricOptions',
     'PoseState',
     'RelativePose',

@@ -46,3 +46,6 @@ FOCAL_SIGMA = 0.05
 it; twice as much is an error of the calibration. Frames with little motion promise less."""
 MEMORY = 0.9
 """Weight of what earlier frames measured of the focal length, by each later frame."""
+HIDDEN = 0.003
+"""A rotation alone may hide a translation by this share of the depth (1.5 px of 500), and then errs
+by as much, rad: no covariance of the matches shows it."""

@@ -22,6 +22,7 @@ from loftr_ros.geometry.covariance import common_changes, fit_covariance, is_wit
 from loftr_ros.geometry.epipolar import Motion, epipolar_errors, slope_noise
 from loftr_ros.geometry.focal import estimate_focal_error
 from loftr_ros.geometry.homography import rotation_errors
+from loftr_ros.geometry.known_rotation import KnownRotation
 from loftr_ros.geometry.likelihood import MatchPrior
 from loftr_ros.geometry.models import (
     Model,
@@ -48,6 +49,7 @@ def estimate_relative_pose(
     sigma: npt.ArrayLike | None = None,
     confidence: npt.ArrayLike | None = None,
     options: TwoViewOptions | None = None,
+    known: KnownRotation | None = None,
 ) -> RelativePose:
     """Estimate the pose of the query camera in the reference camera, up to scale.
 
@@ -59,6 +61,8 @@ def estimate_relative_pose(
         sigma: (N,) standard deviation of each query point per axis, px; None if unknown: 1 px.
         confidence: (N,) probability that each match is right, 0..1; None if unknown: 0.8.
         options: Options of the estimate.
+        known: What another sensor tells about the rotation; it helps to tell one alone from a
+            motion, and is no part of the pose.
 
     Returns:
         The pose with its covariance, or the reason why there is none. Matches that are not finite,
@@ -75,7 +79,7 @@ def estimate_relative_pose(
         reason = f'{len(chosen)} usable matches, {options.min_matches} are needed'
         return RelativePose.failed(PoseState.TOO_FEW_MATCHES, reason, count, Check.MATCHES)
     seen = points[0][chosen], points[1][chosen]
-    pose = _estimate(pairs, prior, seen, cameras, options)
+    pose = _estimate(pairs, prior, seen, cameras, options, known)
     inliers = np.zeros(count, dtype=np.bool_)
     inliers[chosen[pose.inliers]] = True
     return replace(pose, inliers=inliers)
@@ -200,6 +204,7 @@ def _estimate(
     points: tuple[Array, Array],
     cameras: tuple[Camera, Camera],
     options: TwoViewOptions,
+    known: KnownRotation | None,
 ) -> RelativePose:
     focal_length = float(np.sqrt(cameras[0].focal_length * cameras[1].focal_length))
     start = first_motion(pairs, focal_length, options)
@@ -210,7 +215,8 @@ def _estimate(
     best = max(motions, key=lambda model: float(model.line_gains.sum()))
     model = best
     if pure_rotation is not None and pure_rotation.evidence >= best.evidence:
-        model = pure_rotation
+        scene = pairs, prior, options
+        model = best if _is_overruled(pure_rotation, best, *scene, known) else pure_rotation
     rule = doubt(Evidence(model, pairs, prior, focal_length, options))
     if rule is not None:
         return RelativePose.failed(rule.state, rule.reason, len(pairs), rule.check)
@@ -225,8 +231,28 @@ def _estimate(
     if focal_error is not None:
         covariance = covariance + focal_error.covariance()
     rivals = [model for model in motions if model is not best]
-    pose = _believed(best, covariance, spread(best, rivals, pairs, options), options)
+    choice = spread(best, rivals, pairs, options)
+    pose = _believed(best, covariance, choice, options, known)
     return replace(pose, focal_error=focal_error)
+
+
+def _is_overruled(
+    pure_rotation: Model,
+    motion: Model,
+    pairs: RayPairs,
+    prior: MatchPrior,
+    options: TwoViewOptions,
+    known: KnownRotation | None,
+) -> bool:
+    """Tell if the rotation that is known contradicts a rotation alone, but not the motion."""
+    if known is None:
+        return False
+    own = _rotation_covariance(pure_rotation, pairs, prior, options)
+    other = motion_covariance(motion, pairs, prior, options)[3:, 3:]
+    if not np.isfinite(own).all() or not np.isfinite(other).all():
+        return False
+    alone = known.contradicts(pure_rotation.motion.rotation, own)
+    return alone and not known.contradicts(motion.motion.rotation, other)
 
 
 def explain(
@@ -271,7 +297,13 @@ def motion_covariance(
     return np.asarray(widen @ covariance @ widen.T)
 
 
-def _believed(best: Model, own: Array, choice: Array, options: TwoViewOptions) -> RelativePose:
+def _believed(
+    best: Model,
+    own: Array,
+    choice: Array,
+    options: TwoViewOptions,
+    known: KnownRotation | None = None,
+) -> RelativePose:
     """Return as much of the motion as the covariances, of itself and of its choice, let believe."""
     covariance, largest = own + choice, [options.max_rotation_sigma] * 3
     if not np.isfinite(own).all() or not is_within(covariance[3:, 3:], largest):
@@ -280,7 +312,10 @@ def _believed(best: Model, own: Array, choice: Array, options: TwoViewOptions) -
         reason = 'two different motions explain the matches' if alone else _UNDETERMINED
         return RelativePose.failed(PoseState.DEGENERATE, reason, len(best.weights), check)
     residual = float(np.median(best.distances[best.inliers]))
-    if not is_within(covariance[:3, :3], [options.max_direction_sigma] * 3):
+    fused = covariance
+    if known is not None:
+        fused = known.correction(best.motion.rotation, covariance)[1]
+    if not is_within(fused[:3, :3], [options.max_direction_sigma] * 3):
         return RelativePose.rotation_only(
             best.motion.rotation,
             covariance[3:, 3:],
@@ -301,12 +336,7 @@ def _believed(best: Model, own: Array, choice: Array, options: TwoViewOptions) -
 def _rotation_only(
     pure_rotation: Model, pairs: RayPairs, prior: MatchPrior, reason: str, options: TwoViewOptions
 ) -> RelativePose:
-    def errors(matches: RayPairs) -> Array:
-        return rotation_errors(pure_rotation.motion.rotation, matches, prior.sigma)[0]
-
-    common = common_changes(errors, pairs, pure_rotation.inliers, options)
-    fit = pure_rotation.fit
-    covariance = fit_covariance(fit, pairs, prior.sigma, options.shared_sigma, common=common)
+    covariance = _rotation_covariance(pure_rotation, pairs, prior, options)
     if not is_within(covariance, [options.max_rotation_sigma] * 3):
         reason = 'the matches do not determine the rotation'
         return RelativePose.failed(PoseState.DEGENERATE, reason, len(pairs), Check.UNCERTAIN)
@@ -318,6 +348,19 @@ def _rotation_only(
         median_residual=float(np.median(pure_rotation.distances[pure_rotation.inliers])),
         reason=reason,
     )
+
+
+def _rotation_covariance(
+    pure_rotation: Model, pairs: RayPairs, prior: MatchPrior, options: TwoViewOptions
+) -> Array:
+    """Return the covariance (3, 3) of a rotation alone."""
+
+    def errors(matches: RayPairs) -> Array:
+        return rotation_errors(pure_rotation.motion.rotation, matches, prior.sigma)[0]
+
+    common = common_changes(errors, pairs, pure_rotation.inliers, options)
+    fit = pure_rotation.fit
+    return fit_covariance(fit, pairs, prior.sigma, options.shared_sigma, common=common)
 
 
 def _as_pairs(reference: npt.ArrayLike, query: npt.ArrayLike) -> tuple[Array, Array]:

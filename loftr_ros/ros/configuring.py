@@ -82,13 +82,14 @@ def new_pipeline(
 ) -> Pipeline:
     """Create all publishers and what computes for them."""
     transforms = TransformListener(node if parameters.needs_transforms else None)
-    odometry = None
+    odometry, gyroscope = None, parameters.make_gyroscope()
     if parameters.has_odometry:
-        odometry = BaseOdometry(extrinsics_of(parameters, transforms.lookup))
+        odometry = BaseOdometry(extrinsics_of(parameters, transforms.lookup), gyroscope)
     elif parameters.mode == 'mono':
         node.get_logger().info('one camera knows no scale: no odometry (odometry.scale)')
     warn = node.get_logger().warning
-    processor = Processor(matcher, parameters, hooks.refuse, transforms.lookup, warn, odometry)
+    given = hooks.refuse, transforms.lookup, warn, odometry, gyroscope
+    processor = Processor(matcher, parameters, *given)
     dispatcher = None
     if parameters.aligns:
         dispatcher = Dispatcher(

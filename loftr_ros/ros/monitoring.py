@@ -29,6 +29,7 @@ LONGEST_TEXT = 500
 
 STATE_MESSAGES = {
     TrackingState.SEARCHING: 'tracking lost, the keyframe is kept',
+    TrackingState.BRIDGED: 'tracking lost, odometry goes on by the gyroscope',
     TrackingState.RECOVERED: 'tracking is back, with the keyframe from before the gap',
     TrackingState.RESTARTED: 'tracking starts anew, without a link to the keyframe before',
     TrackingState.FROZEN: 'the camera delivers the same image again',

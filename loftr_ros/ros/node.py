@@ -28,6 +28,7 @@ from loftr_ros.ros.configuring import Hooks, load_in_worker, new_pipeline
 from loftr_ros.ros.descriptors import declare
 from loftr_ros.ros.ending import Ending, leave
 from loftr_ros.ros.frames import Arrival, InputError
+from loftr_ros.ros.imu import ImuInput
 from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.memory import free_memory
 from loftr_ros.ros.monitoring import LONGEST_TEXT, Refusal, WorkMonitor
@@ -84,6 +85,7 @@ class LoftrNode(ManagedNode):
         self.pipeline: Pipeline | None = None
         self._inputs: Inputs | None = None
         self._odometry_inputs: OdometryInputs | None = None
+        self._imu_input: ImuInput | None = None
         self._failure = ''
         self._work = WorkMonitor()
         self._waiting = Waiting(lambda: self.executor)
@@ -172,6 +174,9 @@ class LoftrNode(ManagedNode):
             self._odometry_inputs = OdometryInputs(
                 self, self.parameters, pipeline.set_pose, pipeline.set_speed, self._refuse
             )
+        if pipeline is not None and self.parameters.has_gyroscope:
+            timeout = self.parameters.input.silent_timeout
+            self._imu_input = ImuInput(self, pipeline.processor.add_imu, self._refuse, timeout)
 
     @transition('deactivating', 'inactive', failure=TransitionCallbackReturn.ERROR)
     def on_deactivate(self, state: LifecycleState) -> None:
@@ -205,12 +210,11 @@ class LoftrNode(ManagedNode):
             self.get_logger().error(self._failure)
 
     def _unsubscribe(self) -> None:
-        inputs, self._inputs = self._inputs, None
-        if inputs is not None:
-            inputs.close()
-        odometry_inputs, self._odometry_inputs = self._odometry_inputs, None
-        if odometry_inputs is not None:
-            odometry_inputs.close()
+        subscribed = self._inputs, self._odometry_inputs, self._imu_input
+        self._inputs = self._odometry_inputs = self._imu_input = None
+        for inputs in subscribed:
+            if inputs is not None:
+                inputs.close()
         if self.pipeline is not None:
             self.pipeline.clear()
             self.pipeline.worker.call(self.pipeline.reset)
@@ -356,7 +360,12 @@ class LoftrNode(ManagedNode):
             self.pipeline.transforms.update_subscription()
             self._watchdog.check_worker(self.pipeline)
         report = self._watchdog.report(
-            self.state, self.pipeline, self._inputs, paused=self.paused, failure=self._failure
+            self.state,
+            self.pipeline,
+            self._inputs,
+            self._imu_input,
+            paused=self.paused,
+            failure=self._failure,
         )
         self._watchdog.publish(report)
 

@@ -34,6 +34,7 @@ TRACKING = {
     TrackingState.RECOVERED: RelativePoseMsg.TRACKING_RECOVERED,
     TrackingState.RESTARTED: RelativePoseMsg.TRACKING_RESTARTED,
     TrackingState.FROZEN: RelativePoseMsg.TRACKING_FROZEN,
+    TrackingState.BRIDGED: RelativePoseMsg.TRACKING_BRIDGED,
 }
 
 

@@ -32,7 +32,8 @@ from loftr_ros.ros.memory import free_memory, is_out_of_memory, smaller_side
 from loftr_ros.settings.masks import read_masks
 
 if TYPE_CHECKING:
-    from loftr_ros.frontend import BaseOdometry
+    from loftr_ros.frontend import BaseOdometry, Gyroscope
+    from loftr_ros.geometry.types import Array
     from loftr_ros.settings.matcher import NodeMatcher
     from loftr_ros.settings.parameters import NodeParameters
 
@@ -64,6 +65,7 @@ class Processor:
         lookup: Lookup = know_no_transform,
         warn: Callable[[str], object] = ignore,
         odometry: BaseOdometry | None = None,
+        gyroscope: Gyroscope | None = None,
     ) -> None:
         """Process what arrives in the mode of the parameters.
 
@@ -75,14 +77,17 @@ class Processor:
             warn: Called with a text where images are matched at a smaller size than expected, or
                 seem to be rectified although the parameters say that they are not.
             odometry: Of the base; None for no odometry.
+            gyroscope: Which the odometry was given, too; None for none.
 
         Raises:
             ParameterError: A mask cannot be used.
         """
         self.matcher = matcher
         options, masks = parameters.session_options(), read_masks(parameters)
-        self.session = Session(matcher, options, masks, odometry)
-        self.between = Between(options, masks)
+        self.session = Session(matcher, options, masks, odometry, gyroscope)
+        self.between = Between(options, masks, gyroscope)
+        self._lookup = lookup
+        self._imu_frame = ''
         self.start: Start | None = None
         self._mode = parameters.mode
         self._rectified = parameters.input.rectified
@@ -226,7 +231,24 @@ class Processor:
             size = self.matcher.network_size(height, width)
             self.network_size = str(size)
 
+    def add_imu(self, stamp_ns: int, angular_rate: Array, frame_id: str) -> None:
+        """Give the gyroscope a sample of this frame; from any thread.
+
+        Raises:
+            ValueError: It is not finite, or not after the last one.
+        """
+        self._imu_frame = frame_id
+        self.session.add_imu(stamp_ns, angular_rate)
+
     def _frame(self, arrival: Arrival) -> Frame:
+        frame = self._read(arrival)
+        gyroscope = self.session.gyroscope
+        if gyroscope is not None and gyroscope.camera_R_imu is None and self._imu_frame:
+            camera_T_imu = self._lookup(frame.frame_id, self._imu_frame)
+            gyroscope.camera_R_imu = None if camera_T_imu is None else camera_T_imu[:3, :3]
+        return frame
+
+    def _read(self, arrival: Arrival) -> Frame:
         if arrival.depth is not None:
             return self._reader.rgbd(arrival.images[0], arrival.depth)
         if self._mode == 'stereo':

@@ -14,6 +14,7 @@ from loftr_ros.ros.monitoring import LogLimit
 if TYPE_CHECKING:
     from rclpy.node import Node
 
+    from loftr_ros.ros.imu import ImuInput
     from loftr_ros.ros.inputs import Inputs
     from loftr_ros.ros.monitoring import WorkMonitor
     from loftr_ros.ros.pipeline import Pipeline
@@ -83,6 +84,7 @@ class Watchdog:
         state: str,
         pipeline: Pipeline | None,
         inputs: Inputs | None,
+        imu_input: ImuInput | None,
         *,
         paused: bool,
         failure: str,
@@ -92,6 +94,9 @@ class Watchdog:
         topics, problems = ([], []) if inputs is None else inputs.report()
         if node.get_parameter('use_sim_time').value and not node.get_clock().now().nanoseconds:
             problems = ['/clock: use_sim_time is set, but no time has come yet', *problems]
+        if imu_input is not None and pipeline is not None:
+            problem = imu_input.problem(pipeline.processor.session.gyroscope)
+            problems = [*problems, *filter(None, [problem])]
         odometry = None if pipeline is None or not pipeline.odometry else pipeline.odometry.report
         if odometry is not None and odometry.problem:
             problems.append(odometry.problem)

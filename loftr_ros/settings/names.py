@@ -36,7 +36,7 @@ RENAMED = {
     'depth_min': 'depth.range',
     'depth_max': 'depth.range',
     'depth_noise': 'depth.noise',
-    'depth_noise_growth': 'depth.noise_growth',
+    'depth_noise_growth': 'depth.noise',
     'odom_frame': 'odometry.odom_frame',
     'base_frame': 'odometry.base_frame',
     'odometry_scale': 'odometry.scale',

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, cast
 
-from loftr_ros.frontend import SessionOptions, TrackerOptions
+import numpy as np
+
+from loftr_ros.frontend import Gyroscope, GyroscopeOptions, SessionOptions, TrackerOptions
+from loftr_ros.geometry.quaternions import rotation_from_quaternion
 from loftr_ros.settings.declarations import (
     Change,
     Declaration,
@@ -34,6 +37,9 @@ from loftr_ros.settings.groups.tracking import (
 )
 
 MODES = ('mono', 'stereo', 'rgbd', 'pair')
+MOST_NOISE = 10.0
+"""Largest value of a noise, in the unit of its parameter."""
+_UNIT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,12 @@ class NodeParameters:
             raise ParameterError(
                 f'depth.range must be two rising depths, 0 m or more, not {list(self.depth.range)}'
             )
+        if not all(0 <= value <= MOST_NOISE for value in self.depth.noise):
+            raise ParameterError(
+                f'depth.noise must be two numbers from 0 to {MOST_NOISE:g}, not '
+                f'{list(self.depth.noise)}'
+            )
+        _check_gyroscope(self.input.gyroscope)
 
     @property
     def has_odometry(self) -> bool:
@@ -111,9 +123,24 @@ class NodeParameters:
     @property
     def needs_transforms(self) -> bool:
         """Whether transforms of the robot may be asked for."""
-        return self.mode == 'stereo' or (
-            self.has_odometry and self.odometry.extrinsics != 'parameter'
+        return (
+            self.mode == 'stereo'
+            or (self.has_odometry and self.odometry.extrinsics != 'parameter')
+            or (self.has_gyroscope and len(self.input.gyroscope) == 2)
         )
+
+    @property
+    def has_gyroscope(self) -> bool:
+        """Whether the samples of a gyroscope are taken."""
+        return self.mode != 'pair' and self.input.gyroscope[0] > 0
+
+    def make_gyroscope(self) -> Gyroscope | None:
+        """Return a gyroscope without samples; None where there is none."""
+        if not self.has_gyroscope:
+            return None
+        noise_density, bias_walk, *quaternion = self.input.gyroscope
+        camera_R_imu = rotation_from_quaternion(np.array(quaternion)) if quaternion else None
+        return Gyroscope(camera_R_imu, GyroscopeOptions(noise_density, bias_walk))
 
     def values(self) -> dict[str, Any]:
         """Return the value of each parameter by its name."""
@@ -166,13 +193,41 @@ class NodeParameters:
 
     def tracker_options(self) -> TrackerOptions:
         """Return the options of the tracker and of its pose estimate."""
-        depth = {f'depth_{name}': value for name, value in vars(self.depth).items()}
+        noise, growth = self.depth.noise
+        nearest, farthest = self.depth.range
+        metric = dataclasses.replace(
+            METRIC,
+            depth_range=(nearest, farthest),
+            depth_noise=noise,
+            depth_noise_growth=growth,
+        )
         return dataclasses.replace(
             TRACKER,
             reference=self.reference,
             **vars(self.keyframe),
             two_view=dataclasses.replace(TWO_VIEW, **vars(self.pose)),
-            metric=dataclasses.replace(METRIC, **depth),
+            metric=metric,
+        )
+
+
+def _check_gyroscope(values: tuple[float, ...]) -> None:
+    """Refuse what is no gyroscope.
+
+    Raises:
+        ParameterError: It is not.
+    """
+    noise, quaternion = values[:2], np.array(values[2:])
+    if not all(0 <= value <= MOST_NOISE for value in noise):
+        raise ParameterError(
+            f'input.gyroscope must begin with a noise density and the random walk of the bias, '
+            f'from 0 to {MOST_NOISE:g}, not {list(noise)}'
+        )
+    if len(quaternion) and not (
+        len(quaternion) == 4 and abs(float(np.linalg.norm(quaternion)) - 1.0) < _UNIT
+    ):
+        raise ParameterError(
+            'input.gyroscope must end in a unit quaternion qx qy qz qw, or in nothing, not in '
+            f'{quaternion.tolist()}'
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from loftr_ros.data.errors import DatasetError
-from loftr_ros.data.euroc import is_euroc, open_euroc
+from loftr_ros.data.euroc import is_euroc, open_euroc, read_euroc_imu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,3 +151,45 @@ def test_tum_vi_is_of_the_same_layout(tum_vi: Path) -> None:
     assert np.allclose(pose[:3, :3] @ [0, 0, 1], [1, 0, 0])
     with pytest.raises(DatasetError, match='there is no cam1'):
         open_euroc(tum_vi, 'cam1')
+
+
+def write_imu(root: Path, rows: str, sensor: str = '') -> Path:
+    folder = root / 'mav0' / 'imu0'
+    folder.mkdir()
+    (folder / 'data.csv').write_text(f'#timestamp [ns],w_x,w_y,w_z,a_x,a_y,a_z\n{rows}\n')
+    if sensor:
+        (folder / 'sensor.yaml').write_text(sensor)
+    return root
+
+
+def test_angular_rates_are_read_in_the_axes_of_their_sensor(euroc: Path) -> None:
+    root = write_imu(
+        euroc, '1403638548500000001,0.1,-0.2,0.3,9,0,0\n1403638548505000000,1,2,3,9,0,0'
+    )
+    samples = read_euroc_imu(root)
+    assert samples.stamps_ns.tolist() == [1403638548500000001, 1403638548505000000]
+    assert samples.rates.tolist() == [[0.1, -0.2, 0.3], [1.0, 2.0, 3.0]]
+    # The camera looks along x of the body, whose z is up: -y of the camera.
+    assert samples.camera_R_imu is not None
+    np.testing.assert_allclose(samples.camera_R_imu @ [0, 0, 1], [0, -1, 0], atol=1e-12)
+
+
+def test_the_gyroscope_may_stand_elsewhere_on_the_body(euroc: Path) -> None:
+    sensor = 'T_BS:\n  data: [-1, 0, 0, 0, 0, -1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]\n'
+    samples = read_euroc_imu(write_imu(euroc, '1,0,0,0,9,0,0', sensor))
+    assert samples.camera_R_imu is not None
+    np.testing.assert_allclose(samples.camera_R_imu @ [1, 0, 0], [0, 0, -1], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ('rows', 'problem'),
+    [('', 'has no rows'), ('5,0.1', 'line 2 has 2 columns'), ('5,a,b,c', 'no number')],
+)
+def test_angular_rates_that_are_none_are_named(euroc: Path, rows: str, problem: str) -> None:
+    with pytest.raises(DatasetError, match=problem):
+        read_euroc_imu(write_imu(euroc, rows))
+
+
+def test_a_recording_without_a_gyroscope_is_named(euroc: Path) -> None:
+    with pytest.raises(DatasetError, match='cannot be read'):
+        read_euroc_imu(euroc)

@@ -253,7 +253,7 @@ def test_every_argument_is_described(launch: Launch) -> None:
     }
     wanted = {'mode', 'image', 'camera_info', 'image0', 'image1', 'camera_info0', 'camera_info1'}
     wanted |= {'namespace', 'node_name', 'parameters', 'matcher.weights', 'use_sim_time'}
-    wanted |= {'autostart', 'remappings', 'left_image', 'right_image', 'depth', 'speed'}
+    wanted |= {'autostart', 'remappings', 'left_image', 'right_image', 'depth', 'speed', 'imu'}
     assert wanted <= described.keys()
     assert all(described.values())
 

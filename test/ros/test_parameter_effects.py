@@ -25,12 +25,12 @@ from scenes import HEIGHT, MATRIX, STEP_NS, WIDTH, camera_info_msg, header, imag
 from sensor_msgs.msg import Image
 
 from loftr_ros.evaluation.replay.backends import prepare_process
-from loftr_ros.frontend import Session, Step, TrackingResult
+from loftr_ros.frontend import BaseOdometry, Session, Step, TrackingResult
 from loftr_ros.ros import transforms
 from loftr_ros.ros.frames import Arrival, DepthInput, FrameReader, ImageInput
 from loftr_ros.ros.inputs import Inputs
 from loftr_ros.ros.node import LoftrNode
-from loftr_ros.ros.processing import Processor
+from loftr_ros.ros.processing import Processor, ignore, know_no_transform
 from loftr_ros.settings.matcher import load_matcher
 from loftr_ros.settings.parameters import NodeParameters, declarations
 
@@ -159,6 +159,22 @@ def deviation(values: Values) -> float:
 
 def is_metric(values: Values) -> bool:
     return results(values)[-1].pose.metric
+
+
+def bridged(values: Values) -> int:
+    """Count the estimates of a camera that sees nothing any more."""
+    values = {'odometry.extrinsics': 'parameter', 'input.rectified': True, **values}
+    parameters = NodeParameters().with_values(values)
+    gyroscope = parameters.make_gyroscope()
+    odometry = BaseOdometry(gyroscope=gyroscope)
+    given = lambda *_: None, know_no_transform, ignore, odometry, gyroscope
+    processor = Processor(FlowMatcher(), parameters, *given)
+    *lit, dark = arrivals(parameters.mode, [0, 1, 2, 3])
+    dark.images[0].image.data = array.array('B', bytes(range(100)) * (HEIGHT * WIDTH // 100))
+    for sample in range(0, 5 * STEP_NS, STEP_NS // 10):
+        processor.add_imu(sample, np.zeros(3), 'imu')
+    found = [processor.process(arrival).estimate for arrival in (*lit, dark)]
+    return sum(estimate is not None and estimate.bridged for estimate in found)
 
 
 def masked(values: Values) -> int:
@@ -369,6 +385,7 @@ EFFECTS: Mapping[str, Effect] = {
     ),
     'input.calibration_file': Effect(None, distortion, operator.lt),
     'input.masks': Effect(None, masked, operator.lt),
+    'input.gyroscope': Effect((1e-3, 1e-5, 0.0, 0.0, 0.0, 1.0), bridged, operator.lt, RGBD),
     'input.reliability': Effect('reliable', subscriptions),
     'input.queue_size': Effect(7, subscriptions),
     'input.process_every_frame': Effect(True, dropped, operator.gt),
@@ -381,8 +398,7 @@ EFFECTS: Mapping[str, Effect] = {
     'pose.max_direction_sigma': Effect(0.001, states),
     'pose.shared_growth': Effect(0.5, deviation, operator.lt),
     'depth.range': Effect((10.0, 20.0), is_metric, operator.gt, RGBD),
-    'depth.noise': Effect(0.2, deviation, operator.lt, RGBD),
-    'depth.noise_growth': Effect(0.2, deviation, operator.lt, RGBD),
+    'depth.noise': Effect((0.2, 0.0), deviation, operator.lt, RGBD),
     'odometry.odom_frame': Effect('start', odometry),
     'odometry.base_frame': Effect('robot', odometry),
     'odometry.scale': Effect('odometry', lambda values: set(subscriptions(values))),

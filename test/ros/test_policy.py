@@ -61,6 +61,7 @@ def test_sros2_takes_the_policy() -> None:
 def test_everything_that_the_node_sends_and_receives_is_allowed(mode: str, transport: str) -> None:
     values = {'mode': mode, 'autostart': False, 'odometry.scale': 'odometry'}
     values |= {'odometry.extrinsics': 'parameter', 'input.image_transport': transport}
+    values |= {'input.gyroscope': [1e-3, 1e-5, 0.0, 0.0, 0.0, 1.0]}
     values |= {'input.depth_transport': 'raw' if transport == 'raw' else 'compressedDepth'}
     context = rclpy.Context()
     rclpy.init(context=context)

@@ -98,6 +98,11 @@ def test_two_cameras_have_no_loops() -> None:
             'pose.min_support must be between 0 and 100000, not nan',
         ),
         ({'depth.range': (0.1, 0.05)}, r'depth.range must be two rising depths.* \[0.1, 0.05\]'),
+        ({'depth.noise': (0.1, -1.0)}, r'depth.noise must be two numbers from 0 to 10'),
+        ({'input.gyroscope': (0.1,)}, r'input.gyroscope must have 2 to 6 entries'),
+        ({'input.gyroscope': (-0.1, 0.0)}, r'must begin with a noise density .* \[-0.1, 0.0\]'),
+        ({'input.gyroscope': (0.1, 0.0, 1.0, 0.0)}, r'must end in a unit quaternion .* \[1.0'),
+        ({'input.gyroscope': (0.1, 0.0, *[1.0] * 4)}, 'must end in a unit quaternion'),
         ({'depth.range': (0.1,)}, r'depth.range must have 2 entries, not \[0.1\]'),
         ({'input.masks': ('a', 'b', 'c')}, r'input.masks must have 1 to 2 entries, not .*c'),
         (
@@ -243,3 +248,20 @@ def test_a_name_that_no_parameter_has_is_reported_and_not_declared(
     said = capfd.readouterr().err
     assert 'there is no parameter pose.min_suport; did you mean pose.min_support?' in said
     assert 'qos_overrides' not in said
+
+
+def test_a_gyroscope_is_there_where_its_noise_is_given_and_one_camera_moves() -> None:
+    parameters = NodeParameters()
+    assert parameters.make_gyroscope() is None
+    given = parameters.with_values({'input.gyroscope': (1e-3, 1e-5)})
+    gyroscope = given.make_gyroscope()
+    assert gyroscope is not None
+    assert gyroscope.camera_R_imu is None
+    assert given.needs_transforms
+    assert given.with_values({'mode': 'pair'}).make_gyroscope() is None
+    mounted = given.with_values({'input.gyroscope': (1e-3, 1e-5, 0.0, 0.0, 1.0, 0.0)})
+    assert not mounted.needs_transforms
+    gyroscope = mounted.make_gyroscope()
+    assert gyroscope is not None
+    assert gyroscope.camera_R_imu is not None
+    np.testing.assert_allclose(gyroscope.camera_R_imu, np.diag([-1.0, -1.0, 1.0]), atol=1e-12)

@@ -59,6 +59,7 @@ class TopicNames:
         right_image: Images of the right camera, in the mode stereo.
         right_camera_info: Their calibration.
         ground_truth_frame: Child frame of the true poses, of several in one TFMessage.
+        imu: Samples of the gyroscope.
 
     """
 
@@ -69,6 +70,7 @@ class TopicNames:
     right_image: str | None = None
     right_camera_info: str | None = None
     ground_truth_frame: str | None = None
+    imu: str | None = None
 
 
 BY_TYPE = TopicNames()

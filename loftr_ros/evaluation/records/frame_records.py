@@ -113,6 +113,7 @@ class Recorder:
             errors=pose_errors(pose, truth),
             odom_T_base=None if estimate is None else values_of(estimate.odom_T_base),
             gap=estimate is not None and estimate.gap,
+            bridged=estimate is not None and estimate.bridged,
             world_T_camera=values_of(world_T_camera),
         )
 

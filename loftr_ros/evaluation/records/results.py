@@ -210,6 +210,7 @@ class FrameRecord:
         errors: The errors of that pose.
         odom_T_base: Pose of the camera in the trajectory's frame.
         gap: Whether the trajectory was broken before this frame.
+        bridged: Whether the pose in the trajectory is that of the gyroscope and the last velocity.
         world_T_camera: True pose.
 
     """
@@ -224,6 +225,7 @@ class FrameRecord:
     errors: PoseErrors = field(default_factory=PoseErrors)
     odom_T_base: Values | None = None
     gap: bool = False
+    bridged: bool = False
     world_T_camera: Values | None = None
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loftr_ros.codecs.calibration_files import read_calibrations
+from loftr_ros.data.bags.imu import read_bag_imu
 from loftr_ros.data.bags.reader import BagSequence, open_bag
 from loftr_ros.data.bags.storage import is_bag
 from loftr_ros.data.datasets import open_sequence
 from loftr_ros.data.errors import DatasetError
+from loftr_ros.data.euroc import read_euroc_imu
 from loftr_ros.data.sequences import InputOptions
 from loftr_ros.data.tables import read_lines
 from loftr_ros.settings.declarations import transform_from_pose
@@ -20,6 +22,7 @@ from loftr_ros.texts import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from loftr_ros.data.imu import ImuSamples
     from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
     from loftr_ros.evaluation.records.results import FrameRecord
     from loftr_ros.evaluation.replay.task import InputChoice
@@ -38,6 +41,34 @@ def open_input(path: Path, choice: InputChoice, parameters: NodeParameters) -> G
     if path.exists() and is_bag(path):
         return open_bag(path, choice.topics, choice.mode, options)
     return open_sequence(path, choice.camera, choice.mode, options)
+
+
+def read_imu(
+    path: Path, sequence: GroundTruthSequence, choice: InputChoice, parameters: NodeParameters
+) -> ImuSamples | None:
+    """Read the samples of the gyroscope of an input; None where none is asked for.
+
+    Raises:
+        DatasetError: If it has none, or nothing tells how it is mounted.
+
+    """
+    if not parameters.has_gyroscope:
+        return None
+    if isinstance(sequence, BagSequence):
+        samples = read_bag_imu(path, choice.topics.imu, sequence.topics.image)
+    elif sequence.layout == 'euroc':
+        samples = read_euroc_imu(path, choice.camera)
+    else:
+        problem = f'input.gyroscope is set, but the layout {sequence.layout} has no gyroscope'
+        raise DatasetError(path, problem, 'Leave it out, or take a bag or the layout of EuRoC.')
+    if samples.camera_R_imu is None and len(parameters.input.gyroscope) == NOISES:
+        problem = f'/tf_static does not join the frame of {samples.source} to that of the images'
+        raise DatasetError(path, problem, 'Give camera_R_imu in input.gyroscope.')
+    return samples
+
+
+NOISES = 2
+"""Numbers of `input.gyroscope` before those of its rotation."""
 
 
 def input_options(parameters: NodeParameters) -> InputOptions:

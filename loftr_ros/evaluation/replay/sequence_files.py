@@ -167,6 +167,7 @@ def _warnings(
 ) -> Iterator[str]:
     complete = info.status == 'complete'
     yield from state.records.notices
+    yield from state.imu_warnings()
     yield from warnings_of(sequence, records, info.expected if complete else None)
     if complete and task.choice.mode != 'mono' and state.partners.missing:
         yield state.partners.text(task.choice.mode, task.slop_ns)

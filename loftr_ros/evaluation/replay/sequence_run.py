@@ -11,7 +11,13 @@ from loftr_ros.data.errors import DatasetError
 from loftr_ros.data.sequences import RefusedFrame
 from loftr_ros.evaluation.records.result_files import write_json
 from loftr_ros.evaluation.records.results import SEQUENCE, SequenceFolder, SequenceInfo
-from loftr_ros.evaluation.replay.inputs import camera_values, describe, open_input, topics_of
+from loftr_ros.evaluation.replay.inputs import (
+    camera_values,
+    describe,
+    open_input,
+    read_imu,
+    topics_of,
+)
 from loftr_ros.evaluation.replay.schedule import Outcome, Schedule
 from loftr_ros.evaluation.replay.sequence_files import FrameFiles, open_files, write_results
 from loftr_ros.evaluation.replay.sequence_records import SequenceRecords
@@ -23,8 +29,10 @@ from loftr_ros.settings.masks import read_masks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from loftr_ros.data.imu import ImuSamples
     from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
     from loftr_ros.evaluation.replay.task import SequenceTask
+    from loftr_ros.frontend import Gyroscope
 
     Read = tuple[int, GroundTruthFrame | RefusedFrame, float]
 
@@ -69,12 +77,13 @@ def run_sequence(
     write_json(task.folder / SEQUENCE, task.unopened('it was not opened'))
     try:
         sequence = open_input(task.path, task.choice, task.parameters)
+        imu = read_imu(task.path, sequence, task.choice, task.parameters)
     except DatasetError as error:
         info = task.unopened(str(error))
         write_json(task.folder / SEQUENCE, info)
         return info
     listener.opened(describe(sequence))
-    return _Run(task, matcher, sequence, listener).run()
+    return _Run(task, matcher, sequence, imu, listener).run()
 
 
 def _finished(task: SequenceTask) -> SequenceInfo | None:
@@ -93,13 +102,15 @@ class _Run:
         task: SequenceTask,
         matcher: Any,  # noqa: ANN401 - of any features
         sequence: GroundTruthSequence,
+        imu: ImuSamples | None,
         listener: Listener,
     ) -> None:
         self._task = task
+        self._imu = imu
         self._matcher = matcher
         self._sequence = sequence
         self._listener = listener
-        self._checkpoint = Checkpoint(task, matcher, sequence)
+        self._checkpoint = Checkpoint(task, matcher, sequence, imu)
         self._state = self._checkpoint.read() or self._start()
         most, total = task.choice.frames, len(sequence)
         self._info = SequenceInfo(
@@ -136,14 +147,22 @@ class _Run:
         options, masks = parameters.session_options(), read_masks(parameters)
         if run.pace is not None:
             options = replace(options, follow=run.pace.align)
-        session = Session(self._matcher, options, masks, BaseOdometry())
+        gyroscope = self._gyroscope()
+        odometry = BaseOdometry(gyroscope=gyroscope)
+        session = Session(self._matcher, options, masks, odometry, gyroscope)
         if run.places is not None:
             most = parameters.loop.memory
             session.load_places(load_places(run.places, self._matcher.weights_hash, most))
-        records = SequenceRecords(run.worst)
-        if run.pace is None:
-            return SequenceState(session, records)
-        return SequenceState(session, records, Schedule(session, Between(options, masks), run.pace))
+        state = SequenceState(session, SequenceRecords(run.worst), imu=self._imu)
+        if run.pace is not None:
+            state.schedule = Schedule(session, Between(options, masks, gyroscope), run.pace)
+        return state
+
+    def _gyroscope(self) -> Gyroscope | None:
+        gyroscope = self._task.parameters.make_gyroscope()
+        if gyroscope is not None and gyroscope.camera_R_imu is None and self._imu is not None:
+            gyroscope.camera_R_imu = self._imu.camera_R_imu
+        return gyroscope
 
     def _process_frames(self, files: FrameFiles) -> None:
         state, expected = self._state, self._info.expected
@@ -175,6 +194,8 @@ class _Run:
         """Take a frame; yields it, or the frames that are done by then."""
         state, item = self._state, key[1]
         problem = state.problem(item)
+        if not problem and not isinstance(item, RefusedFrame):
+            state.add_imu_until(item.frame.stamp_ns)
         if state.schedule is not None and not problem and not isinstance(item, RefusedFrame):
             yield from state.schedule.process(key, item.frame)
         elif state.schedule is not None:

@@ -15,6 +15,7 @@ from loftr_ros.evaluation.replay.inputs import PartnerCount, topics_of
 from loftr_ros.evaluation.replay.sequence_records import SequenceRecords
 
 if TYPE_CHECKING:
+    from loftr_ros.data.imu import ImuSamples
     from loftr_ros.data.sequences import GroundTruthFrame, GroundTruthSequence
     from loftr_ros.evaluation.replay.schedule import Schedule
     from loftr_ros.evaluation.replay.task import SequenceTask
@@ -34,6 +35,9 @@ class SequenceState:
         order: Whether stamps increase.
         partners: How many frames have what gives them scale.
         next_index: Place of the next frame in the input.
+        imu: Samples of the gyroscope; None where there are none. No checkpoint holds them.
+        next_imu: Number of the next sample.
+        refused_samples: How many samples were refused.
         bytes_written: Length of each file of lines.
 
     """
@@ -44,6 +48,9 @@ class SequenceState:
     order: StampOrder = field(default_factory=StampOrder)
     partners: PartnerCount = field(default_factory=PartnerCount)
     next_index: int = 0
+    imu: ImuSamples | None = None
+    next_imu: int = 0
+    refused_samples: int = 0
     bytes_written: dict[str, int] = field(default_factory=lambda: {FRAMES: 0, FRAME_TIMES: 0})
 
     def problem(self, item: GroundTruthFrame | RefusedFrame) -> str:
@@ -59,9 +66,29 @@ class SequenceState:
             self._restart()
         return ''
 
+    def add_imu_until(self, stamp_ns: int) -> None:
+        """Give the gyroscope its samples up to the time of a frame, as they come on a robot."""
+        samples = () if self.imu is None else self.imu.until(self.next_imu, stamp_ns)
+        for number, sample_ns, rate in samples:
+            self.next_imu = number + 1
+            try:
+                self.session.add_imu(sample_ns, rate)
+            except ValueError:
+                self.refused_samples += 1
+
+    def imu_warnings(self) -> list[str]:
+        """Say how many samples of the gyroscope were refused."""
+        if self.imu is None or not self.refused_samples:
+            return []
+        return [
+            f'{self.refused_samples} samples of {self.imu.source} were refused: late, or not finite'
+        ]
+
     def _restart(self) -> None:
         # As in the node: frames of the same stamps as before would be taken for those.
         self.session.reset()
+        if self.imu is not None:
+            self.next_imu = self.imu.restarted(self.next_imu)
         if self.schedule is not None:
             self.schedule.reset()
         self.records.restarted = True
@@ -75,10 +102,11 @@ class Checkpoint:
         task: SequenceTask,
         matcher: Any,  # noqa: ANN401 - of any features
         sequence: GroundTruthSequence,
+        imu: ImuSamples | None,
     ) -> None:
         """Name the file, and what it must have been written with to be read again."""
         self._task = task
-        self._matcher = matcher
+        self._known = {'matcher': matcher, 'imu': imu}
         self._path = task.folder / CHECKPOINT
         places = task.options.places
         self._fingerprint = {
@@ -88,6 +116,7 @@ class Checkpoint:
             'weights': matcher.weights_hash,
             'mode': task.choice.mode,
             'topics': topics_of(sequence),
+            'imu': None if imu is None else imu.source,
             'pace': task.options.pace,
             'places': None if places is None else str(places),
         }
@@ -96,7 +125,7 @@ class Checkpoint:
         """Write the state; never leaves half a file."""
         part = self._path.with_name(f'{CHECKPOINT}.part')
         with naming(part):
-            write_checkpoint(part, [self._fingerprint, state], {'matcher': self._matcher})
+            write_checkpoint(part, [self._fingerprint, state], self._known)
         part.replace(self._path)
 
     def read(self) -> SequenceState | None:
@@ -109,7 +138,7 @@ class Checkpoint:
         if not self._task.options.resume or not self._path.is_file():
             return None
         try:
-            fingerprint, state = read_checkpoint(self._path, {'matcher': self._matcher})
+            fingerprint, state = read_checkpoint(self._path, self._known)
         except ValueError as error:
             remedy = 'Remove it to start this sequence again.'
             problem = f'the checkpoint cannot be read ({error})'

@@ -52,6 +52,13 @@ class InputParameters:
         'Empty for none.',
         lengths=(1, 2),
     )
+    gyroscope: tuple[float, ...] = declare_field(
+        (0.0, 0.0),
+        'Gyroscope of sensor_msgs/Imu on <imu>: noise density, rad/s/sqrt(Hz), and random walk of '
+        'the bias, rad/s^2/sqrt(Hz); zeros for none. Four more numbers are camera_R_imu, its '
+        'rotation in the (left) optical frame as qx qy qz qw; without them tf2 tells it.',
+        lengths=(2, 6),
+    )
     reliability: str = declare_field(
         'best_effort',
         'QoS of the subscriptions: best_effort takes from every publisher, reliable only from '

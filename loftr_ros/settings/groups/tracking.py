@@ -74,16 +74,10 @@ class DepthParameters:
         lengths=(2, 2),
         basic=True,
     )
-    noise: float = declare_field(
-        METRIC.depth_noise,
-        'In mode rgbd, standard deviation of depths up to 0.4 m, m.',
+    noise: tuple[float, ...] = declare_field(
+        (METRIC.depth_noise, METRIC.depth_noise_growth),
+        'In mode rgbd, standard deviation of depths up to 0.4 m, m, and its growth with the square '
+        'of the distance beyond, 1/m. The default is that of a Kinect; no growth for a laser.',
         change=Change.ANY_TIME,
-        limits=(0.0, 10.0),
-    )
-    noise_growth: float = declare_field(
-        METRIC.depth_noise_growth,
-        'In mode rgbd, growth of that deviation with the square of the distance beyond, 1/m. The '
-        'default is that of a Kinect; 0 for a laser.',
-        change=Change.ANY_TIME,
-        limits=(0.0, 10.0),
+        lengths=(2, 2),
     )
