@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loftr_ros.matching.matches import Matches
 
 Features = TypeVar('Features')
+Flags: TypeAlias = 'NDArray[np.bool_]'
 
 ENOUGH = 0.15
 """Least sum of confidences, as a share of the cells that may match, for no other to be tried.
@@ -79,11 +80,11 @@ class Seen:
     """
 
     image: NDArray[Any]
-    mask: NDArray[np.bool_] | None
+    mask: Flags | None
     image_A_view: NDArray[np.float64]
 
 
-def see(image: NDArray[Any], mask: NDArray[np.bool_] | None, view: View, zoom: float = 1.0) -> Seen:
+def see(image: NDArray[Any], mask: Flags | None, view: View, zoom: float = 1.0) -> Seen:
     """Rotate and zoom an image (H, W, ...) with its mask.
 
     Args:
@@ -107,8 +108,8 @@ def see(image: NDArray[Any], mask: NDArray[np.bool_] | None, view: View, zoom: f
 
 
 def _zoomed(
-    image: NDArray[Any], mask: NDArray[np.bool_] | None, zoom: float
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[np.float64]]:
+    image: NDArray[Any], mask: Flags | None, zoom: float
+) -> tuple[NDArray[Any], Flags | None, NDArray[np.float64]]:
     if zoom == 1:
         return image, mask, np.eye(2, 3)
     size = [max(round(zoom * side), 1) for side in (image.shape[1], image.shape[0])]
@@ -122,8 +123,8 @@ def _zoomed(
 
 
 def _rotated(
-    image: NDArray[Any], mask: NDArray[np.bool_] | None, rotation: int
-) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.float64]]:
+    image: NDArray[Any], mask: Flags | None, rotation: int
+) -> tuple[NDArray[Any], Flags, NDArray[np.float64]]:
     """Rotate by any angle, onto a canvas that holds all of the image."""
     height, width = image.shape[:2]
     cosine, sine = abs(np.cos(np.deg2rad(rotation))), abs(np.sin(np.deg2rad(rotation)))
