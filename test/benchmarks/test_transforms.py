@@ -14,7 +14,7 @@ PROGRAM = Path(__file__).parents[2] / 'benchmarks' / 'transforms.py'
 
 
 def test_both_are_measured() -> None:
-    command = [sys.executable, PROGRAM, '--rate', '50', '--seconds', '1']
+    command = [sys.executable, str(PROGRAM), '--rate', '50', '--seconds', '1']
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     lines = result.stdout.splitlines()
     assert lines[0].startswith('50 transforms a second')
