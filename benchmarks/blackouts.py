@@ -11,6 +11,7 @@ speed as scale. Peers see the full resolution.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import sys
@@ -171,11 +172,12 @@ def through_session(
     """Return the front end of the package, with a matcher."""
 
     def track(window: Frames) -> Array | None:
-        gyroscope, samples = None, iter(())
+        gyroscope = None
+        samples: Iterator[tuple[np.int64, Array]] = iter(())
         if with_gyroscope:
             known = GyroscopeOptions(GYROSCOPE.noise_density)
             gyroscope = Gyroscope(GYROSCOPE.camera_R_imu, known)
-            samples = iter(zip(*samples_of(truth), strict=True))
+            samples = zip(*samples_of(truth), strict=True)
         odometry = BaseOdometry(gyroscope=gyroscope)
         session = Session(matcher, odometry=odometry, gyroscope=gyroscope)
         if window[0].frame.mode == 'mono':
@@ -183,10 +185,10 @@ def through_session(
                 odometry.set_speed(stamp, speed)
         estimate, start = None, window[0].frame.stamp_ns - 10**9
         for item in window:
-            for stamp, rate in samples:
-                if stamp >= start:
-                    session.add_imu(int(stamp), rate)
-                if stamp >= item.frame.stamp_ns:
+            for sample_ns, rate in samples:
+                if sample_ns >= start:
+                    session.add_imu(int(sample_ns), rate)
+                if sample_ns >= item.frame.stamp_ns:
                     break
             estimate = session.process(item.frame).estimate
         metric = estimate is not None and estimate.metric
@@ -331,7 +333,7 @@ def main() -> int:
     values = {'matcher.weights': arguments.weights, 'matcher.longer_side': arguments.longer_side}
     scores = known(arguments.json)
     given: list[tuple[str, Callable[[], Frames]]] = [
-        (folder.name, lambda folder=folder: frames_of(folder)) for folder in arguments.data
+        (folder.name, functools.partial(frames_of, folder)) for folder in arguments.data
     ]
     for name, read in [*given, *([('room', room)] if arguments.room else [])]:
         if name in {one.sequence for one in scores}:

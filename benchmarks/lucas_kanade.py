@@ -76,7 +76,8 @@ class LucasKanade:
             kept = keyframe.rays[found], keyframe.depths[found]
             pose = self._pose(keyframe, frame, *kept, there[found])
         if pose is None:
-            return self._failed(frame, grey)
+            self._failed(frame, grey)
+            return None
         self._failures = 0
         self._poses = [*self._poses[-1:], (frame.stamp_ns, pose)]
         keyframe.rays, keyframe.depths = keyframe.rays[found], keyframe.depths[found]
@@ -186,7 +187,7 @@ def _pnp(points: Array, seen: Array, error: float) -> Array | None:
     refined = cv2.solvePnPRefineLM(
         points[kept], seen[kept], np.eye(3), np.empty(0), rotation, shift
     )
-    camera_T_key = make_transform(cv2.Rodrigues(refined[0])[0], np.ravel(refined[1]))
+    camera_T_key = _transform(cv2.Rodrigues(refined[0])[0], refined[1])
     return inverse_transform(camera_T_key)
 
 
@@ -200,4 +201,8 @@ def _essential(rays: Array, seen: Array, error: float, length: float) -> Array |
     count, rotation, shift, _ = cv2.recoverPose(matrix, rays, seen, np.eye(3), mask=mask)
     if count < FEWEST:
         return None
-    return inverse_transform(make_transform(rotation, length * np.ravel(shift)))
+    return inverse_transform(_transform(rotation, length * shift))
+
+
+def _transform(rotation: npt.ArrayLike, shift: npt.ArrayLike) -> Array:
+    return make_transform(np.asarray(rotation, np.float64), np.ravel(shift).astype(np.float64))

@@ -117,7 +117,7 @@ def measure(seconds: float, sender: subprocess.Popen[str]) -> tuple[float, float
     print('now', file=sender.stdin, flush=True)
     while listener.lookup(*FIXED) is None:
         executor.spin_once(timeout_sec=0.1)
-    listener.tend()
+    listener.update_subscription()
     return before, cores(executor, seconds)
 
 

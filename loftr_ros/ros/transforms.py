@@ -34,8 +34,9 @@ def is_available() -> bool:
 class TransformListener:
     """Finds transforms between fixed parts of the robot on /tf and /tf_static, once each.
 
-    Without tf2_ros nothing is found. `tend` unsubscribes once all that was asked for is known,
-    because the hundreds of transforms a second of a robot are work for Python (docs/node.md).
+    Without tf2_ros nothing is found. `update_subscription` unsubscribes once all that was asked for
+    is known, because the hundreds of transforms a second of a robot are work for Python
+    (docs/node.md).
     """
 
     def __init__(self, node: Node | None) -> None:
