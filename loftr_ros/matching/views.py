@@ -132,10 +132,10 @@ def _rotated(
     image_A_view = _back(rotation, (height, width), canvas)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     rotated = cv2.warpAffine(image, image_A_view, canvas[::-1], flags=flags)
-    allowed = np.ones((height, width), np.uint8) if mask is None else mask.astype(np.uint8)
+    whole = np.ones((height, width), np.uint8) if mask is None else mask.astype(np.uint8)
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    allowed = cv2.warpAffine(allowed, image_A_view, canvas[::-1], flags=flags)
-    return np.asarray(rotated, image.dtype), np.asarray(allowed > 0), image_A_view
+    allowed = cv2.warpAffine(whole, image_A_view, canvas[::-1], flags=flags) > 0
+    return np.asarray(rotated, image.dtype), np.asarray(allowed), image_A_view
 
 
 def _back(
@@ -265,9 +265,9 @@ def view_of(matches: Matches, rotation: int) -> View | None:
     if len(matches) < FEWEST:
         return None
     extent = max(float(np.ptp(matches.reference_points, axis=0).max()), 1.0)
-    similarity, _ = cv2.estimateAffinePartial2D(
+    similarity: Any = cv2.estimateAffinePartial2D(
         matches.query_points, matches.reference_points, ransacReprojThreshold=NEAR * extent
-    )
+    )[0]
     if similarity is None:
         return None
     scale = float(np.hypot(similarity[0, 0], similarity[1, 0]))
