@@ -284,7 +284,7 @@ def room() -> Frames:
     def path(seconds: float) -> Array:
         return camera_pose(ROOM_HASTE * seconds)
 
-    for view in render_room_sequence(ROOM_FRAMES, width, height, path=path):
+    for view in render_room_sequence(ROOM_FRAMES, width=width, height=height, path=path):
         camera = Camera(width, height, view.matrix)
         frame = Frame(view.stamp_ns, view.image, 'camera', camera, view.depth)
         found.append(GroundTruthFrame(frame, view.world_T_camera))

@@ -48,7 +48,7 @@ def shaken(seconds: float) -> Array:
 
 @pytest.fixture(scope='module')
 def views() -> list[RenderedView]:
-    return list(render_room_sequence(45, 320, 240, rate_hz=RATE_HZ, path=shaken))
+    return list(render_room_sequence(45, width=320, height=240, rate_hz=RATE_HZ, path=shaken))
 
 
 def frame_of(view: RenderedView, *, dark: bool = False) -> Frame:
@@ -211,7 +211,7 @@ def test_a_rotation_that_the_motion_so_far_does_not_tell_is_followed() -> None:
             rotation_from_vector(np.array([0.0, angle, 0.0])), np.zeros(3)
         )
 
-    rendered = list(render_room_sequence(12, 640, 480, rate_hz=30.0, path=jerk))
+    rendered = list(render_room_sequence(12, width=640, height=480, rate_hz=30.0, path=jerk))
     session: Session[FlowFeatures] = Session(FlowMatcher(), SessionOptions(follow=True))
     steps = [session.track(frame_of(view)) for view in rendered[:5:4]]
     start = steps[-1].start

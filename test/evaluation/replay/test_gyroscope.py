@@ -107,7 +107,7 @@ def write_euroc(root: Path) -> Path:
     truth = root / 'mav0' / 'state_groundtruth_estimate0'
     for folder in (camera / 'data', imu, truth):
         folder.mkdir(parents=True)
-    views = list(render_room_sequence(18, 320, 240, rate_hz=RATE_HZ, path=shaken))
+    views = list(render_room_sequence(18, width=320, height=240, rate_hz=RATE_HZ, path=shaken))
     images, poses = [], []
     for number, view in enumerate(views):
         image = view.image
