@@ -19,11 +19,11 @@ from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rtabmap_loops import Link, Loop, LoopLinks
-from run_node import run_node
 
 from loftr_ros.codecs.conversions import pose_from_msg, pose_to_msg, stamp_from_msg
 from loftr_ros.codecs.stamps import Order, StampOrder
 from loftr_ros.msg import RelativePose
+from loftr_ros.ros.running import run_node
 from loftr_ros.settings.declarations import transform_from_pose
 
 QUEUE_SIZE = 100
@@ -135,7 +135,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    return run_node(RtabmapLoopsNode, 'rtabmap_loops')
+    return run_node(lambda _: RtabmapLoopsNode(), 'rtabmap_loops')
 
 
 if __name__ == '__main__':

@@ -49,7 +49,7 @@ def test_the_parts_of_a_record_stand_flat_in_its_line(tmp_path: Path) -> None:
     path = tmp_path / 'frames.jsonl'
     write_records(path, [frame_record(index=1, stamp_ns=2, status='matched', matches=3, nees=4.0)])
     line = json.loads(path.read_text())
-    assert len(line) == 30
+    assert len(line) == 31
     assert (line['index'], line['matches'], line['nees'], line['state']) == (1, 3, 4.0, None)
 
 
