@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -23,8 +24,11 @@ from loftr_ros.evaluation.matchers.pairs import PairSet, PoseSet, find_pair_sets
 from loftr_ros.evaluation.records.metrics import epipolar_distances
 from loftr_ros.matching.matcher import Matcher
 from loftr_ros.matching.views import QUARTERS, View, see, to_image
+from loftr_ros.rendering.room import render_room_sequence
+from loftr_ros.visualization.matches import draw_matches
 
 LIMIT = 2.0 / 640
+DRAWN_ROLL, DRAWN_ZOOM = 40, 0.5
 
 
 @dataclass
@@ -102,17 +106,34 @@ def rows(sets: list[PairSet], weights: str, longer_side: int) -> Table:
     return table
 
 
+def draw(weights: str, longer_side: int, file: Path) -> None:
+    """Draw a rendered room whose query is rolled and small: matched as it is, and in views."""
+    first, *_, second = render_room_sequence(8, seed=1)
+    query = see(second.image, None, View(DRAWN_ROLL), DRAWN_ZOOM).image
+    pictures = []
+    for try_views in (False, True):
+        matcher = Matcher(weights, longer_side=longer_side, try_views=try_views)
+        matches = matcher.match_images(first.image, query)
+        print(f'try_views {try_views}: {len(matches)} matches')
+        pictures.append(draw_matches(first.image, query, matches))
+    cv2.imwrite(str(file), np.vstack(pictures)[..., ::-1])
+
+
 def main() -> None:
     """Measure all sets of a folder."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0] if __doc__ else None)
-    parser.add_argument('data', type=Path, help='folder with datasets')
+    parser.add_argument('data', type=Path, nargs='?', help='folder with datasets')
     parser.add_argument('--pairs', type=int, default=25, help='of each set at most')
     parser.add_argument('--weights', default='lite', help='lite, outdoor, indoor, or a file')
     parser.add_argument('--longer-side', type=int, default=640, help='px')
+    parser.add_argument('--picture', type=Path, help='draw an example into it')
     options = parser.parse_args()
     keep_freed_memory()
-    sets = find_pair_sets(options.data, max_pairs=options.pairs)
-    Console(width=160).print(rows(sets, options.weights, options.longer_side))
+    if options.picture is not None:
+        draw(options.weights, options.longer_side, options.picture)
+    if options.data is not None:
+        sets = find_pair_sets(options.data, max_pairs=options.pairs)
+        Console(width=160).print(rows(sets, options.weights, options.longer_side))
 
 
 if __name__ == '__main__':
