@@ -125,10 +125,9 @@ class Matcher:
                 size at which it is matched, after the other choices; None for none. For consumers
                 that weigh all matches alike, as RANSAC does: the estimates of this package
                 believe sigma, and gain from all of them.
-            try_views: Where an image hardly matches, rotate it by 90, 180 and 270 degrees and zoom
-                it by 2 and by a half, and go on with what matches best; where its matches say that
-                it is rotated or zoomed, match once more without. For cameras that roll, for wide
-                baselines and different lenses. It costs nothing where images match as they are.
+            try_views: Rotate a query that hardly matches in quarters, and zoom it; where its
+                matches show that it is rotated or zoomed, match it once more without. For cameras
+                that roll, and different lenses. Nothing is added where images match as they are.
             backend: ``torch`` or ``onnxruntime``.
             providers: Of backend ``onnxruntime``, separated by commas, the preferred one first.
             cuda_graphs: Record what the GPU does for each size of images, and replay it. The first
